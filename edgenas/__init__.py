@@ -1,0 +1,29 @@
+"""Name a board and a latency budget, get a trained model that measurably meets it, installed on the board.
+
+The commands of the `edgenas` program are the functions of this package: `edgenas.deploy`, `edgenas.profile`,
+`edgenas.search`, ... Nothing heavy is imported before one of them is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgenas.workflows.convert import convert
+    from edgenas.workflows.deploy import deploy
+    from edgenas.workflows.doctor import doctor
+    from edgenas.workflows.measure import measure
+    from edgenas.workflows.profile import profile
+    from edgenas.workflows.rollback import rollback
+    from edgenas.workflows.search import search
+    from edgenas.workflows.train import train
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "convert", "deploy", "doctor", "measure", "profile", "rollback", "search", "train"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"edgenas.workflows.{name}"), name)

@@ -1,0 +1,256 @@
+"""An artifact: the model file, its manifest and golden vectors, in one folder that any machine can verify.
+
+    model.tflite     what is installed
+    manifest.json    what it is, what it was measured to be, and the SHA-256 of the two other files; written last
+    golden.npz       `inputs` in the model's dtype and the `outputs` that the host's runtime made of them
+
+Needs numpy only: a field machine installs artifacts without torch and without a converter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgenas.errors import UsageError
+from edgenas.resources import write_bytes, write_text
+
+FORMAT = 1
+MODEL, MANIFEST, GOLDEN = "model.tflite", "manifest.json", "golden.npz"
+
+INT8_TOLERANCE = 0.03
+INT8_FRACTION = 0.99
+FLOAT_TOLERANCE = 1e-3
+
+Array = npt.NDArray[Any]
+
+_NUMBER = (int, float)
+_TENSOR: dict[str, Any] = {"shape": list, "dtype": str, "scale": _NUMBER, "zero_point": int}
+# Required keys and the JSON types of their values; "x?" may be null. The look-up of every reader, so checked on load.
+_SHAPE: dict[str, Any] = {
+    "format": int,
+    "name": str,
+    "created_utc": str,
+    "sha256": str,
+    "bytes": int,
+    "precision": str,
+    "input": {**_TENSOR, "range?": list},
+    "output": {**_TENSOR, "labels?": list},
+    "golden": {"sha256": str, "n": int},
+    "operators": list,
+    "macs?": int,
+    "parameters?": int,
+    "peak_ram_bytes?": int,
+    "board?": str,
+    "budget_ms?": _NUMBER,
+    "accuracy": {"float?": _NUMBER, "int8?": _NUMBER},
+    "versions": dict,
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """The model's input or output. `shape` is NHWC with the batch of one; scale and zero point are 0 for float32."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model: the bytes of model.tflite and golden.npz, and the manifest as JSON values (not to be changed)."""
+
+    tflite: bytes
+    manifest: dict[str, Any]
+    golden: bytes
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        name: str,
+        tflite: bytes,
+        precision: str,
+        input: Tensor,
+        output: Tensor,
+        golden_inputs: Array,
+        golden_outputs: Array,
+        operators: Sequence[str] = (),
+        input_range: tuple[float, float] | None = (0.0, 1.0),
+        labels: Sequence[str] | None = None,
+        macs: int | None = None,
+        parameters: int | None = None,
+        peak_ram_bytes: int | None = None,
+        board: str | None = None,
+        budget_ms: float | None = None,
+        accuracy_float: float | None = None,
+        accuracy_int8: float | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> Artifact:
+        """Make the manifest from what is known; None where it is not.
+
+        `golden_inputs` (n, height, width, channels) are in the model's input dtype, `golden_outputs` (n, classes) in
+        its output dtype, as the host's runtime made them. `input_range` is what the inputs mean before quantisation;
+        accuracies are fractions. Raises ValueError if the golden vectors do not fit the tensors or there are none.
+        """
+        for what, values, tensor in (("inputs", golden_inputs, input), ("outputs", golden_outputs, output)):
+            if len(values) == 0 or values.shape[1:] != tensor.shape[1:] or values.dtype != np.dtype(tensor.dtype):
+                raise ValueError(f"golden {what} are {values.dtype}{values.shape}, the model's {tensor}")
+        if len(golden_inputs) != len(golden_outputs):
+            raise ValueError(f"{len(golden_inputs)} golden inputs, {len(golden_outputs)} golden outputs")
+        golden = _pack(golden_inputs, golden_outputs)
+        manifest = {
+            "format": FORMAT,
+            "name": name,
+            "created_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "sha256": _sha256(tflite),
+            "bytes": len(tflite),
+            "precision": precision,
+            "input": {**_tensor(input), "range": None if input_range is None else list(input_range)},
+            "output": {**_tensor(output), "labels": None if labels is None else list(labels)},
+            "golden": {"sha256": _sha256(golden), "n": len(golden_inputs)},
+            "operators": list(operators),
+            "macs": macs,
+            "parameters": parameters,
+            "peak_ram_bytes": peak_ram_bytes,
+            "board": board,
+            "budget_ms": budget_ms,
+            "accuracy": {"float": accuracy_float, "int8": accuracy_int8},
+            "versions": dict(versions or {}),
+        }
+        return cls(tflite, manifest, golden)
+
+    @property
+    def sha256(self) -> str:
+        """Of model.tflite, in hexadecimal: the artifact's identity."""
+        return str(self.manifest["sha256"])
+
+    def golden_vectors(self) -> tuple[Array, Array]:
+        """The golden inputs and the outputs that the host made of them."""
+        with np.load(io.BytesIO(self.golden), allow_pickle=False) as data:
+            return data["inputs"], data["outputs"]
+
+    def save(self, folder: Path) -> None:
+        """Write the three files, each whole or not at all; the manifest last: a half-saved folder is not loaded."""
+        write_bytes(folder / MODEL, self.tflite)
+        write_bytes(folder / GOLDEN, self.golden)
+        write_text(folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Artifact:
+        """Read and verify a folder. Raises UsageError whose fields `file` and `key` say what is wrong."""
+        source = folder / MANIFEST
+        try:
+            manifest = json.loads(_read(source))
+        except ValueError as error:
+            raise _damaged(source, "", f"is not JSON ({error})") from error
+        if not isinstance(manifest, dict):
+            raise _damaged(source, "", "is not a JSON object")
+        if manifest.get("format") != FORMAT:
+            raise _damaged(source, "format", f"is {manifest.get('format')!r}, this edgenas reads {FORMAT}")
+        _check_keys(source, manifest, _SHAPE, "")
+        tflite = _read(folder / MODEL)
+        if len(tflite) != manifest["bytes"]:
+            raise _damaged(folder / MODEL, "bytes", f"has {len(tflite)} bytes, the manifest says {manifest['bytes']}")
+        golden = _read(folder / GOLDEN)
+        for file, data, key, wanted in (
+            (MODEL, tflite, "sha256", manifest["sha256"]),
+            (GOLDEN, golden, "golden.sha256", manifest["golden"]["sha256"]),
+        ):
+            if _sha256(data) != wanted:
+                raise _damaged(
+                    folder / file, key, f"has SHA-256 {_sha256(data)[:12]}..., the manifest {wanted[:12]}..."
+                )
+        return cls(tflite, manifest, golden)
+
+
+def golden_mismatch(expected: Array, actual: Array) -> str | None:
+    """What is wrong with `actual`, a device's outputs (n, classes) on the golden inputs, in one line; None if nothing.
+
+    Runtimes round differently, so equality is not asked for. Integer outputs: at least 99 % of the values within 3 % of
+    the range of `expected`, and never less than one quantisation step: each layer's last step adds up, and two correct
+    sets of kernels were seen to differ by up to 5 steps of 230 behind a depthwise network. Float32: every value within
+    1e-3 * max(1, largest absolute expected value). Both: the class with the largest output is the same, unless the two
+    classes are so close in `expected` that this tolerance, once up and once down, turns their order. Other shapes or
+    dtypes, and values that are not finite, are mismatches.
+    """
+    if expected.shape != actual.shape or expected.dtype != actual.dtype:
+        return f"outputs are {actual.dtype}{actual.shape}, expected {expected.dtype}{expected.shape}"
+    wanted, got = expected.astype(np.float64), actual.astype(np.float64)
+    if not np.isfinite(got).all():
+        return "outputs hold values that are not finite"
+    difference = np.abs(wanted - got)
+    if np.issubdtype(expected.dtype, np.integer):
+        tolerance = max(1.0, round(INT8_TOLERANCE * float(wanted.max() - wanted.min())))
+        within = float((difference <= tolerance).mean())
+        if within < INT8_FRACTION:
+            return (
+                f"{1 - within:.1%} of the output values differ by more than {tolerance:.0f} steps "
+                f"(largest {difference.max():.0f}), the limit is {1 - INT8_FRACTION:.0%}"
+            )
+    else:
+        tolerance = FLOAT_TOLERANCE * max(1.0, float(np.abs(wanted).max()))
+        if difference.max() > tolerance:
+            return f"an output value differs by {difference.max():.3g}, the limit is {tolerance:.3g}"
+    rows = np.arange(len(wanted))
+    lost = wanted.max(1) - wanted[rows, got.argmax(1)]
+    wrong = int((lost > 2 * tolerance).sum())
+    return f"the class differs on {wrong} of {len(wanted)} golden inputs" if wrong else None
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    return {
+        "shape": [int(size) for size in tensor.shape],
+        "dtype": tensor.dtype,
+        "scale": float(tensor.scale),
+        "zero_point": int(tensor.zero_point),
+    }
+
+
+def _pack(inputs: Array, outputs: Array) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, inputs=inputs, outputs=outputs)  # its dates are constant: same vectors, same bytes
+    return file.getvalue()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"{path}: cannot be read ({reason}); deploy again", file=str(path), key="") from error
+
+
+def _check_keys(source: Path, values: dict[str, Any], shape: dict[str, Any], prefix: str) -> None:
+    for name, kind in shape.items():
+        key = name.rstrip("?")
+        value = values.get(key)
+        if value is None and name.endswith("?"):
+            continue
+        if key not in values:
+            raise _damaged(source, prefix + key, "is missing")
+        wanted = dict if isinstance(kind, dict) else kind
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise _damaged(source, prefix + key, f"is {value!r}")
+        if isinstance(kind, dict):
+            _check_keys(source, value, kind, f"{prefix}{key}.")
+
+
+def _damaged(file: Path, key: str, what: str) -> UsageError:
+    where = f"{file}: {key}" if key else str(file)
+    return UsageError(f"{where} {what}: the artifact is damaged, deploy again", file=str(file), key=key)

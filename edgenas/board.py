@@ -1,0 +1,257 @@
+"""A board's facts (written by hand, TOML) and its profile (measured, JSON).
+
+Look-up order of a board: an explicit path, `$EDGENAS_HOME/boards/<name>/board.toml`, the shipped ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from edgenas import resources
+from edgenas.errors import EdgenasError, ProfileError, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+KINDS = ("linux", "mcu")
+PRECISIONS = ("int8", "float32")
+STATISTICS = ("p10", "p50", "p95", "max")
+_FILE = "board.toml"
+_SCHEMA = 1  # of a profile file
+_MEASURE_AGAIN = "; delete the file and run `edgenas profile` to measure again"
+
+
+@dataclass(frozen=True)
+class Board:
+    """What is known about a board before anything is measured on it.
+
+    statistic: what of the latency is held against a budget, the median over `processes` fresh processes.
+    ram_bytes, flash_bytes: limits of activations and of the model file; None where there is none.
+    facts: everything else that the file says, as it stands there.
+    """
+
+    id: str
+    name: str
+    kind: str
+    device_url: str
+    precision: str
+    statistic: str
+    processes: int
+    threads: int
+    ram_bytes: int | None
+    flash_bytes: int | None
+    file: Path
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @staticmethod
+    def load(source: str | Path) -> Board:
+        """Read a board by name, or from an explicit path (a folder or a .toml file).
+
+        Text is taken as a path if it ends in .toml or holds a separator, so that a folder that happens to be called
+        like a board changes nothing. Raises UsageError listing near names and all known ones if there is no such board,
+        ProfileError naming file and key if its file is damaged.
+        """
+        path = _find(source)
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise _damaged(path, None, f"not valid TOML: {error}") from error
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read: {error.strerror}", file=str(path)) from error
+        return _board(table, path)
+
+
+def list_boards() -> tuple[Board, ...]:
+    """Every known board by name, the user's before the shipped of the same name. Raises as `Board.load` does."""
+    return tuple(Board.load(path) for _, path in sorted(_known().items()))
+
+
+@dataclass(frozen=True, order=True)
+class ProfileKey:
+    """What a latency depends on besides the network. Two measurements compare only if their keys are equal."""
+
+    board: str
+    runtime: str
+    runtime_version: str
+    precision: str
+    threads: int
+    statistic: str
+
+    @property
+    def slug(self) -> str:
+        """A file name without suffix: different keys never share one, and no character needs care in a shell."""
+        parts = (self.board, self.runtime, self.runtime_version, self.precision, f"t{self.threads}", self.statistic)
+        return "+".join(quote(part, safe="") for part in parts)
+
+    def __str__(self) -> str:
+        """As in `host, ai-edge-litert 2.3.0, int8, 1 thread, p10`."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.board}, {self.runtime} {self.runtime_version}, {self.precision}, {threads}, {self.statistic}"
+
+
+@dataclass(frozen=True)
+class BoardProfile:
+    """A board's fitted latency model and where it comes from.
+
+    It prices layers, so one profile serves every search space and input size; `space_name` and `input_shape`
+    (C, H, W) only say what was measured last.
+
+    latency: the model's JSON, for `edgenas.latency.load`. measurements: how many it was fitted on.
+    created_utc, refined_utc: ISO 8601.
+    """
+
+    key: ProfileKey
+    space_name: str
+    input_shape: tuple[int, int, int]
+    latency: Mapping[str, Any]
+    measurements: int
+    created_utc: str
+    refined_utc: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def path(key: ProfileKey) -> Path:
+        """Where the user's profile of `key` is, whether it exists or not."""
+        return resources.home() / "profiles" / f"{key.slug}.json"
+
+    @staticmethod
+    def load(key: ProfileKey) -> BoardProfile | None:
+        """The user's profile of `key`, None if nothing was profiled yet.
+
+        Raises ProfileError naming file, key and next step if the file is damaged.
+        """
+        path = BoardProfile.path(key)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise EdgenasError(f"{path}: cannot be read: {error.strerror}", file=str(path)) from error
+        except UnicodeDecodeError as error:
+            raise _damaged(path, None, f"not UTF-8: {error}", _MEASURE_AGAIN) from error
+        try:
+            table = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise _damaged(path, None, f"not valid JSON: {error}", _MEASURE_AGAIN) from error
+        return _profile(table, path, key)
+
+    def save(self) -> Path:
+        """Write the profile into the user's folder, as a whole or not at all. Returns the file."""
+        path = BoardProfile.path(self.key)
+        try:
+            resources.write_text(path, json.dumps({"schema": _SCHEMA, **asdict(self)}, indent=1) + "\n")
+        except OSError as error:
+            raise EdgenasError(f"{path}: cannot be written: {error.strerror}", file=str(path)) from error
+        return path
+
+
+def _find(source: str | Path) -> Path:
+    explicit = isinstance(source, Path) or source.endswith(".toml") or "/" in source or "\\" in source
+    if explicit:
+        path = Path(source).expanduser()
+        path = path / _FILE if path.is_dir() else path
+        if not path.is_file():
+            raise UsageError(f"no board at {path}: name a folder that holds {_FILE}, or a .toml file", file=str(path))
+        return path
+    known = _known()
+    if source not in known:
+        names = sorted(known)
+        near = difflib.get_close_matches(str(source), names, n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"unknown board {source!r}: {hint}known are {', '.join(names)}", value=source, known=names)
+    return known[str(source)]
+
+
+def _known() -> dict[str, Path]:
+    folders = (resources.shipped("boards"), resources.home() / "boards")  # the later one wins
+    return {path.parent.name: path for folder in folders for path in sorted(folder.glob(f"*/{_FILE}"))}
+
+
+def _board(table: Mapping[str, Any], path: Path) -> Board:
+    limits = _take(table, "limits", dict, path, default={})
+    board = Board(
+        id=_take(table, "id", str, path),
+        name=_take(table, "name", str, path),
+        kind=_take(table, "kind", str, path, among=KINDS),
+        device_url=_take(table, "device_url", str, path),
+        precision=_take(table, "precision", str, path, among=PRECISIONS),
+        statistic=_take(table, "statistic", str, path, among=STATISTICS),
+        processes=_take(table, "processes", int, path),
+        threads=_take(table, "threads", int, path),
+        ram_bytes=_take(limits, "ram_bytes", int, path, default=None),
+        flash_bytes=_take(limits, "flash_bytes", int, path, default=None),
+        file=path,
+        facts=_take(table, "facts", dict, path, default={}),
+    )
+    if re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", board.id) is None:
+        raise _damaged(path, "id", f"is {board.id!r}, not small letters, digits, '-', '_' and '.'")
+    for key in ("processes", "threads", "ram_bytes", "flash_bytes"):
+        value = getattr(board, key)
+        if value is not None and value < 1:
+            raise _damaged(path, key, f"is {value}, which must be at least 1")
+    return board
+
+
+def _profile(table: Any, path: Path, key: ProfileKey) -> BoardProfile:
+    if not isinstance(table, dict):
+        raise _damaged(path, None, "does not hold an object", _MEASURE_AGAIN)
+    schema = _take(table, "schema", int, path, step=_MEASURE_AGAIN)
+    if schema != _SCHEMA:
+        raise _damaged(path, "schema", f"is version {schema}, this edgenas reads version {_SCHEMA}", _MEASURE_AGAIN)
+    stored = _take(table, "key", dict, path, step=_MEASURE_AGAIN)
+    if stored != asdict(key):
+        raise _damaged(path, "key", f"is {stored}, not that of the file's name ({key})", _MEASURE_AGAIN)
+    shape = _take(table, "input_shape", list, path, step=_MEASURE_AGAIN)
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise _damaged(path, "input_shape", f"is {shape}, not three positive whole numbers", _MEASURE_AGAIN)
+    return BoardProfile(
+        key=key,
+        space_name=_take(table, "space_name", str, path, step=_MEASURE_AGAIN),
+        input_shape=(shape[0], shape[1], shape[2]),
+        latency=_take(table, "latency", dict, path, step=_MEASURE_AGAIN),
+        measurements=_take(table, "measurements", int, path, step=_MEASURE_AGAIN),
+        created_utc=_take(table, "created_utc", str, path, step=_MEASURE_AGAIN),
+        refined_utc=_take(table, "refined_utc", str, path, step=_MEASURE_AGAIN),
+        provenance=_take(table, "provenance", dict, path, step=_MEASURE_AGAIN),
+    )
+
+
+_REQUIRED: Any = object()
+
+
+def _take(
+    table: Mapping[str, Any],
+    key: str,
+    kind: type,
+    path: Path,
+    *,
+    default: Any = _REQUIRED,
+    among: tuple[str, ...] = (),
+    step: str = "",
+) -> Any:
+    """`table[key]` if it is of `kind` and among the allowed values. Raises ProfileError naming file, key and `step`."""
+    if key not in table:
+        if default is _REQUIRED:
+            raise _damaged(path, key, "is missing", step)
+        return default
+    value = table[key]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _damaged(path, key, f"is {value!r}, not {'an' if kind is int else 'a'} {kind.__name__}", step)
+    if among and value not in among:
+        raise _damaged(path, key, f"is {value!r}, not one of {', '.join(among)}", step)
+    return value
+
+
+def _damaged(path: Path, key: str | None, reason: str, step: str = "") -> ProfileError:
+    where = f"key {key!r} {reason}" if key else reason
+    return ProfileError(f"{path}: {where}{step}", file=str(path), key=key)

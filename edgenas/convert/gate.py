@@ -1,0 +1,198 @@
+"""The gate: what every artifact must pass before it leaves the host. One small function per check.
+
+| check                | passes when                                                                               |
+|----------------------|-------------------------------------------------------------------------------------------|
+| `operators`          | every operator is one that all supported runtimes compute alike                           |
+| `external_buffers`   | all weights are inside the flatbuffer                                                     |
+| `int8_io`            | input and output are int8 (a dynamic-range file's are float; it fails silently elsewhere) |
+| `unfused_activation` | no RELU or RELU6 stands alone behind a convolution or dense layer (int8)                  |
+| `fp32_error`         | the float32 file is within 1e-4 * max(1, max abs output) of the torch module              |
+| `argmax_agreement`   | int8 and float32 name the same class on at least 98 % of the samples                      |
+| `accuracy_drop`      | int8 loses at most 1 point of accuracy against float32                                    |
+
+A float32 artifact is held to `operators`, `external_buffers` and `fp32_error`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgenas.convert.model_info import ModelInfo, describe
+from edgenas.convert.runtime import run_tflite
+from edgenas.errors import ConversionError
+
+if TYPE_CHECKING:
+    from edgenas.convert import Converted
+
+OPERATORS = frozenset(
+    {
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "CONCATENATION",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "LOGISTIC",
+        "MAX_POOL_2D",
+        "MEAN",
+        "MUL",
+        "PAD",
+        "RELU",
+        "RELU6",
+        "RESHAPE",
+        "SOFTMAX",
+    }
+)
+FP32_TOLERANCE = 1e-4
+MIN_AGREEMENT = 0.98
+MAX_ACCURACY_DROP = 0.01
+
+_ROUNDING = 1e-9  # of the thresholds' own arithmetic: 0.98 * 50 is not 49 in binary
+_Floats = npt.NDArray[np.floating[Any]]
+_Labels = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What the gate measured on `samples` samples. Fractions, not percent; None where the check does not apply.
+
+    `fp32_error` is the largest absolute difference from torch, divided by max(1, largest absolute output).
+    """
+
+    samples: int
+    fp32_error: float
+    argmax_agreement: float | None
+    accuracy_float: float | None
+    accuracy_int8: float | None
+    accuracy_drop: float | None
+    operators: tuple[str, ...]
+
+
+def gate(
+    converted: Converted,
+    samples: npt.NDArray[np.float32],
+    reference: _Floats,
+    labels: _Labels | None = None,
+    *,
+    min_agreement: float = MIN_AGREEMENT,
+    max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    threads: int = 1,
+) -> GateReport:
+    """Hold `converted` to every check of the table above; the cheap ones first.
+
+    `samples` (n, height, width, channels) float32, `reference` (n, classes) what the torch module makes of them (see
+    `reference_outputs`), `labels` (n,) class indices: without them accuracy is not judged. Use samples that neither
+    training nor calibration saw, at least some hundreds: one of n samples is 1/n of agreement.
+
+    Raises ConversionError whose field `check` is the check's name; `value` and `limit` say by how much it failed.
+    """
+    if len(samples) == 0 or len(samples) != len(reference) or (labels is not None and len(labels) != len(samples)):
+        raise ValueError(
+            f"{len(samples)} samples, {len(reference)} references, labels {None if labels is None else len(labels)}"
+        )
+    info = describe(converted.tflite)
+    int8 = converted.precision == "int8"
+    check_operators(info)
+    check_external_buffers(info)
+    if int8:
+        check_int8_io(info)
+        check_unfused_activation(info)
+    floats = run_tflite(converted.float_tflite, samples, threads)
+    error = check_fp32_error(floats, reference)
+    agreement = accuracy_float = accuracy_int8 = drop = None
+    if labels is not None:
+        accuracy_float = _accuracy(floats, labels)
+    if int8:
+        integers = run_tflite(converted.tflite, samples, threads)
+        agreement = check_argmax_agreement(integers, floats, min_agreement)
+        if labels is not None:
+            accuracy_int8 = _accuracy(integers, labels)
+            drop = check_accuracy_drop(integers, floats, labels, max_accuracy_drop)
+    return GateReport(len(samples), error, agreement, accuracy_float, accuracy_int8, drop, tuple(info.operator_names))
+
+
+def check_operators(info: ModelInfo) -> None:
+    """Every operator is in `OPERATORS`."""
+    unlisted = [name for name in info.operator_names if name not in OPERATORS]
+    if unlisted:
+        message = f"{', '.join(unlisted)} would not run alike on every runtime; change the layers that produce it"
+        raise _failure("operators", message, unlisted, sorted(OPERATORS))
+
+
+def check_external_buffers(info: ModelInfo) -> None:
+    """No weights outside the flatbuffer."""
+    if info.external_bytes:
+        message = f"{info.external_bytes} bytes of weights are outside the flatbuffer; repack the file"
+        raise _failure("external_buffers", message, info.external_bytes, 0)
+
+
+def check_int8_io(info: ModelInfo) -> None:
+    """Input and output are int8."""
+    kinds = (info.input.dtype, info.output.dtype)
+    if kinds != ("int8", "int8"):
+        message = f"input is {kinds[0]} and output {kinds[1]}, both must be int8; quantise statically, with calibration"
+        raise _failure("int8_io", message, kinds, ("int8", "int8"))
+
+
+def check_unfused_activation(info: ModelInfo) -> None:
+    """No RELU or RELU6 of its own behind a convolution or dense layer."""
+    weighted = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    for operator in info.operators:
+        before = [info.operators[index].name for index in operator.reads]
+        if operator.name in ("RELU", "RELU6") and any(name in weighted for name in before):
+            message = (
+                f"{operator.name} is not fused into the {before[0]} before it and loses accuracy on microcontrollers"
+            )
+            raise _failure("unfused_activation", message, operator.name, "fused")
+
+
+def check_fp32_error(floats: _Floats, reference: _Floats) -> float:
+    """The converter kept the function; returns the largest error relative to max(1, largest absolute output)."""
+    if floats.shape != reference.shape:
+        message = f"the float32 file gives outputs {floats.shape}, torch {reference.shape}"
+        raise _failure("fp32_error", message, floats.shape, reference.shape)
+    error = float(np.abs(floats - reference).max() / max(1.0, float(np.abs(reference).max())))
+    if not error < FP32_TOLERANCE:  # NaN fails too
+        message = f"the float32 file differs from torch by {error:.2g}, the limit is {FP32_TOLERANCE:g}"
+        raise _failure("fp32_error", message, error, FP32_TOLERANCE)
+    return error
+
+
+def check_argmax_agreement(integers: _Floats, floats: _Floats, minimum: float = MIN_AGREEMENT) -> float:
+    """int8 and float32 choose the same class; returns the fraction of samples on which they do."""
+    count = len(floats)
+    same = int((integers.argmax(1) == floats.argmax(1)).sum())
+    if same < minimum * count - _ROUNDING:
+        message = (
+            f"int8 agrees with float32 on {same} of {count} samples ({same / count:.2%}), the limit is {minimum:.2%}; "
+            "calibrate on more samples or use --precision float32"
+        )
+        raise _failure("argmax_agreement", message, same / count, minimum)
+    return same / count
+
+
+def check_accuracy_drop(
+    integers: _Floats, floats: _Floats, labels: _Labels, maximum: float = MAX_ACCURACY_DROP
+) -> float:
+    """int8 loses at most `maximum` of accuracy; returns the loss (negative if int8 is better)."""
+    count = len(labels)
+    lost = int((floats.argmax(1) == labels).sum()) - int((integers.argmax(1) == labels).sum())
+    if lost > maximum * count + _ROUNDING:
+        message = (
+            f"int8 is right on {lost} of {count} samples fewer than float32 ({lost / count:.2%}), "
+            f"the limit is {maximum:.2%}; calibrate on more samples or use --precision float32"
+        )
+        raise _failure("accuracy_drop", message, lost / count, maximum)
+    return lost / count
+
+
+def _accuracy(outputs: _Floats, labels: _Labels) -> float:
+    return float((outputs.argmax(1) == labels).mean())
+
+
+def _failure(check: str, message: str, value: object, limit: object) -> ConversionError:
+    return ConversionError(f"gate {check}: {message}", check=check, value=value, limit=limit)

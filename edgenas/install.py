@@ -1,0 +1,50 @@
+"""Installing an artifact: stage it, compare its outputs, time it, and commit only what is within the budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgenas.artifact import Artifact, golden_mismatch
+from firmware_tools.device import Device, Progress, Timing, TimingPlan
+from firmware_tools.errors import DeviceError, OutputMismatchError
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What the device said of the staged artifact; `committed` says whether it is the active model now."""
+
+    timing: Timing
+    committed: bool
+
+
+def install(
+    device: Device, artifact: Artifact, plan: TimingPlan, budget_ms: float | None, progress: Progress | None = None
+) -> Installed:
+    """Stage `artifact`, run its golden inputs, time it, and commit it if it is within `budget_ms` (None: always).
+
+    Whatever happens, the active model stays in place until the commit; a staged model that is not committed is
+    discarded. Raises OutputMismatchError if the device computes something else than the host, DeviceError if it fails.
+    """
+    device.stage(artifact.tflite, artifact.manifest)
+    committed = False
+    try:
+        inputs, expected = artifact.golden_vectors()
+        mismatch = golden_mismatch(expected, device.infer_staged(inputs))
+        if mismatch is not None:
+            raise OutputMismatchError(f"{device.url}: {mismatch}; the active model was left in place")
+        timing = device.time_staged(plan, progress)
+        if budget_ms is None or timing.latency_ms <= budget_ms:
+            device.commit()
+            committed = True
+        return Installed(timing, committed)
+    finally:
+        if not committed:
+            _discard(device)
+
+
+def _discard(device: Device) -> None:
+    # The first error is the one to tell: a device that is gone forgets the staged model at its next start.
+    try:
+        device.discard()
+    except DeviceError:
+        return

@@ -1,0 +1,71 @@
+"""Where shipped data and the user's folder are; nobody else builds such paths."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgenas.errors import EdgenasError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def home() -> Path:
+    """The user's folder: `$EDGENAS_HOME`, else `~/.edgenas`. Created when something is written into it."""
+    return Path(os.environ.get("EDGENAS_HOME") or Path.home() / ".edgenas").expanduser()
+
+
+def shipped(name: str) -> Path:
+    """The folder of shipped data `name` ("boards", "models"): the wheel's copy, else the checkout's.
+
+    Raises EdgenasError if the installation holds neither.
+    """
+    for candidate in (_PACKAGE / "_data" / name, _PACKAGE.parent / name):
+        if candidate.is_dir():
+            return candidate
+    raise EdgenasError(f"this installation of edgenas lacks its data folder {name!r}: reinstall edgenas", name=name)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed over `path`, else removed.
+
+    The reader of `path` sees the old content or the new, never a part.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as a whole or not at all."""
+    with writing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` as a whole or not at all."""
+    with writing(path) as part:
+        part.write_bytes(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # other systems cannot open a folder to sync it
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,89 @@
+"""A run's folder: what is finished stays finished, so an interrupted command goes on where it was.
+
+`runs/<time>-<board>/` holds run.json (what was asked for), stages/<name>.json (one finished stage each), checkpoints,
+the log and in the end result.json. The same command finds the newest unfinished folder with equal questions.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edgenas import resources
+from edgenas.errors import EdgenasError, UsageError
+
+_QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"
+
+
+class Run:
+    """One walk's folder."""
+
+    def __init__(self, folder: Path, *, resumed: bool) -> None:
+        self.folder = folder
+        self.resumed = resumed
+
+    @staticmethod
+    def open(root: Path, board: str, question: Mapping[str, Any]) -> Run:
+        """The newest unfinished run of the same question under `root`, else a new one.
+
+        Raises UsageError if the folder cannot be made.
+        """
+        asked = json.loads(json.dumps(question))
+        for folder in sorted(root.glob(f"*-{board}*"), reverse=True):
+            if not (folder / _RESULT).exists() and _read(folder / _QUESTION) == asked:
+                return Run(folder, resumed=True)
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
+        folder = root / f"{stamp}-{board}"
+        try:
+            for count in range(2, 100):
+                try:
+                    folder.mkdir(parents=True)
+                    break
+                except FileExistsError:
+                    folder = root / f"{stamp}-{board}-{count}"
+            resources.write_text(folder / _QUESTION, json.dumps(asked, indent=1))
+        except OSError as error:
+            raise UsageError(
+                f"cannot write runs to {root}: {error.strerror}; name another folder with --runs"
+            ) from error
+        return Run(folder, resumed=False)
+
+    def stage(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The JSON value of a stage: from its file if it is finished, else computed now and written."""
+        path = self.folder / "stages" / f"{name}.json"
+        if path.exists():
+            entry = _read(path)
+            if entry is None:
+                raise EdgenasError(f"{path} is damaged: delete it to do that stage again", file=str(path))
+            return entry["value"]
+        started = time.monotonic()
+        value = compute()
+        entry = {"seconds": round(time.monotonic() - started, 3), "value": value}
+        resources.write_text(path, json.dumps(entry, indent=1))
+        return json.loads(json.dumps(value))
+
+    def seconds(self, prefix: str) -> float:
+        """How long the finished stages whose names start with `prefix` took, in this and earlier sittings."""
+        entries = (_read(path) for path in (self.folder / "stages").glob(f"{prefix}*.json"))
+        return round(sum(entry["seconds"] for entry in entries if entry), 3)
+
+    def log(self, line: str) -> None:
+        """Append a line with the time."""
+        stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        with (self.folder / _LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{stamp} {line}\n")
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write result.json: the run is over and will not be resumed."""
+        resources.write_text(self.folder / _RESULT, json.dumps(result, indent=1))
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

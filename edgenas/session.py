@@ -1,0 +1,206 @@
+"""One sitting with one device: what it measures goes to the store, and the profile learns from it.
+
+Profiling and deploying are the same work on different networks, so both use this.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from functools import lru_cache
+from importlib import metadata
+from types import TracebackType
+from typing import cast, get_args
+
+import numpy as np
+
+from edgenas import __version__, latency
+from edgenas.board import Board, BoardProfile, ProfileKey
+from edgenas.convert import Converter, Precision
+from edgenas.errors import UsageError
+from edgenas.latency import LatencyModel
+from edgenas.progress import Reporter
+from edgenas.refine import refine
+from edgenas.resources import home
+from edgenas.search.exact import Limits
+from edgenas.space import Architecture, Block, SearchSpace
+from edgenas.store import Measurement, Store
+from firmware_tools.connect import connect
+from firmware_tools.device import STATISTICS, Device, DeviceInfo, Statistic, Timing, TimingPlan
+from firmware_tools.errors import RuntimeMissingError
+
+_QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1}  # for models that are one of many
+_CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
+
+
+class Session:
+    """A board's device, opened; use it as a context manager.
+
+    Raises DeviceError if the device cannot be reached, is in use or lacks a runtime; UsageError for an unknown
+    statistic or precision.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        reporter: Reporter,
+        *,
+        device: str | None = None,
+        precision: str | None = None,
+        statistic: str | None = None,
+    ) -> None:
+        self.board, self.reporter = board, reporter
+        self.id = uuid.uuid4().hex[:12]
+        self.precision = precision_of(precision or board.precision)
+        self.statistic = _statistic(statistic or board.statistic)
+        self._spaces: dict[str, SearchSpace] = {}
+        with ExitStack() as stack:
+            self.device: Device = stack.enter_context(connect(device or board.device_url, home=home()))
+            self.info: DeviceInfo = self.device.info()
+            self.key = self._key()
+            self.store = stack.enter_context(Store())
+            self.converter = stack.enter_context(Converter(progress=reporter.say))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _key(self) -> ProfileKey:
+        if not self.info.runtimes:
+            notes = "; ".join(self.info.notes) or "pip install ai-edge-litert"
+            raise RuntimeMissingError(
+                f"{self.device.url}: no TFLite runtime on the device: {notes}", url=self.device.url
+            )
+        runtime = self.info.runtimes[0]
+        board = self.board
+        return ProfileKey(board.id, runtime.name, runtime.version, self.precision, board.threads, self.statistic)
+
+    @property
+    def limits(self) -> Limits:
+        """The board's hard limits."""
+        return Limits(self.board.ram_bytes, self.board.flash_bytes)
+
+    def versions(self) -> dict[str, str]:
+        """What made and measured a model, by name."""
+        runtime = {self.key.runtime: self.key.runtime_version, "agent": self.info.agent_version}
+        packages = ("torch", "onnx", "ai-edge-quantizer", "numpy")
+        return {"edgenas": __version__, **runtime, **{name: _version(name) for name in packages}}
+
+    def plan(self, *, quick: bool = False) -> TimingPlan:
+        """The board's timing protocol; `quick` for models of which many are measured."""
+        plan = TimingPlan(processes=self.board.processes, threads=self.board.threads, statistic=self.statistic)
+        return replace(plan, **_QUICK) if quick else plan  # type: ignore[arg-type]
+
+    def measure_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> list[Measurement]:
+        """Convert with random weights, measure on the device, append to the store; in the architectures' order."""
+        models = list(self.convert_untrained(space, architectures))
+        timings = self.device.time(models, self.plan(quick=True), lambda i, n: self.reporter.progress(i, n, "timings"))
+        return self.record(space, architectures, timings, trained=False)
+
+    def convert_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> Iterator[bytes]:
+        """.tflite files of random weights, one by one."""
+        channels, height, width = space.input_shape
+        images = np.random.default_rng(0).random((_CALIBRATION_IMAGES, height, width, channels), np.float32)
+        modules = (_random_network(space, architecture) for architecture in architectures)
+        many = self.converter.convert_many(modules, space.input_shape, self.precision, images)
+        for index, converted in enumerate(many):
+            self.reporter.progress(index + 1, len(architectures), "conversions")
+            yield converted.tflite
+
+    def record(
+        self, space: SearchSpace, architectures: Iterable[Architecture], timings: Iterable[Timing], *, trained: bool
+    ) -> list[Measurement]:
+        """Append timings to the store and return them as measurements."""
+        self._spaces[space.name] = space
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        measurements = [
+            Measurement(
+                key=self.key,
+                architecture=str(architecture),
+                input_shape=space.input_shape,
+                classes=space.classes,
+                space=space.name,
+                latency_ms=timing.latency_ms,
+                p10_ms=timing.p10_ms,
+                p50_ms=timing.p50_ms,
+                p95_ms=timing.p95_ms,
+                n=timing.n,
+                ci95_ms=timing.ci95_ms,
+                peak_ram_bytes=timing.peak_ram_bytes,
+                model_sha256=timing.sha256,
+                trained=trained,
+                session=self.id,
+                taken_utc=now,
+                conditions={**asdict(timing.conditions), "processes": timing.processes, "hostname": self.info.hostname},
+            )
+            for architecture, timing in zip(architectures, timings, strict=True)
+        ]
+        self.store.append(measurements)
+        return measurements
+
+    def refined(self, near_ms: float | None = None) -> BoardProfile:
+        """The profile fitted on all that the store holds of this key; `near_ms` is where it must be most right."""
+        known = [m for m in self.store.read(self.key) if self._space(m) is not None]
+        return refine(BoardProfile.load(self.key), self.key, known, self._blocks, near_ms=near_ms)
+
+    def model(self, near_ms: float | None = None) -> LatencyModel:
+        """The latency model of `refined`."""
+        return latency.load(self.refined(near_ms).latency)
+
+    def _blocks(self, measurement: Measurement) -> Sequence[Block]:
+        space = self._space(measurement)
+        assert space is not None
+        return space.blocks(Architecture.parse(measurement.architecture))
+
+    def _space(self, measurement: Measurement) -> SearchSpace | None:
+        """The space that a measurement was taken in: one of this sitting's, else a shipped one, else None."""
+        mine = self._spaces.get(measurement.space)
+        if mine is not None:
+            return replace(mine, input_shape=measurement.input_shape, classes=measurement.classes)
+        try:
+            return _shipped_space(measurement.space, measurement.input_shape, measurement.classes)
+        except UsageError:
+            return None
+
+    def use(self, space: SearchSpace) -> None:
+        """Make a user's own space known, so that earlier measurements in it count."""
+        self._spaces[space.name] = space
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+@lru_cache(maxsize=64)
+def _shipped_space(name: str, input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
+    return SearchSpace.load(name, input_shape, classes)
+
+
+def _random_network(space: SearchSpace, architecture: Architecture):  # type: ignore[no-untyped-def]  # torch is heavy
+    from edgenas.supernet.network import network
+
+    return network(space.blocks(architecture), seed=0).eval()
+
+
+def precision_of(name: str) -> Precision:
+    """`name` as a precision. Raises UsageError listing the known ones."""
+    for known in get_args(Precision):
+        if name == known:
+            return cast("Precision", known)
+    raise UsageError(f"unknown precision {name!r}: choose one of {', '.join(get_args(Precision))}", value=name)
+
+
+def _statistic(name: str) -> Statistic:
+    for known in STATISTICS:
+        if name == known:
+            return known
+    raise UsageError(f"unknown statistic {name!r}: choose one of {', '.join(STATISTICS)}", value=name)

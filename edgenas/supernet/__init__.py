@@ -1,0 +1,1 @@
+"""The space as torch modules: single networks, and all of them at once with shared weights."""

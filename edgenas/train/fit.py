@@ -1,0 +1,185 @@
+"""The training loop: one network, one process, deterministic for a seed and one thread."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgenas import resources
+from edgenas.errors import UsageError
+from edgenas.space import Architecture, SearchSpace
+from edgenas.supernet.network import network
+from edgenas.train.recipe import Job, Outcome, Recipe
+
+_EVALUATION_BATCH = 256
+
+
+def as_tensor(images: NDArray[np.uint8]) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [0, 1], channels last in memory (2 times faster on CPUs)."""
+    batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    return batch.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def fit(
+    job: Job,
+    space: SearchSpace,
+    data: Any,
+    progress: Callable[[int], None] = lambda epoch: None,
+) -> Outcome:
+    """Train `job` on `data.train` and judge it on `data.validation`; weights and optimiser go to its checkpoint.
+
+    `progress` gets the number of finished epochs. The checkpoint is replaced as a whole; it remembers the outcome of
+    every earlier `until`, so that asking again, even for an earlier one, trains nothing.
+    """
+    started = time.monotonic()
+    checkpoint = _read(job)
+    if job.until in checkpoint.get("outcomes", {}):
+        return Outcome(**checkpoint["outcomes"][job.until])
+    net, optimiser, epoch, loss = _resume(job, space, checkpoint)
+    images, labels = data.train.x, torch.from_numpy(data.train.y)
+    generator = torch.Generator()
+    net.train()
+    while epoch < job.until:
+        generator.manual_seed(job.seed * 1000 + epoch)
+        loss = _epoch(net, optimiser, job.recipe, epoch, images, labels, generator)
+        epoch += 1
+        progress(epoch)
+    validation_loss, accuracy = evaluate(net, data.validation.x, data.validation.y)
+    outcome = Outcome(job.name, epoch, loss, validation_loss, accuracy, time.monotonic() - started)
+    state = {
+        "job": job.to_json(),
+        "epoch": epoch,
+        "net": net.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "outcomes": {**checkpoint.get("outcomes", {}), job.until: vars(outcome)},
+    }
+    with resources.writing(Path(job.checkpoint)) as part:
+        torch.save(state, part)
+    return outcome
+
+
+def load_job(checkpoint: Path) -> Job:
+    """What a checkpoint was trained for. Raises UsageError if the file is no checkpoint."""
+    try:
+        return Job.from_json(torch.load(checkpoint, weights_only=True)["job"])
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged or of another program"
+        raise UsageError(
+            f"{checkpoint} cannot be read as a checkpoint of edgenas: {reason}", file=str(checkpoint)
+        ) from error
+
+
+def load_network(checkpoint: Path, space: SearchSpace, architecture: Architecture) -> nn.Sequential:
+    """The trained network of a checkpoint, in evaluation mode."""
+    net = network(space.blocks(architecture), seed=0)
+    net.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
+    return net.eval()
+
+
+@torch.inference_mode()
+def logits(net: nn.Module, images: NDArray[np.uint8]) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, classes) float32, in evaluation mode."""
+    net.eval()
+    return torch.cat(
+        [net(as_tensor(images[i : i + _EVALUATION_BATCH])) for i in range(0, len(images), _EVALUATION_BATCH)]
+    )
+
+
+def evaluate(net: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy in [0, 1]."""
+    outputs, target = logits(net, images), torch.from_numpy(labels)
+    accuracy = (outputs.argmax(1) == target).float().mean().item()
+    return functional.cross_entropy(outputs, target).item(), accuracy
+
+
+def _read(job: Job) -> dict[str, Any]:
+    path = Path(job.checkpoint)
+    return torch.load(path, weights_only=True) if path.exists() else {}
+
+
+def _resume(
+    job: Job, space: SearchSpace, checkpoint: dict[str, Any]
+) -> tuple[nn.Sequential, torch.optim.Optimizer, int, float]:
+    net = network(space.blocks(Architecture.parse(job.architecture)), job.seed)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    recipe = job.recipe
+    optimiser = torch.optim.SGD(
+        _parameter_groups(net, recipe.weight_decay), lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True
+    )
+    if not checkpoint:
+        return net, optimiser, 0, float("inf")
+    net.load_state_dict(checkpoint["net"])
+    optimiser.load_state_dict(checkpoint["optimiser"])
+    epoch = int(checkpoint["epoch"])
+    return net, optimiser, epoch, float(checkpoint["outcomes"][epoch]["train_loss"])
+
+
+def _parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    # Decaying scales and biases of normalisation hurts small networks.
+    matrices = [p for p in net.parameters() if p.ndim > 1]
+    vectors = [p for p in net.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _epoch(
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    epoch: int,
+    images: NDArray[np.uint8],
+    labels: Tensor,
+    generator: torch.Generator,
+) -> float:
+    steps = max(1, len(images) // recipe.batch)
+    total = torch.zeros(())
+    for step, pick in enumerate(_batches(len(images), recipe.batch, generator)):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * schedule(epoch + step / steps, recipe.epochs)
+        batch = augment(as_tensor(images[pick.numpy()]), recipe, generator)
+        optimiser.zero_grad(set_to_none=True)
+        loss = functional.cross_entropy(net(batch), labels[pick])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total += loss.detach()
+    return float(total) / steps
+
+
+def schedule(epoch: float, epochs: int) -> float:
+    """The learning rate's factor: linear from 0.1 to 1 over the first epoch, then half a cosine to 0."""
+    warm = min(1.0, epochs / 4)
+    if epoch < warm:
+        return 0.1 + 0.9 * epoch / warm
+    return float(0.5 * (1 + np.cos(np.pi * (epoch - warm) / max(epochs - warm, 1e-9))))
+
+
+def _batches(n: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
+    order = torch.randperm(n, generator=generator)
+    # Batch normalisation cannot learn from a batch of one: the incomplete batch is left to another epoch's shuffle.
+    if n < batch:
+        yield order
+    for start in range(0, n - batch + 1, batch):
+        yield order[start : start + batch]
+
+
+def augment(batch: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Random crops and mirror images of (N, C, H, W), each image with its own offsets."""
+    n, _, height, width = batch.shape
+    pad = recipe.crop
+    padded = functional.pad(batch, (pad, pad, pad, pad))
+    rows = torch.randint(0, 2 * pad + 1, (n, 1), generator=generator) + torch.arange(height)
+    columns = torch.randint(0, 2 * pad + 1, (n, 1), generator=generator) + torch.arange(width)
+    if recipe.flip:
+        mirrored = torch.rand((n, 1), generator=generator) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    nhwc = padded.permute(0, 2, 3, 1)
+    crops = nhwc[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return crops.permute(0, 3, 1, 2)

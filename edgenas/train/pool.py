@@ -1,0 +1,149 @@
+"""Many training jobs on all cores: one process of one thread each.
+
+Networks this small do not fill two threads: two processes train 1.2 to 1.6 times as many images a second (measured on 2
+cores). Processes, not `multiprocessing`, so that a user's script needs no `if __name__ == "__main__"`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+
+from edgenas.errors import EdgenasError
+from edgenas.train.recipe import Job, Outcome
+
+Progress = Callable[[int, int], None]
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Pool:
+    """Training processes, started when first needed and kept until `close`."""
+
+    def __init__(self, space: str, data_file: Path, workers: int | None = None) -> None:
+        self._setup = {"space": space, "data": str(data_file), "threads": 1}
+        self._count = workers or cores()
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._all: list[_Worker] = []
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes, also in mid-training."""
+        for worker in self._all:
+            worker.kill()
+        self._all.clear()
+        self._idle = SimpleQueue()
+
+    def run(self, jobs: Sequence[Job], progress: Progress = lambda done, total: None) -> list[Outcome]:
+        """Train all jobs; outcomes come in the jobs' order. `progress` gets epochs (done, of).
+
+        Raises EdgenasError if a training process dies, with its last line.
+        """
+        total = sum(job.until for job in jobs)
+        tally = _Tally(total, progress)
+        while len(self._all) < min(self._count, len(jobs)):
+            worker = _Worker(self._setup)
+            self._all.append(worker)
+            self._idle.put(worker)
+        executor = ThreadPoolExecutor(self._count)
+        try:
+            # The longest first, so that no core waits at the end for one long job.
+            order = sorted(range(len(jobs)), key=lambda i: -jobs[i].until)
+            futures = {i: executor.submit(self._train, jobs[i], tally) for i in order}
+            return [futures[i].result() for i in range(len(jobs))]
+        except BaseException:
+            self.close()  # ends the threads' reads, too
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            executor.shutdown(wait=False)
+
+    def _train(self, job: Job, tally: _Tally) -> Outcome:
+        worker = self._idle.get()
+        outcome = worker.train(job, tally)
+        self._idle.put(worker)
+        return outcome
+
+
+class _Tally:
+    """Epochs done by all jobs together; called from the pool's threads."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._total, self._progress, self._lock = total, progress, threading.Lock()
+        self._done: dict[str, int] = {}
+
+    def set(self, name: str, epoch: int) -> None:
+        with self._lock:
+            self._done[name] = epoch
+            self._progress(sum(self._done.values()), self._total)
+
+
+class _Worker:
+    """One training process, spoken to in lines of JSON."""
+
+    def __init__(self, setup: dict[str, object]) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edgenas.train.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the host alone, which ends its processes in order
+        )
+        self._send(setup)
+
+    def _send(self, message: dict[str, object]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+
+    def train(self, job: Job, tally: _Tally) -> Outcome:
+        self._send(job.to_json())
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            message = json.loads(line)
+            if "outcome" in message:
+                tally.set(job.name, job.until)
+                return Outcome(**message["outcome"])
+            tally.set(job.name, int(message["epoch"]))
+        raise self._died()
+
+    def _died(self) -> EdgenasError:
+        self._process.kill()
+        assert self._process.stderr is not None
+        lines = [line for line in self._process.stderr.read().splitlines() if line.strip()]
+        last = lines[-1] if lines else f"exit code {self._process.wait()}"
+        return EdgenasError(f"a training process ended early: {last}; run the same command again to go on")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    continue

@@ -1,0 +1,131 @@
+"""The bake-off: finalists, the best template and the baseline get the same full recipe; every row is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgenas.artifact import Artifact
+from edgenas.search.candidate import Candidate
+from edgenas.session import Session
+from edgenas.space import Architecture, SearchSpace
+from edgenas.tasks.images import ImageData
+from edgenas.train import Recipe
+from edgenas.train.pool import Pool
+from edgenas.workflows.convert import PASSED, Built, build
+from edgenas.workflows.evaluator import job
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contestant. Latencies in ms, accuracies as fractions; `accuracy_*` on the test part, which chose nothing.
+
+    `validation` is the accuracy of the converted model on the validation part, which chooses; `gate` is "passed" or the
+    check that failed; `folder` holds its artifact.
+    """
+
+    architecture: str
+    origin: str
+    baseline: bool
+    predicted_ms: float
+    measured_ms: float
+    ci95_ms: tuple[float, float]
+    validation: float
+    accuracy_float: float
+    accuracy_int8: float | None
+    macs: int
+    bytes: int
+    peak_ram_bytes: int | None
+    gate: str
+    folder: str
+
+    @property
+    def accuracy(self) -> float:
+        """Test accuracy of what would be installed."""
+        return self.accuracy_float if self.accuracy_int8 is None else self.accuracy_int8
+
+    def ships(self, budget_ms: float) -> bool:
+        """Whether it may be installed: past the gate, measured within the budget."""
+        return self.gate == PASSED and self.measured_ms <= budget_ms
+
+    @staticmethod
+    def from_json(table: Mapping[str, Any]) -> Row:
+        """What `dataclasses.asdict` made."""
+        return Row(**{**table, "ci95_ms": tuple(table["ci95_ms"])})
+
+
+def train_all(
+    candidates: Sequence[Candidate], recipe: Recipe, pool: Pool, folder: Path, seed: int, session: Session
+) -> list[Path]:
+    """Train every candidate with the full recipe; returns their checkpoints, in order."""
+    jobs = [job(c.architecture, recipe, folder, seed, recipe.epochs) for c in candidates]
+    pool.run(jobs, lambda done, total: session.reporter.progress(done, total, "epochs"))
+    return checkpoints(candidates, recipe, folder, seed)
+
+
+def checkpoints(candidates: Sequence[Candidate], recipe: Recipe, folder: Path, seed: int) -> list[Path]:
+    """Where `train_all` leaves the candidates' checkpoints."""
+    return [Path(job(c.architecture, recipe, folder, seed, recipe.epochs).checkpoint) for c in candidates]
+
+
+def convert_all(
+    candidates: Sequence[Candidate],
+    checkpoints: Sequence[Path],
+    session: Session,
+    space: SearchSpace,
+    data: ImageData,
+    folder: Path,
+    budget_ms: float,
+) -> list[Row]:
+    """Convert and judge every trained candidate, save its artifact under `folder`; nothing is measured yet."""
+    rows = []
+    for index, (candidate, checkpoint) in enumerate(zip(candidates, checkpoints, strict=True)):
+        built = build(
+            session.converter,
+            checkpoint,
+            space,
+            candidate.architecture,
+            data,
+            session.precision,
+            board=session.board.id,
+            budget_ms=budget_ms,
+            versions=session.versions(),
+        )
+        target = folder / f"{index}-{candidate.origin.replace(':', '-')}"
+        built.artifact.save(target)
+        rows.append(_row(candidate, built, target))
+        session.reporter.progress(index + 1, len(candidates), "models")
+    return rows
+
+
+def measure_all(rows: Sequence[Row], session: Session, space: SearchSpace) -> list[Row]:
+    """Time all artifacts by the board's full protocol, interleaved so that drift hits all alike, and record it."""
+    models = [Artifact.load(Path(row.folder)).tflite for row in rows]
+    timings = session.device.time(models, session.plan(), lambda i, n: session.reporter.progress(i, n, "timings"))
+    session.record(space, [Architecture.parse(row.architecture) for row in rows], timings, trained=True)
+    return [
+        replace(row, measured_ms=t.latency_ms, ci95_ms=t.ci95_ms, peak_ram_bytes=t.peak_ram_bytes)
+        for row, t in zip(rows, timings, strict=True)
+    ]
+
+
+def _row(candidate: Candidate, built: Built, folder: Path) -> Row:
+    manifest = built.artifact.manifest
+    return Row(
+        architecture=str(candidate.architecture),
+        origin=candidate.origin,
+        baseline=candidate.baseline,
+        predicted_ms=candidate.predicted_ms,
+        measured_ms=float("nan"),
+        ci95_ms=(float("nan"), float("nan")),
+        validation=built.validation,
+        accuracy_float=built.accuracy_float,
+        accuracy_int8=built.accuracy_int8,
+        macs=manifest["macs"],
+        bytes=manifest["bytes"],
+        peak_ram_bytes=None,
+        gate=built.verdict,
+        folder=str(folder),
+    )

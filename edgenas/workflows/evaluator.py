@@ -1,0 +1,49 @@
+"""The Evaluator that strategies get: latencies from the device, ranking from short training on all cores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgenas.latency import LatencyModel
+from edgenas.session import Session
+from edgenas.space import Architecture, SearchSpace
+from edgenas.train import Job, Outcome, Recipe
+from edgenas.train.pool import Pool
+
+
+class DeviceEvaluator:
+    """Measures in a session, trains in a pool; both remember what they did in this run."""
+
+    def __init__(
+        self, session: Session, space: SearchSpace, pool: Pool, recipe: Recipe, folder: Path, near_ms: float, seed: int
+    ) -> None:
+        self._session, self._space, self._pool = session, space, pool
+        self._recipe, self._folder, self._near_ms, self._seed = recipe, folder, near_ms, seed
+        self._measured: dict[Architecture, float] = {}
+
+    def measure(self, architectures: Sequence[Architecture]) -> list[float]:
+        """Latencies in ms on the device, of random weights."""
+        new = [a for a in dict.fromkeys(architectures) if a not in self._measured]
+        if new:
+            measurements = self._session.measure_untrained(self._space, new)
+            self._measured |= {a: m.latency_ms for a, m in zip(new, measurements, strict=True)}
+        return [self._measured[a] for a in architectures]
+
+    def model(self) -> LatencyModel:
+        """The latency model fitted on everything measured so far, most right near the budget."""
+        return self._session.model(self._near_ms)
+
+    def train(self, architectures: Sequence[Architecture], until: float) -> list[Outcome]:
+        """Train each for `until` (0 to 1) of the recipe, going on where an earlier call stopped."""
+        epochs = max(1, round(until * self._recipe.epochs))
+        jobs = [job(a, self._recipe, self._folder, self._seed, epochs) for a in architectures]
+        return self._pool.run(jobs, lambda done, total: self._session.reporter.progress(done, total, "epochs"))
+
+
+def job(architecture: Architecture, recipe: Recipe, folder: Path, seed: int, until: int) -> Job:
+    """The training job of an architecture under a recipe; its checkpoint's name says both."""
+    text = str(architecture)
+    name = hashlib.sha256(f"{text} {recipe} {seed}".encode()).hexdigest()[:16]
+    return Job(text, text, recipe, until, seed, str(folder / f"{name}.pt"))

@@ -1,0 +1,110 @@
+"""What a deploy ends with, as an object and as the one JSON object that `--json` prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgenas.search.candidate import Projection
+from edgenas.workflows.bakeoff import Row
+from firmware_tools.device import Timing
+
+
+@dataclass(frozen=True)
+class Round:
+    """One installation: what the profile predicted, what the device measured, in ms."""
+
+    predicted_ms: float
+    measured_ms: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared."""
+
+    board: str
+    device: str
+    budget_ms: float
+    statistic: str
+    ram_bytes: int | None
+    flash_bytes: int | None
+    row: Row
+    rows: tuple[Row, ...]
+    timing: Timing
+    rounds: tuple[Round, ...]
+    projection: Projection | None
+    committed: bool
+    strategy: str
+    model_path: str
+    model_sha256: str
+    folder: str
+    seconds: Mapping[str, float]
+    seed: int
+    versions: Mapping[str, str]
+
+    @property
+    def baseline(self) -> Row | None:
+        """The best row of the baseline."""
+        return max((row for row in self.rows if row.baseline), key=lambda row: row.validation, default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented object; numbers that do not exist are null."""
+        row, timing = self.row, self.timing
+        table = {
+            "board": self.board,
+            "device": self.device,
+            "budget": {
+                "latency_ms": self.budget_ms,
+                "statistic": self.statistic,
+                "ram_bytes": self.ram_bytes,
+                "flash_bytes": self.flash_bytes,
+            },
+            "predicted_ms": self.rounds[-1].predicted_ms,
+            "measured": {
+                "latency_ms": timing.latency_ms,
+                "p10_ms": timing.p10_ms,
+                "p50_ms": timing.p50_ms,
+                "p95_ms": timing.p95_ms,
+                "n": timing.n,
+                "ci95_ms": list(timing.ci95_ms),
+                "processes": timing.processes,
+                "conditions": asdict(timing.conditions),
+            },
+            "rounds": [asdict(r) for r in self.rounds],
+            "projection": asdict(self.projection) if self.projection else None,
+            "accuracy": {
+                "float": row.accuracy_float,
+                "int8": row.accuracy_int8,
+                "baseline": self.baseline.accuracy if self.baseline else None,
+            },
+            "model": {
+                "architecture": row.architecture,
+                "origin": row.origin,
+                "path": self.model_path,
+                "sha256": self.model_sha256,
+                "bytes": row.bytes,
+                "peak_ram_bytes": timing.peak_ram_bytes,
+                "macs": row.macs,
+            },
+            "rows": [asdict(r) for r in self.rows],
+            "committed": self.committed,
+            "strategy": self.strategy,
+            "folder": self.folder,
+            "seconds": dict(self.seconds),
+            "seed": self.seed,
+            "versions": dict(self.versions),
+        }
+        return {key: _finite(value) for key, value in table.items()}
+
+
+def _finite(value: Any) -> Any:
+    # NaN is not JSON.
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Everything that speaks to a device; knows nothing of edgenas, torch or the converter."""

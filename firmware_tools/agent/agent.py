@@ -1,0 +1,871 @@
+"""The edgenas agent: keeps, runs and times TFLite models on the machine that it runs on.
+
+One file, Python 3.7 or newer, standard library only; numpy and a TFLite runtime are imported where models run, in
+worker processes. Speaks JSON lines on stdin and stdout as PROTOCOL.md says. Started as `python agent.py --root DIR`;
+`python agent.py --worker` is what it starts itself, a fresh process for every timing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import errno
+import gc
+import glob
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import queue
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import IO, Any, Callable, Iterator, NoReturn
+
+PROTOCOL = 1
+VERSION = "1.0"
+# Name, package: in order of preference.
+RUNTIMES = (("litert", "ai_edge_litert"), ("tflite", "tflite_runtime"), ("tensorflow", "tensorflow"))
+MAX_LINE = 8 << 20  # a request; put's chunks are far below
+LOG_BYTES = 256 << 10  # the log is started anew above this
+LOCK_WAIT_S = 2.0  # the agent of a host that was just killed needs a moment to end
+SHUFFLE_SEED = 20240229
+MIN_INVOCATIONS = 30
+NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+
+
+class Refusal(Exception):  # noqa: N818  an answer, not a fault
+    """An answer of the kind "error"."""
+
+    def __init__(self, kind: str, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.answer = dict(fields, kind=kind, message=message)
+
+
+def main() -> NoReturn:
+    """Serve until stdin ends, or do one worker's job; ends the process."""
+    parser = argparse.ArgumentParser(description="edgenas agent: JSON lines on stdin and stdout")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--root", help="the folder that holds the slots; made if it is not there")
+    what.add_argument("--worker", action="store_true", help="run one timing job from stdin")
+    options = parser.parse_args()
+    # An interrupt at the host's terminal is the host's to handle: it then closes our stdin.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Runtimes print to stdout from C; only protocol lines may get there, so everything else goes to stderr.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    if options.worker:
+        work(answers)
+    status = Agent(os.path.abspath(options.root), answers).serve()
+    os._exit(status)  # the thread that reads stdin may still block in it, and an orderly end would wait for it
+
+
+# ---------------------------------------------------------------------------------------------------------- files
+
+
+def sync_folder(path: str) -> None:
+    """Make renames within `path` last through a power cut."""
+    if os.name != "posix":  # other systems cannot open a folder
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def remove(path: str) -> None:
+    """Remove the file `path` if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def write_json(path: str, value: object) -> None:
+    """Replace `path` as a whole; on an error the old file is as it was and no part of the new one is left."""
+    part = path + ".part"
+    try:
+        with open(part, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError:
+        remove(part)
+        raise
+    sync_folder(os.path.dirname(path))
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """The object in `path`; {} if there is none that can be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def sha256_of(path: str) -> str:
+    """The sha256 of the bytes on the medium, as far as the system lets us past its cache."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def lock(path: str) -> IO[str]:
+    """Take the exclusive lock of the device; the file returned holds it until the process ends."""
+    file = open(path, "a+", encoding="utf-8")
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while not _locked(file):
+        if time.monotonic() > deadline:
+            file.seek(0)
+            pid = file.read().strip()
+            message = f"process {pid or '(unknown)'} uses the device: wait for it to end, or end it"
+            raise Refusal("busy", message, pid=int(pid) if pid.isdigit() else None)
+        time.sleep(0.05)
+    try:
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+    except OSError:  # a full disk: the lock holds without the pid, and a rollback must still work
+        pass
+    return file
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(1 << 20)  # a byte that no one reads: Windows also locks readers out
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+class Store:
+    """The device's folder: slots/a and slots/b, `active`, state.json, scratch/.
+
+    The symlink `active` alone decides which slot is active. state.json names the slot that is staged and the one to
+    roll back to; a name that equals the active slot's means none, so that every order of writes below is safe to cut.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.scratch = os.path.join(root, "scratch")
+        for path in (os.path.join(root, "slots", "a"), os.path.join(root, "slots", "b"), self.scratch):
+            os.makedirs(path, exist_ok=True)
+
+    def model(self, slot: str) -> str:
+        """The path of the model in `slot`."""
+        return os.path.join(self.root, "slots", slot, "model.tflite")
+
+    def _manifest(self, slot: str) -> str:
+        return os.path.join(self.root, "slots", slot, "manifest.json")
+
+    def _active(self) -> str | None:
+        try:
+            target = os.readlink(os.path.join(self.root, "active"))
+        except OSError:
+            return None
+        return {"slots/a": "a", "slots/b": "b"}.get(target.replace(os.sep, "/"))
+
+    def _state(self) -> dict[str, Any]:
+        # Every value that cannot be meant counts as none or 0.
+        kept = read_json(os.path.join(self.root, "state.json"))
+        others = [slot for slot in ("a", "b") if slot != self._active()]
+        state: dict[str, Any] = {name: kept.get(name) for name in ("previous", "staged", "commits", "rollbacks")}
+        state.update((name, None) for name in ("previous", "staged") if state[name] not in others)
+        state.update((name, 0) for name in ("commits", "rollbacks") if not isinstance(state[name], int))
+        return state
+
+    def _save(self, **changes: object) -> None:
+        write_json(os.path.join(self.root, "state.json"), dict(self._state(), **changes))
+
+    def _slot(self, slot: str | None) -> dict[str, Any] | None:
+        if slot is None or not (os.path.exists(self.model(slot)) or os.path.exists(self._manifest(slot))):
+            return None
+        manifest = read_json(self._manifest(slot))
+        sha256, size = manifest.get("sha256", ""), manifest.get("bytes", 0)
+        try:
+            valid = os.path.getsize(self.model(slot)) == size and sha256_of(self.model(slot)) == sha256
+        except OSError:
+            valid = False
+        info = {"slot": slot, "sha256": sha256, "bytes": size, "manifest": manifest}
+        return dict(info, active=slot == self._active(), valid=valid)
+
+    def status(self) -> dict[str, Any]:
+        """What the slots hold, each model read and compared with its manifest."""
+        state = self._state()
+        slots = dict(state, active=self._active())
+        return dict(state, **{name: self._slot(slots[name]) for name in ("active", "previous", "staged")})
+
+    def _blob(self, sha256: str) -> str:
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise Refusal("request", f"sha256 {sha256!r} is not 64 lower-case hexadecimal digits")
+        return os.path.join(self.scratch, sha256)
+
+    def stored(self, sha256: str) -> str:
+        """The path of the bytes that `put` received."""
+        path = self._blob(sha256)
+        if not os.path.exists(path):
+            raise Refusal("request", f"no bytes with sha256 {sha256} were put")
+        return path
+
+    def received(self, sha256: str, size: int) -> int:
+        """How many of the `size` bytes with that sha256 are here, after looking whether the others have room."""
+        path = self._blob(sha256)
+        if os.path.exists(path):
+            return size
+        have = os.path.getsize(path + ".part") if os.path.exists(path + ".part") else 0
+        if size - have > shutil.disk_usage(self.root).free:
+            raise OSError(errno.ENOSPC, f"{size - have} bytes needed")
+        return have
+
+    def put(self, sha256: str, size: int, offset: int, data: bytes) -> int:
+        """Append `data` at `offset`; how many of the `size` bytes are here now, compared with `sha256` when all are."""
+        have = self.received(sha256, size)
+        if offset != have:
+            raise Refusal("offset", f"offset {offset}, but {have} bytes are here", have=have)
+        part = self._blob(sha256) + ".part"
+        try:
+            with open(part, "ab") as file:
+                file.write(data)
+        except OSError:
+            remove(part)
+            raise
+        have += len(data)
+        if have >= size:
+            got = sha256_of(part)
+            if got != sha256:
+                remove(part)
+                raise Refusal("transfer", f"the bytes received have sha256 {got}, not {sha256}", got=got)
+            os.replace(part, self._blob(sha256))
+        return have
+
+    def stage(self, sha256: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Move the bytes that were put into the spare slot and read them back from there."""
+        source = self.stored(sha256)
+        spare = "b" if self._active() == "a" else "a"
+        # All that needs space is written before the previous model is given up.
+        draft = os.path.join(self.scratch, "manifest.json")
+        write_json(draft, dict(manifest, sha256=sha256, bytes=os.path.getsize(source)))
+        with open(source, "rb+") as file:
+            os.fsync(file.fileno())
+        self._save(previous=None, staged=None)
+        os.replace(source, self.model(spare))
+        os.replace(draft, self._manifest(spare))
+        sync_folder(os.path.join(self.root, "slots", spare))
+        info = self._slot(spare)
+        if info is None or not info["valid"]:
+            self._empty(spare)
+            raise Refusal("transfer", f"slot {spare} reads back with another sha256 than {sha256}: try again")
+        self._save(staged=spare)
+        return info
+
+    def staged(self) -> str:
+        """The slot that is staged."""
+        slot = self._state()["staged"]
+        if slot is None:
+            raise Refusal("nothing_staged", "no model is staged on the device: stage one first")
+        return str(slot)
+
+    def commit(self) -> dict[str, Any]:
+        """Make the staged slot the active one."""
+        staged = self.staged()
+        info = self._slot(staged)
+        if info is None or not info["valid"]:
+            raise Refusal("transfer", f"the staged model in slot {staged} differs from its manifest: stage it again")
+        commits = self._state()["commits"] + 1
+        self._save(previous=self._active())
+        self._activate(staged)
+        self._save(staged=None, commits=commits)
+        return self.status()
+
+    def rollback(self) -> dict[str, Any]:
+        """Make the previous slot the active one again."""
+        state = self._state()
+        info = self._slot(state["previous"])
+        if info is None or not info["valid"]:
+            why = "has no previous model" if info is None else "holds a damaged previous model"
+            raise Refusal("nothing_to_roll_back", f"the device {why}: the active model stays")
+        # Saved as read: a "staged" that a cut commit left behind would otherwise come alive with the other slot.
+        self._save()
+        self._activate(info["slot"])
+        self._save(previous=None, staged=None, rollbacks=state["rollbacks"] + 1)
+        return self.status()
+
+    def discard(self) -> dict[str, Any]:
+        """Forget the staged slot."""
+        staged = self._state()["staged"]
+        self._save(staged=None)
+        if staged is not None:
+            self._empty(staged)
+        return self.status()
+
+    def _activate(self, slot: str) -> None:
+        # The one atomic step: the symlink is replaced by a rename.
+        fresh = os.path.join(self.root, "active.part")
+        remove(fresh)
+        os.symlink(os.path.join("slots", slot), fresh)
+        os.replace(fresh, os.path.join(self.root, "active"))
+        sync_folder(self.root)
+
+    def _empty(self, slot: str) -> None:
+        remove(self._manifest(slot))
+        remove(self.model(slot))
+
+    def clear_scratch(self, keep_parts: bool) -> dict[str, Any]:
+        """Empty scratch/; partial uploads stay if the host went away and may come back to resume them."""
+        for name in os.listdir(self.scratch):
+            if not (keep_parts and name.endswith(".part")):
+                remove(os.path.join(self.scratch, name))
+        return {}
+
+
+# -------------------------------------------------------------------------------------------------------- machine
+
+
+def version_of(package: str) -> str:
+    """The installed version of `package`, in most cases without importing it."""
+    try:
+        from importlib import metadata
+
+        return metadata.version(package.replace("_", "-"))
+    except ImportError:  # Python 3.7, or a distribution of another name (PackageNotFoundError is an ImportError)
+        return str(getattr(importlib.import_module(package), "__version__", "unknown"))
+
+
+def find_runtimes() -> tuple[list[list[str]], list[str]]:
+    """The usable runtimes as [name, version] in order of preference, and why others were passed over."""
+    found: list[list[str]] = []
+    notes: list[str] = []
+    numpy = version_of("numpy") if importlib.util.find_spec("numpy") else "missing"
+    for name, package in RUNTIMES:
+        if importlib.util.find_spec(package) is None:
+            continue
+        # Its interpreter raises with numpy 2, which its package does not declare.
+        limit = "below 2" if package == "tflite_runtime" else ""
+        if numpy == "missing" or (limit and int(numpy.split(".")[0]) >= 2):
+            notes.append(f"{package} passed over: it needs numpy {limit}, which is {numpy}")
+        else:
+            found.append([name, version_of(package)])
+    return found, notes
+
+
+def choose_runtime(wanted: str | None) -> list[str]:
+    """The [name, version] of the runtime `wanted`, else of the first; the refusal names the pip command that helps."""
+    found, notes = find_runtimes()
+    for pair in found:
+        if wanted in (None, pair[0]):
+            return pair
+    litert = sys.version_info >= (3, 10) and platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
+    packages = "ai-edge-litert" if litert and wanted != "tflite" else "tflite-runtime 'numpy<2'"
+    command = f"{sys.executable} -m pip install {packages}"
+    missing = f"runtime {wanted}" if wanted else "TFLite runtime"
+    message = f"{sys.executable} has no usable {missing}{''.join(f' ({note})' for note in notes)}: run {command}"
+    raise Refusal("runtime", message, runtime=wanted, command=command)
+
+
+def utc() -> str:
+    """Now, as ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def first_line(path: str) -> str | None:
+    """The first line of a small file of the system's; None if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline().strip("\0\n ")
+    except OSError:
+        return None
+
+
+def cpu_name() -> str:
+    """What the processor calls itself; on ARM boards the board's name, which says more."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            match = re.search(r"^model name\s*:\s*(.+)$", file.read(), re.M)
+    except OSError:
+        match = None
+    return first_line("/proc/device-tree/model") or (match.group(1) if match else "") or platform.processor()
+
+
+def clock_mhz() -> float | None:
+    """The highest present clock of any core."""
+    files = glob.glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
+    clocks = [int(text) / 1000 for text in map(first_line, files) if text and text.isdigit()]
+    if not clocks:
+        try:
+            with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+                clocks = [float(mhz) for mhz in re.findall(r"^cpu MHz\s*:\s*([0-9.]+)$", file.read(), re.M)]
+        except OSError:
+            return None
+    return max(clocks) if clocks else None
+
+
+def temperature_c() -> float | None:
+    """The temperature of the zone that is named after the processor, else of the first one."""
+    zones = sorted(glob.glob("/sys/class/thermal/thermal_zone*"))
+    zones.sort(key=lambda zone: not re.search("cpu|soc|pkg", (first_line(zone + "/type") or "").lower()))
+    for zone in zones:
+        text = first_line(zone + "/temp") or ""
+        if text.lstrip("-").isdigit():
+            return int(text) / 1000
+    return None
+
+
+def load() -> float | None:
+    """The 1-minute load average."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def ram_bytes() -> int | None:
+    """The machine's memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------------- agent
+
+
+def pump(stream: IO[bytes], lines: queue.Queue[bytes | None], at_end: Callable[[], None]) -> None:
+    """Put each line of `stream` into `lines`, b"" for one above MAX_LINE; at its end call `at_end`, then put None."""
+    while True:
+        line = stream.readline(MAX_LINE)
+        if len(line) == MAX_LINE and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(MAX_LINE)
+            lines.put(b"")
+        elif line.endswith(b"\n"):
+            lines.put(line)
+        else:  # the end, or a line that was cut by it
+            break
+    at_end()
+    lines.put(None)
+
+
+def field(request: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    """`request[name]` if it is a `kind`; JSON's true and false are no numbers."""
+    value = request.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise Refusal("request", f"{request.get('do')} needs a field {name}, got {value!r}")
+    return value
+
+
+class Agent:
+    """Answers requests one after the other until stdin ends or `bye`."""
+
+    def __init__(self, root: str, answers: IO[bytes]) -> None:
+        self.root = root
+        self.answers = answers
+        self.id: object = None
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.host_gone = threading.Event()
+        self.commands: dict[str, Callable[[Store, dict[str, Any]], dict[str, Any]]] = {
+            "hello": lambda store, request: hello(store),
+            "put": self._put,
+            "time": lambda store, request: self._time(
+                store, request, [store.stored(str(sha)) for sha in field(request, "models", list)]
+            ),
+            "stage": lambda store, request: store.stage(
+                field(request, "sha256", str), field(request, "manifest", dict)
+            ),
+            "time_staged": lambda store, request: self._time(store, request, [store.model(store.staged())]),
+            "infer_staged": self._infer,
+            "commit": lambda store, request: store.commit(),
+            "discard": lambda store, request: store.discard(),
+            "rollback": lambda store, request: store.rollback(),
+            "status": lambda store, request: store.status(),
+            "bye": lambda store, request: store.clear_scratch(keep_parts=False),
+        }
+
+    def serve(self) -> int:
+        """Answer until the end; the exit status is 1 if the device could not be taken."""
+        lines: queue.Queue[bytes | None] = queue.Queue()
+        threading.Thread(target=pump, args=(sys.stdin.buffer, lines, self._on_end), daemon=True).start()
+        store, held = None, None
+        try:
+            for line in iter(lines.get, None):
+                request = self._parse(line)
+                if request is None:
+                    continue
+                try:
+                    if store is None:
+                        os.makedirs(self.root, exist_ok=True)
+                        held = lock(os.path.join(self.root, "lock"))
+                        store = Store(self.root)
+                    self._send(ok=self._do(store, request))
+                except BrokenPipeError:
+                    raise
+                except Exception as error:  # noqa: BLE001  a fault of one command must not take the device away
+                    self._send(error=self._failure(error))
+                if held is None:
+                    return 1
+                if request.get("do") == "bye":
+                    return 0
+        except BrokenPipeError:  # the host is gone: stdin ends as well
+            pass
+        if store is not None:
+            store.clear_scratch(keep_parts=True)
+        return 0
+
+    def _on_end(self) -> None:
+        # From the reading thread: the host closed stdin or died, so what runs for it is ended.
+        self.host_gone.set()
+        worker = self.worker
+        if worker is not None:
+            worker.kill()
+
+    def _send(self, **answer: object) -> None:
+        self.answers.write(json.dumps(dict(answer, id=self.id)).encode() + b"\n")
+        self.answers.flush()
+
+    def _parse(self, line: bytes) -> dict[str, Any] | None:
+        self.id = None
+        try:
+            request: dict[str, Any] = json.loads(line.decode("utf-8"))
+            self.id = request["id"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            message = f"a request is one JSON object with an id, on a line of at most {MAX_LINE} bytes"
+            self._send(error={"kind": "request", "message": message, "line": line[:80].decode("utf-8", "replace")})
+            return None
+        return request
+
+    def _failure(self, error: Exception) -> dict[str, Any]:
+        if isinstance(error, Refusal):
+            return error.answer
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            free = shutil.disk_usage(self.root).free
+            message = f"no space on the device: {error.strerror}, {free} bytes free at {self.root}; free some and retry"
+            return {"kind": "full", "message": message, "root": self.root, "free_bytes": free}
+        return {"kind": "device", "message": f"the device failed: {type(error).__name__}: {error}"}
+
+    def _do(self, store: Store, request: dict[str, Any]) -> dict[str, Any]:
+        name = field(request, "do", str)
+        if name not in self.commands:
+            raise Refusal("request", f"unknown request {name!r}: protocol {PROTOCOL} has {', '.join(self.commands)}")
+        if name != "put":  # one model is many of them
+            self._log(name)
+        return self.commands[name](store, request)
+
+    def _log(self, text: str) -> None:
+        path = os.path.join(self.root, "log")
+        try:
+            mode = "w" if os.path.exists(path) and os.path.getsize(path) > LOG_BYTES else "a"
+            with open(path, mode, encoding="utf-8") as file:
+                file.write(f"{utc()} {os.getpid()} {text}\n")
+        except OSError:  # a log that cannot be written must not stop a rollback on a full disk
+            pass
+
+    def _put(self, store: Store, request: dict[str, Any]) -> dict[str, Any]:
+        sha256, size = field(request, "sha256", str), field(request, "bytes", int)
+        if size < 1:
+            raise Refusal("request", f"put of bytes {size}: at least 1 is needed")
+        if "data" not in request:
+            return {"have": store.received(sha256, size)}
+        try:
+            data = base64.b64decode(field(request, "data", str), validate=True)
+        except ValueError:
+            raise Refusal("request", "put needs data in base64") from None
+        return {"have": store.put(sha256, size, field(request, "offset", int), data)}
+
+    def _time(self, store: Store, request: dict[str, Any], models: list[str]) -> dict[str, Any]:
+        runtime, version = choose_runtime(request.get("runtime"))
+        processes, threads = field(request, "processes", int), field(request, "threads", int)
+        job = {"do": "time", "runtime": runtime, "models": models, "threads": threads}
+        job.update({name: field(request, name, (int, float)) for name in ("warmup_s", "timed_s")})
+        conditions = {
+            "runtime": runtime,
+            "runtime_version": version,
+            "threads": threads,
+            "python_version": platform.python_version(),
+            "started_utc": utc(),
+            "governor": first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            "clock_mhz_before": clock_mhz(),
+            "load_before": load(),
+        }
+        shuffle = random.Random(SHUFFLE_SEED).shuffle
+        runs: list[list[dict[str, Any]]] = [[] for _ in models]
+        for process in range(processes):
+            order = list(range(len(models)))
+            shuffle(order)
+            for count, run in enumerate(self._work(store, dict(job, order=order), request), 1):
+                runs[run.pop("model")].append(run)
+                self._send(progress=[process * len(models) + count, processes * len(models)])
+        conditions.update(clock_mhz_after=clock_mhz(), load_after=load(), temperature_c=temperature_c())
+        return {"runs": runs, "conditions": conditions}
+
+    def _infer(self, store: Store, request: dict[str, Any]) -> dict[str, Any]:
+        job = {name: field(request, name, kind) for name, kind in (("dtype", str), ("shape", list))}
+        job["inputs"] = store.stored(field(request, "inputs", str))
+        job.update(do="infer", runtime=choose_runtime(request.get("runtime"))[0], model=store.model(store.staged()))
+        return next(self._work(store, job, request))
+
+    def _work(self, store: Store, job: dict[str, Any], request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """What a fresh worker answers to `job`. Refuses if it crashes or is silent for the request's silence_s."""
+        silence_s = field(request, "silence_s", (int, float))
+        # Threads that numpy's linear algebra would start compete with the model, and it multiplies no matrices there.
+        environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="2")
+        command = [sys.executable, os.path.abspath(__file__), "--worker"]
+        with (
+            open(os.path.join(store.scratch, "worker.log"), "w+b") as log,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
+            ) as worker,
+        ):
+            self.worker = worker
+            if self.host_gone.is_set():  # it went between two workers
+                worker.kill()
+            lines: queue.Queue[bytes | None] = queue.Queue()
+            try:
+                threading.Thread(target=pump, args=(worker.stdout, lines, lambda: None), daemon=True).start()
+                _tell(worker, job)
+                for line in iter(lambda: lines.get(timeout=silence_s), None):
+                    answer = json.loads(line.decode("utf-8"))
+                    if "error" in answer:
+                        raise Refusal(**answer["error"])
+                    if "end" in answer:
+                        return
+                    yield answer
+            except queue.Empty:
+                message = f"the process that runs the model was silent for {silence_s:g} s and was ended"
+                raise Refusal("inference", message, reason="hung", silence_s=silence_s) from None
+            finally:
+                self.worker = None
+                worker.kill()
+            raise _crash(worker.wait(), log)
+
+
+def _tell(worker: subprocess.Popen[bytes], job: dict[str, Any]) -> None:
+    assert worker.stdin is not None
+    try:
+        worker.stdin.write(json.dumps(job).encode() + b"\n")
+        worker.stdin.flush()
+    except BrokenPipeError:  # it died at once: the end of its answers says so
+        pass
+
+
+def _crash(code: int, log: IO[bytes]) -> Refusal:
+    log.seek(0)
+    tail = " | ".join(log.read()[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:])
+    how = f"of signal {-code}" if code < 0 else f"with status {code}"
+    message = f"the process that runs the model ended {how}: {tail or 'it printed nothing'}"
+    return Refusal("inference", message, reason="crashed", code=code)
+
+
+def hello(store: Store) -> dict[str, Any]:
+    """What the device is."""
+    runtimes, notes = find_runtimes()
+    return {
+        "protocol": PROTOCOL,
+        "agent_version": VERSION,
+        "hostname": socket.gethostname(),
+        "machine": platform.machine(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count() or 1,
+        "system": platform.platform(),
+        "python_version": platform.python_version(),
+        "runtimes": runtimes,
+        "notes": notes,
+        "ram_bytes": ram_bytes(),
+        "free_disk_bytes": shutil.disk_usage(store.root).free,
+    }
+
+
+# --------------------------------------------------------------------------------------------------------- worker
+
+
+def work(answers: IO[bytes]) -> NoReturn:
+    """Do the job on stdin's first line, then end; end at once if stdin does, which is how a dead agent shows."""
+    job = json.loads(sys.stdin.buffer.readline().decode("utf-8"))
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+    def send(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+    try:
+        if job["do"] == "time":
+            for run in time_models(job):
+                send(run)
+        else:
+            send(infer(job))
+        send({"end": True})
+    except Refusal as refusal:
+        send({"error": refusal.answer})
+    os._exit(0)  # as in main
+
+
+def interpreter_of(runtime: str) -> Callable[..., Any]:
+    """The class Interpreter of `runtime`."""
+    package = dict(RUNTIMES)[runtime]
+    try:
+        if package == "tensorflow":
+            return importlib.import_module("tensorflow").lite.Interpreter  # type: ignore[no-any-return]
+        return importlib.import_module(package + ".interpreter").Interpreter  # type: ignore[no-any-return]
+    except ImportError as error:
+        message = "runtime %s is installed in %s but does not load (%s): reinstall it" % (
+            runtime,
+            sys.executable,
+            error,
+        )
+        raise Refusal("runtime", message, runtime=runtime) from error
+
+
+def loaded(make: Callable[..., Any], path: str, threads: int) -> Any:
+    """An interpreter with its tensors allocated."""
+    try:
+        interpreter = make(model_path=path, num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        raise Refusal("inference", f"the runtime refuses the model: {why}", reason="refused") from error
+    if len(interpreter.get_input_details()) != 1:
+        raise Refusal("inference", "the model has not one input but several", reason="refused")
+    return interpreter
+
+
+def fill_input(interpreter: Any) -> None:
+    """The same pseudo-random input on every device: all-zero data would take short cuts on some processors."""
+    import numpy as np
+
+    detail = interpreter.get_input_details()[0]
+    dtype = np.dtype(detail["dtype"])
+    source = np.random.RandomState(0)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        data = source.randint(limits.min, int(limits.max) + 1, size=detail["shape"], dtype=dtype)
+    else:
+        data = source.random_sample(tuple(detail["shape"])).astype(dtype)
+    interpreter.set_tensor(detail["index"], data)
+
+
+def peak_rss() -> int | None:
+    """The peak resident set of this process, where Linux tells it."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            match = re.search(r"^VmHWM:\s*(\d+) kB$", file.read(), re.M)
+    except OSError:
+        return None
+    return int(match.group(1)) * 1024 if match else None
+
+
+def reset_peak_rss() -> int | None:
+    """The peak after setting it back to what is resident now; freed memory goes to the system first, as memory that is
+    used again would hide the growth."""
+    gc.collect()
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+    except (ImportError, OSError, AttributeError, TypeError):  # no glibc
+        pass
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        return None
+    return peak_rss()
+
+
+def time_models(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Time each model in the job's order: nanoseconds of each statistic, the invocations, the growth of memory."""
+    import numpy as np
+
+    make = interpreter_of(job["runtime"])
+    threads = job["threads"]
+
+    def ready(path: str) -> Any:
+        interpreter = loaded(make, path, threads)
+        fill_input(interpreter)
+        interpreter.invoke()
+        interpreter.invoke()
+        return interpreter
+
+    # What the runtime needs once would count as the first model's memory.
+    interpreter = ready(job["models"][job["order"][0]])
+    for model in job["order"]:
+        interpreter = None
+        base = reset_peak_rss()
+        interpreter = ready(job["models"][model])
+        peak = peak_rss()
+        taken = np.asarray(invocations(interpreter.invoke, job["warmup_s"], job["timed_s"]))
+        low, p10, p50, p95, high = (float(value) for value in np.percentile(taken, (0, 10, 50, 95, 100)))
+        run = {"model": model, "n": len(taken), "ram_bytes": None if base is None or peak is None else peak - base}
+        yield dict(run, min=low, p10=p10, p50=p50, p95=p95, max=high)
+
+
+def invocations(invoke: Callable[[], None], warmup_s: float, timed_s: float) -> list[int]:
+    """Nanoseconds of each call, for `timed_s` and MIN_INVOCATIONS at least, after `warmup_s` of calls."""
+    clock = time.perf_counter_ns
+    warm = clock() + int(warmup_s * 1e9)
+    while clock() < warm:
+        invoke()
+    taken: list[int] = []
+    gc.collect()
+    gc.disable()
+    try:
+        end = clock() + int(timed_s * 1e9)
+        while True:
+            start = clock()
+            invoke()
+            stop = clock()
+            taken.append(stop - start)
+            if stop >= end and len(taken) >= MIN_INVOCATIONS:
+                return taken
+    finally:
+        gc.enable()
+
+
+def infer(job: dict[str, Any]) -> dict[str, Any]:
+    """The outputs for each of the job's inputs, as base64 of the raw array."""
+    import numpy as np
+
+    interpreter = loaded(interpreter_of(job["runtime"]), job["model"], threads=1)
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    inputs = np.fromfile(job["inputs"], dtype=job["dtype"]).reshape(job["shape"])
+    wanted = [int(size) for size in source["shape"]]
+    if inputs.dtype != source["dtype"] or list(inputs.shape[1:]) != wanted[1:] or wanted[0] != 1:
+        takes = f"{np.dtype(source['dtype'])} {wanted}"
+        message = f"inputs are {inputs.dtype} {list(inputs.shape)}, the model takes {takes}, one at a time"
+        raise Refusal("inference", message, reason="inputs")
+    outputs = []
+    for one in inputs:
+        interpreter.set_tensor(source["index"], one[np.newaxis])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(target["index"])[0])
+    stacked = np.ascontiguousarray(np.stack(outputs))
+    data = base64.b64encode(stacked.tobytes()).decode("ascii")
+    return {"dtype": stacked.dtype.str, "shape": list(stacked.shape), "data": data}
+
+
+if __name__ == "__main__":
+    main()

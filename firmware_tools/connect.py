@@ -1,0 +1,68 @@
+"""From a URL to a Device: one back end for each scheme, in a plain dict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import unquote
+
+from firmware_tools.device import Device
+from firmware_tools.errors import DeviceUrlError
+from firmware_tools.linux.local import open_local
+
+RUNTIMES = ("litert", "tflite", "tensorflow")
+
+
+@dataclass(frozen=True)
+class _Backend:
+    # url, options, home, runtime
+    open: Callable[[str, Mapping[str, str], Path, str | None], Device]
+    options: tuple[str, ...]
+    example: str
+
+
+_BACKENDS: dict[str, _Backend] = {
+    "local": _Backend(open_local, ("python", "root", "runtime"), "local:?python=PATH&root=DIR&runtime=litert"),
+}
+
+
+def connect(url: str, *, home: Path, runtime: str | None = None) -> Device:
+    """Connect to the device at `url`, for example "local:" or "local:?python=PATH&root=DIR&runtime=tflite".
+
+    `home` is the folder under which a device without a root of its own keeps its slots. `runtime`, one of litert,
+    tflite, tensorflow, holds if the URL names none; without either the device's first is used. Values may be
+    percent-encoded.
+    Raises DeviceUrlError if the URL is not understood, else as the back end: DeviceBusyError, RuntimeMissingError,
+    DeviceLostError, DeviceFullError, DeviceError.
+    """
+    scheme, colon, rest = url.partition(":")
+    backend = _BACKENDS.get(scheme)
+    if backend is not None and not colon:
+        raise DeviceUrlError(f"{url}: no device URL, write {scheme}: or {backend.example}", url=url, value=url)
+    if backend is None:
+        raise _unknown("device scheme", scheme, _BACKENDS, url, " ".join(b.example for b in _BACKENDS.values()))
+    path, _, query = rest.partition("?")
+    if path:
+        raise DeviceUrlError(f"{url}: {scheme}: takes no {path!r}, write {backend.example}", url=url, value=path)
+    options: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        name, equals, value = part.partition("=")
+        if name not in backend.options:
+            raise _unknown("option", name, backend.options, url, backend.example)
+        if not equals or not value:
+            raise DeviceUrlError(f"{url}: option {name} has no value, write {backend.example}", url=url, value=name)
+        options[name] = unquote(value)
+    runtime = options.pop("runtime", runtime)
+    if runtime is not None and runtime not in RUNTIMES:
+        raise _unknown("runtime", runtime, RUNTIMES, url, backend.example)
+    return backend.open(url, options, home, runtime)
+
+
+def _unknown(what: str, value: str, known: Iterable[str], url: str, example: str) -> DeviceUrlError:
+    names = sorted(known)
+    near = get_close_matches(value, names, n=2, cutoff=0.5)
+    hint = f", did you mean {' or '.join(near)}?" if near else "."
+    message = f"{url}: unknown {what} {value!r}{hint} Known: {', '.join(names)}; for example {example}"
+    return DeviceUrlError(message, url=url, value=value, known=tuple(names), near=tuple(near))

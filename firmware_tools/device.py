@@ -1,0 +1,217 @@
+"""What a device is to its users: the `Device` Protocol and the values that pass through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Slot = Literal["a", "b"]
+Statistic = Literal["min", "p10", "p50", "p95", "max"]
+STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """A TFLite runtime on the device: `name` is litert, tflite or tensorflow."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What the device says of itself; `runtimes` in order of preference, `notes` say which were passed over and why."""
+
+    url: str
+    hostname: str
+    machine: str
+    cpu: str
+    cores: int
+    system: str
+    python_version: str
+    runtimes: tuple[RuntimeInfo, ...]
+    ram_bytes: int | None
+    free_disk_bytes: int
+    agent_version: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SlotInfo:
+    """One of the two places for a model; `valid` means that its bytes have the size and sha256 of its manifest.
+
+    `sha256` and `bytes` are what the manifest says; "" and 0 if there is no readable manifest.
+    """
+
+    slot: Slot
+    sha256: str
+    bytes: int
+    manifest: Mapping[str, Any]
+    active: bool
+    valid: bool
+
+
+@dataclass(frozen=True)
+class DeviceStatus:
+    """Which models the device holds; `previous` is what `rollback` would activate, `staged` what `commit` would.
+
+    `commits` and `rollbacks` count over the life of the device's folder.
+    """
+
+    active: SlotInfo | None
+    previous: SlotInfo | None
+    staged: SlotInfo | None
+    commits: int
+    rollbacks: int
+
+
+@dataclass(frozen=True)
+class TimingPlan:
+    """How to time a model: in each of `processes` fresh processes warm up, then time `timed_s` and 30 inferences.
+
+    `statistic` is what one process's latencies are reduced to. Two processes at least: one says nothing of the spread.
+    """
+
+    processes: int = 5
+    warmup_s: float = 0.2
+    timed_s: float = 0.3
+    threads: int = 1
+    statistic: Statistic = "p10"
+
+    def __post_init__(self) -> None:
+        if self.statistic not in STATISTICS:
+            raise ValueError(f"statistic {self.statistic!r} is not one of {', '.join(STATISTICS)}")
+        if self.processes < 2:
+            raise ValueError(f"processes is {self.processes}, at least 2 are needed for an interval")
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}, at least 1 is needed")
+        if not (0 <= self.warmup_s <= 60 and 0 < self.timed_s <= 60):
+            raise ValueError(f"warmup_s {self.warmup_s} and timed_s {self.timed_s} must lie within 0 and 60 seconds")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which circumstances a timing was taken; None where the device cannot say.
+
+    `load_*` are the 1-minute load averages, `clock_mhz_*` the highest clock of any core, `temperature_c` is read after
+    the last inference.
+    """
+
+    runtime: str
+    runtime_version: str
+    threads: int
+    governor: str | None
+    clock_mhz_before: float | None
+    clock_mhz_after: float | None
+    temperature_c: float | None
+    load_before: float | None
+    load_after: float | None
+    python_version: str
+    started_utc: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One model's measured latency; every `*_ms` is the median over the processes of that statistic of one process.
+
+    `latency_ms` is that of `statistic`; `per_process_ms` are the values behind it, in order of time; `n` counts all
+    timed inferences. `ci95_ms` is the interval of `firmware_tools.timing.interval95`. `peak_ram_bytes` is the growth of
+    the process's peak resident set from just before the model is loaded to after two inferences (what the runtime needs
+    once, whatever the model, left out), the largest over the processes; None where the system cannot say.
+    """
+
+    sha256: str
+    statistic: Statistic
+    latency_ms: float
+    min_ms: float
+    p10_ms: float
+    p50_ms: float
+    p95_ms: float
+    max_ms: float
+    n: int
+    processes: int
+    ci95_ms: tuple[float, float]
+    per_process_ms: tuple[float, ...]
+    peak_ram_bytes: int | None
+    conditions: Conditions
+
+
+class Device(Protocol):
+    """A board that times, installs and runs models; a context manager that closes itself.
+
+    There are two slots. The active one is never written to: `stage` fills the spare one, `commit` makes it active in
+    one atomic step. Staging therefore gives up the previous model, and with it what `rollback` would return to.
+
+    Every method may raise DeviceLostError, DeviceFullError and DeviceError.
+    """
+
+    @property
+    def url(self) -> str:
+        """The URL that the device was connected by."""
+        ...
+
+    def info(self) -> DeviceInfo:
+        """What the device is and which runtimes it has."""
+        ...
+
+    def status(self) -> DeviceStatus:
+        """Which models it holds, their bytes checked against their manifests."""
+        ...
+
+    def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
+        """Measure the latency of each of `models`; one Timing for each, in their order.
+
+        In every process all models are timed, in an order shuffled by a fixed seed. `progress` is called with the
+        timings done and their total (models x processes). Touches no slot.
+        Raises RuntimeMissingError, InferenceError, TransferError.
+        """
+        ...
+
+    def stage(self, model: bytes, manifest: Mapping[str, object]) -> SlotInfo:
+        """Write `model` and `manifest` (plus sha256 and bytes) into the spare slot and read them back.
+
+        Raises TransferError if the bytes read back differ, or if `manifest` names another sha256 than the model's.
+        """
+        ...
+
+    def time_staged(self, plan: TimingPlan, progress: Progress | None = None) -> Timing:
+        """`time` for the staged model, from its slot. Raises NothingStagedError, else as `time`."""
+        ...
+
+    def infer_staged(self, inputs: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Outputs of the staged model for `inputs`, both of shape (n, ...) in the model's own dtypes, not rescaled.
+
+        Runs one inference for each input, batch 1. Raises NothingStagedError, RuntimeMissingError, InferenceError.
+        """
+        ...
+
+    def commit(self) -> DeviceStatus:
+        """Make the staged model the active one. Raises NothingStagedError, or TransferError if its bytes rotted."""
+        ...
+
+    def discard(self) -> None:
+        """Forget the staged model, if there is one."""
+        ...
+
+    def rollback(self) -> DeviceStatus:
+        """Activate the previous model again; the model rolled back from is no longer kept for a rollback.
+
+        Raises NothingToRollBackError if there is none or its bytes differ from its manifest.
+        """
+        ...
+
+    def close(self) -> None:
+        """Empty the scratch folder and let go of the device. Closing twice is harmless."""
+        ...
+
+    def __enter__(self) -> Device: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

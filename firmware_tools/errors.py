@@ -1,0 +1,72 @@
+"""Every error that a device can cause.
+
+    DeviceError                  exit 4  the device, or the way to it, refused or failed
+    +-- DeviceUrlError           exit 2  the URL names an unknown scheme or option; lists the known and the near ones
+    +-- DeviceBusyError          exit 4  another process uses the device; its `pid` is a field
+    +-- DeviceLostError          exit 4  the agent ended, or fell silent, in mid-command
+    +-- RuntimeMissingError      exit 4  no usable TFLite runtime in that interpreter; says the pip command
+    +-- DeviceFullError          exit 4  no disk space; the active model is as it was
+    +-- TransferError            exit 4  bytes read back from the device have another sha256
+    +-- InferenceError           exit 4  the runtime refused the model or its inputs, crashed or hung
+    +-- OutputMismatchError      exit 4  golden inputs give other outputs on the device than on the host
+    +-- NothingStagedError       exit 4  no model is staged on the device
+    +-- NothingToRollBackError   exit 4  the device holds no intact previous model
+
+A caller's bug stays ValueError or TypeError. The message is one line: the value, the limit, the next step; the same
+values are in `fields`.
+"""
+
+from __future__ import annotations
+
+
+class DeviceError(Exception):
+    """Base of all errors of a device; `exit_code` is what a command line exits with."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+
+
+class DeviceUrlError(DeviceError):
+    """The URL of a device names an unknown scheme or option."""
+
+    exit_code = 2
+
+
+class DeviceBusyError(DeviceError):
+    """Another process uses the device; `pid` is a field."""
+
+
+class DeviceLostError(DeviceError):
+    """The agent ended, or gave no answer in time, in mid-command."""
+
+
+class RuntimeMissingError(DeviceError):
+    """No usable TFLite runtime in the device's interpreter; the message says the pip command."""
+
+
+class DeviceFullError(DeviceError):
+    """No disk space on the device; the partial file was removed."""
+
+
+class TransferError(DeviceError):
+    """Bytes on the device have another sha256 than they should."""
+
+
+class InferenceError(DeviceError):
+    """The runtime refused the model or its inputs, or the process that ran it crashed or hung."""
+
+
+class OutputMismatchError(DeviceError):
+    """The model's outputs on the device differ from the host's by more than allowed."""
+
+
+class NothingStagedError(DeviceError):
+    """No model is staged on the device."""
+
+
+class NothingToRollBackError(DeviceError):
+    """The device holds no intact previous model."""

@@ -1,0 +1,207 @@
+"""A Device behind an agent, however the agent was started."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_tools.device import (
+    Conditions,
+    DeviceInfo,
+    DeviceStatus,
+    Progress,
+    RuntimeInfo,
+    SlotInfo,
+    Timing,
+    TimingPlan,
+)
+from firmware_tools.errors import DeviceError, RuntimeMissingError, TransferError
+from firmware_tools.linux.session import ANSWER_TIMEOUT_S, AgentSession
+from firmware_tools.timing import summarise
+
+PROTOCOL = 1
+# In base64 below what a pipe holds (64 KiB): writing a chunk never blocks on an agent that has stopped.
+CHUNK_BYTES = 32 << 10
+WORKER_TIMEOUT_S = 120.0
+
+
+class AgentDevice:
+    """The `Device` that `session` speaks to; `end` is called once, to end the agent after the session is closed.
+
+    `runtime` names the runtime to use; None: the agent's first.
+    """
+
+    def __init__(self, url: str, session: AgentSession, runtime: str | None, end: Callable[[], None]) -> None:
+        self._url = url
+        self._session = session
+        self._runtime = runtime
+        self._end: Callable[[], None] | None = end
+
+    @property
+    def url(self) -> str:
+        """The URL that the device was connected by."""
+        return self._url
+
+    def check(self) -> None:
+        """Raise DeviceError if the agent speaks another protocol, RuntimeMissingError if it lacks the named runtime."""
+        info = self.info()
+        names = [runtime.name for runtime in info.runtimes]
+        if self._runtime is not None and self._runtime not in names:
+            others = f"it has {', '.join(names)}" if names else "it has none"
+            packages = {"tflite": "tflite-runtime 'numpy<2'", "litert": "ai-edge-litert"}
+            command = f"python -m pip install {packages.get(self._runtime, self._runtime)}"
+            why = "".join(f"; {note}" for note in info.notes)
+            raise RuntimeMissingError(
+                f"{self._url}: no runtime {self._runtime}, {others}{why}: run {command} with its interpreter",
+                runtime=self._runtime,
+                command=command,
+            )
+
+    def info(self) -> DeviceInfo:
+        """What the device is and which runtimes it has."""
+        answer = self._session.request("hello")
+        protocol = answer.pop("protocol", None)
+        if protocol != PROTOCOL:
+            raise DeviceError(
+                f"{self._url}: the agent speaks protocol {protocol}, this host {PROTOCOL}: install the same release",
+                protocol=protocol,
+            )
+        answer["runtimes"] = tuple(RuntimeInfo(name, version) for name, version in answer["runtimes"])
+        answer["notes"] = tuple(answer["notes"])
+        return DeviceInfo(url=self._url, **answer)
+
+    def status(self) -> DeviceStatus:
+        """Which models it holds, their bytes checked against their manifests."""
+        return _status(self._session.request("status"))
+
+    def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
+        """Measure the latency of each of `models`: see `Device.time`."""
+        if not models:
+            return []
+        hashes = [self._put(model) for model in models]
+        return self._timed("time", hashes, plan, progress, models=hashes)
+
+    def stage(self, model: bytes, manifest: Mapping[str, object]) -> SlotInfo:
+        """Write `model` and `manifest` into the spare slot and read them back: see `Device.stage`."""
+        sha256 = hashlib.sha256(model).hexdigest()
+        named = manifest.get("sha256", sha256)
+        if named != sha256:
+            raise TransferError(
+                f"the manifest is of a model with sha256 {named}, the model given has {sha256}: pair them again",
+                manifest=named,
+                model=sha256,
+            )
+        self._put(model)
+        return _slot(self._session.request("stage", sha256=sha256, manifest=dict(manifest)))
+
+    def time_staged(self, plan: TimingPlan, progress: Progress | None = None) -> Timing:
+        """Measure the latency of the staged model, from its slot: see `Device.time_staged`."""
+        staged = self.status().staged
+        sha256 = staged.sha256 if staged is not None else ""  # with nothing staged the agent refuses
+        return self._timed("time_staged", [sha256], plan, progress)[0]
+
+    def infer_staged(self, inputs: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Outputs of the staged model for `inputs`: see `Device.infer_staged`."""
+        if inputs.ndim < 1 or inputs.shape[0] == 0:
+            raise ValueError(f"inputs must have shape (n, ...) with n of 1 at least, got {inputs.shape}")
+        answer = self._session.request(
+            "infer_staged",
+            inputs=self._put(np.ascontiguousarray(inputs).tobytes()),
+            dtype=inputs.dtype.str,
+            shape=list(inputs.shape),
+            runtime=self._runtime,
+            timeout_s=WORKER_TIMEOUT_S + ANSWER_TIMEOUT_S,
+            silence_s=WORKER_TIMEOUT_S,
+        )
+        data = base64.b64decode(answer["data"])
+        return np.frombuffer(data, dtype=answer["dtype"]).reshape(answer["shape"]).copy()
+
+    def commit(self) -> DeviceStatus:
+        """Make the staged model the active one: see `Device.commit`."""
+        return _status(self._session.request("commit"))
+
+    def discard(self) -> None:
+        """Forget the staged model, if there is one."""
+        self._session.request("discard")
+
+    def rollback(self) -> DeviceStatus:
+        """Activate the previous model again: see `Device.rollback`."""
+        return _status(self._session.request("rollback"))
+
+    def close(self) -> None:
+        """Empty the scratch folder and let go of the device. Closing twice is harmless."""
+        end, self._end = self._end, None
+        if end is None:
+            return
+        try:
+            self._session.close()
+        finally:
+            end()
+            self._session.join()
+
+    def __enter__(self) -> AgentDevice:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _put(self, data: bytes) -> str:
+        """Bring `data` into the scratch folder, going on where an interrupted upload stopped; its sha256."""
+        if not data:
+            raise ValueError("no bytes to upload")
+        sha256 = hashlib.sha256(data).hexdigest()
+        have = self._have(sha256, data)
+        resumed = have > 0
+        while have < len(data):
+            chunk = base64.b64encode(data[have : have + CHUNK_BYTES]).decode("ascii")
+            try:
+                answer = self._session.request("put", sha256=sha256, bytes=len(data), offset=have, data=chunk)
+            except TransferError:
+                if not resumed:
+                    raise
+                # What the earlier upload left was damaged; the agent has thrown it away.
+                resumed, have = False, self._have(sha256, data)
+                continue
+            have = int(answer["have"])
+        return sha256
+
+    def _have(self, sha256: str, data: bytes) -> int:
+        return int(self._session.request("put", sha256=sha256, bytes=len(data))["have"])
+
+    def _timed(
+        self, do: str, hashes: Sequence[str], plan: TimingPlan, progress: Progress | None, **fields: object
+    ) -> list[Timing]:
+        settings = asdict(plan)
+        statistic = settings.pop("statistic")
+        silence_s = WORKER_TIMEOUT_S + 2 * (plan.warmup_s + plan.timed_s)
+        answer = self._session.request(
+            do,
+            runtime=self._runtime,
+            timeout_s=silence_s + ANSWER_TIMEOUT_S,
+            silence_s=silence_s,
+            progress=progress,
+            **settings,
+            **fields,
+        )
+        conditions = Conditions(**answer["conditions"])
+        return [
+            summarise(sha256, statistic, runs, conditions) for sha256, runs in zip(hashes, answer["runs"], strict=True)
+        ]
+
+
+def _slot(answer: Mapping[str, Any]) -> SlotInfo:
+    return SlotInfo(**answer)
+
+
+def _status(answer: Mapping[str, Any]) -> DeviceStatus:
+    slots = {name: answer[name] and _slot(answer[name]) for name in ("active", "previous", "staged")}
+    return DeviceStatus(**slots, commits=answer["commits"], rollbacks=answer["rollbacks"])

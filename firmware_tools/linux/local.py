@@ -1,0 +1,60 @@
+"""`local:` this computer as a device: the agent of Linux boards as a child process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from firmware_tools.agent import AGENT_PATH
+from firmware_tools.errors import DeviceError
+from firmware_tools.linux.agent_device import AgentDevice
+from firmware_tools.linux.session import AgentSession
+
+_END_TIMEOUT_S = 5.0
+
+
+def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | None) -> AgentDevice:
+    """Start an agent and make sure that it answers.
+
+    `options`: `python` is the interpreter that runs it (this one), `root` the folder that holds its slots
+    (`home/devices/local`). Raises DeviceError if it does not start, DeviceBusyError if another agent has the folder,
+    RuntimeMissingError if it lacks `runtime`.
+    """
+    python = str(Path(options.get("python", sys.executable)).expanduser())
+    root = Path(options.get("root", home / "devices" / "local")).expanduser().absolute()
+    try:
+        agent = subprocess.Popen(
+            [python, str(AGENT_PATH), "--root", str(root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # the terminal's Ctrl-C is for the host alone, which then closes the agent's stdin
+        )
+    except OSError as error:
+        message = f"{url}: cannot start {python} ({error.strerror}): name an interpreter by local:?python=PATH"
+        raise DeviceError(message, python=python) from error
+    assert agent.stdin is not None
+    assert agent.stdout is not None
+    assert agent.stderr is not None
+    session = AgentSession(url, agent.stdin, agent.stdout, agent.stderr)
+    device = AgentDevice(url, session, runtime, lambda: _end(agent))
+    try:
+        device.check()
+    except BaseException:
+        device.close()
+        raise
+    return device
+
+
+def _end(agent: subprocess.Popen[bytes]) -> None:
+    """Wait for the agent, whose stdin is closed, to end; kill it if it does not. Its workers end with it."""
+    try:
+        agent.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        agent.kill()
+        agent.wait()
+    except BaseException:  # a second Ctrl-C
+        agent.kill()
+        raise

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edgenas.convert import environment
+from edgenas.errors import ConversionError
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGENAS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_real_one_is_ready_and_reused(python: Path) -> None:
+    assert environment.check() is None
+    started = time.monotonic()
+    assert environment.ensure() == python
+    assert time.monotonic() - started < 0.5
+
+
+def test_every_line_of_the_lock_is_pinned() -> None:
+    lines = [line for line in environment.LOCK.read_text().splitlines() if not line.startswith("#")]
+    assert "onnx2tf==2.6.9" in lines
+    assert all(line.count("==") == 1 for line in lines)
+
+
+def test_check_says_what_is_missing(home: Path) -> None:
+    folder = environment.folder()
+    assert folder.parent == home / "converter"
+    assert "not installed" in str(environment.check())
+    folder.mkdir(parents=True)
+    assert "incomplete" in str(environment.check())
+    (folder / "ready.json").write_text("{")
+    assert "incomplete" in str(environment.check())
+    (folder / "ready.json").write_text('{"verified": true}')
+    assert "damaged" in str(environment.check())
+    environment.python().parent.mkdir()
+    environment.python().touch()
+    assert environment.check() is None
+    assert sorted(path.name for path in home.iterdir()) == ["converter"]
+
+
+def _fake_build(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replace the 15 seconds of installing; what decides to install, and when, stays real."""
+    commands: list[str] = []
+
+    def run(_command: list[str], what: str, _next_step: str) -> None:
+        time.sleep(0.1)
+        environment.python().parent.mkdir(parents=True, exist_ok=True)
+        environment.python().touch()
+        commands.append(what)
+
+    monkeypatch.setattr(environment, "_run", run)
+    monkeypatch.setattr(environment, "_verify", lambda: commands.append("verify"))
+    return commands
+
+
+def test_half_built_is_rebuilt_from_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = _fake_build(monkeypatch)
+    left = environment.folder() / "lib" / "half"
+    left.mkdir(parents=True)
+    said: list[str] = []
+    assert environment.ensure(said.append) == environment.python()
+    assert commands == ["python -m venv", "pip install", "verify"]
+    assert not left.exists()
+    assert len(said) == 3
+    assert json.loads((environment.folder() / "ready.json").read_text())["verified"] is True
+    environment.ensure()
+    assert len(commands) == 3
+
+
+def test_failed_verification_is_not_ready(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_build(monkeypatch)
+
+    def broken() -> None:
+        raise ConversionError("no", check="conversion")
+
+    monkeypatch.setattr(environment, "_verify", broken)
+    with pytest.raises(ConversionError):
+        environment.ensure()
+    assert "incomplete" in str(environment.check())
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="file locks are POSIX only")
+def test_two_at_once_build_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = _fake_build(monkeypatch)
+    said: list[str] = []
+    threads = [threading.Thread(target=environment.ensure, args=(said.append,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert commands == ["python -m venv", "pip install", "verify"]
+    assert any("waiting" in line for line in said)
+
+
+def test_without_the_package_index(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "empty"))
+    with pytest.raises(ConversionError, match="pip install failed: ERROR: No matching distribution") as caught:
+        environment.ensure()
+    assert caught.value.fields["check"] == "environment"
+    assert "\n" not in caught.value.message
+    assert "then run the same command again" in caught.value.message
+    assert "incomplete" in str(environment.check())
+
+
+def test_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "file"))
+    with pytest.raises(ConversionError, match="cannot be written"):
+        environment.ensure()

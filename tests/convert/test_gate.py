@@ -1,0 +1,156 @@
+"""Every check of the gate, failed by a real model that has the fault."""
+
+from __future__ import annotations
+
+import conversion_nets as nets
+import numpy as np
+import pytest
+import torch
+from conversion_nets import Trained
+from torch import nn
+
+from edgenas.artifact import Tensor
+from edgenas.convert import Converted, Converter, quantise, reference_outputs
+from edgenas.convert.gate import (
+    GateReport,
+    check_accuracy_drop,
+    check_argmax_agreement,
+    check_fp32_error,
+    check_unfused_activation,
+    gate,
+)
+from edgenas.convert.model_info import ModelInfo, OperatorInfo, describe
+from edgenas.errors import ConversionError
+
+SHAPE = (1, 28, 28)
+
+
+def fails(check: str, trained: Trained, converted: Converted, module: nn.Module | None = None, **options: float) -> str:
+    reference = reference_outputs(module or trained.module, trained.samples)
+    with pytest.raises(ConversionError) as caught:
+        gate(converted, trained.samples, reference, trained.labels, **options)  # type: ignore[arg-type]
+    assert caught.value.fields["check"] == check
+    assert caught.value.message.startswith(f"gate {check}: ")
+    assert {"value", "limit"} <= set(caught.value.fields)
+    return caught.value.message
+
+
+def test_int8_io(trained: Trained) -> None:
+    from ai_edge_quantizer import quantizer, recipe
+
+    work = quantizer.Quantizer(trained.converted.float_tflite, recipe.dynamic_wi8_afp32())
+    dynamic = bytes(work.quantize(enable_progress_report=False).quantized_model)
+    message = fails("int8_io", trained, Converted(trained.converted.float_tflite, dynamic, "int8"))
+    assert "input is float32 and output float32" in message
+
+
+def test_operators(trained: Trained, converter: Converter) -> None:
+    module = nets.net(nets.conv(1, 8, stride=2), nn.Tanh(), nets.conv(8, 8), width=8)
+    converted = converter.convert(module, SHAPE, "int8", trained.calibration)
+    assert "TANH" in fails("operators", trained, converted, module)
+
+
+def test_external_buffers(trained: Trained, converter: Converter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantise, "repack", bytes)
+    module = nets.big()
+    converted = converter.convert(module, SHAPE, "int8", trained.calibration)
+    fails("external_buffers", trained, converted, module)
+
+
+class ReadTwice(nn.Module):
+    """The convolution's output is also read before its activation, which therefore cannot be fused."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 3, 2, 1)
+        self.act = act
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        z: torch.Tensor = self.act(y) + y
+        return z
+
+
+def test_unfused_activation(trained: Trained, converter: Converter) -> None:
+    module = nets.net(ReadTwice(nn.ReLU()), nets.conv(8, 8), width=8)
+    converted = converter.convert(module, SHAPE, "int8", trained.calibration)
+    assert "RELU is not fused into the CONV_2D" in fails("unfused_activation", trained, converted, module)
+    # the quantiser leaves an unfused RELU6 in float32, between two operators that no list has
+    module = nets.net(ReadTwice(nn.ReLU6()), nets.conv(8, 8), width=8)
+    converted = converter.convert(module, SHAPE, "int8", trained.calibration)
+    assert "DEQUANTIZE, QUANTIZE" in fails("operators", trained, converted, module)
+
+
+def test_activation_behind_an_addition_is_allowed() -> None:
+    tensor = Tensor((1,), "int8")
+    chain = (OperatorInfo("CONV_2D", ()), OperatorInfo("ADD", (0,)), OperatorInfo("RELU", (1,)))
+    check_unfused_activation(ModelInfo(tensor, tensor, chain, 0, 0))
+
+
+def test_fp32_error(trained: Trained) -> None:
+    state = {name: value.clone() for name, value in trained.module.state_dict().items()}
+    try:
+        with torch.no_grad():
+            next(trained.module.parameters()).mul_(1.01)
+        message = fails("fp32_error", trained, trained.converted)
+    finally:
+        trained.module.load_state_dict(state)
+    assert "the limit is 0.0001" in message
+
+
+def test_fp32_error_scales_with_the_outputs_and_refuses_nan() -> None:
+    reference = np.array([[100.0, -3.0]], np.float32)
+    assert check_fp32_error(reference + np.float32(0.005), reference) == pytest.approx(5e-5, rel=1e-2)
+    with pytest.raises(ConversionError, match="fp32_error"):
+        check_fp32_error(reference / 100 + np.float32(0.005), reference / 100)
+    with pytest.raises(ConversionError, match="differs from torch by nan"):
+        check_fp32_error(reference * np.nan, reference)
+    with pytest.raises(ConversionError, match="outputs"):
+        check_fp32_error(reference[:, :1], reference)
+
+
+@pytest.fixture(scope="module")
+def clipped(trained: Trained, converter: Converter) -> Converted:
+    """Calibrated on all but black images: what a digit makes of the network is clipped."""
+    dark = trained.calibration * np.float32(0.05)
+    return Converted(trained.converted.float_tflite, converter.to_int8(trained.converted.float_tflite, dark), "int8")
+
+
+def test_argmax_agreement(trained: Trained, clipped: Converted) -> None:
+    assert "of 1000 samples" in fails("argmax_agreement", trained, clipped)
+
+
+def test_accuracy_drop(trained: Trained, clipped: Converted) -> None:
+    assert "the limit is 1.00%" in fails("accuracy_drop", trained, clipped, min_agreement=0.0)
+
+
+def outputs(classes: list[int]) -> np.ndarray:
+    return np.eye(10, dtype=np.float32)[classes]
+
+
+@pytest.mark.parametrize("count", [50, 100, 250, 1000])
+def test_thresholds_are_exact(count: int) -> None:
+    floats, labels = outputs([0] * count), np.zeros(count, np.int64)
+    two_percent, one_percent = count // 50, count // 100
+    assert check_argmax_agreement(outputs([1] * two_percent + [0] * (count - two_percent)), floats) == 0.98
+    with pytest.raises(ConversionError, match="argmax_agreement"):
+        check_argmax_agreement(outputs([1] * (two_percent + 1) + [0] * (count - two_percent - 1)), floats)
+    assert check_accuracy_drop(outputs([1] * one_percent + [0] * (count - one_percent)), floats, labels) <= 0.01
+    with pytest.raises(ConversionError, match="accuracy_drop"):
+        check_accuracy_drop(outputs([1] * (one_percent + 1) + [0] * (count - one_percent - 1)), floats, labels)
+
+
+def test_better_accuracy_is_a_negative_drop() -> None:
+    assert check_accuracy_drop(outputs([0, 0]), outputs([0, 1]), np.zeros(2, np.int64)) == -0.5
+
+
+def test_float32_is_not_held_to_the_int8_checks(trained: Trained) -> None:
+    floats = trained.converted.float_tflite
+    reference = reference_outputs(trained.module, trained.samples[:100])
+    report = gate(Converted(floats, floats, "float32"), trained.samples[:100], reference)
+    assert report == GateReport(100, report.fp32_error, None, None, None, None, tuple(describe(floats).operator_names))
+
+
+def test_samples_and_references_must_match(trained: Trained) -> None:
+    with pytest.raises(ValueError, match="references"):
+        gate(trained.converted, trained.samples[:3], np.zeros((2, 10), np.float32))

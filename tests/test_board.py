@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgenas.board import Board, BoardProfile, ProfileKey, list_boards
+from edgenas.errors import EdgenasError, ProfileError, UsageError
+
+KEY = ProfileKey("host", "ai-edge-litert", "2.3.0", "int8", 1, "p10")
+PROFILE = BoardProfile(
+    KEY, "tiny", (1, 28, 28), {"model": "features"}, 30, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", {"sessions": 2}
+)
+TOML = """
+id = "pi"
+name = "a Pi"
+kind = "linux"
+device_url = "ssh://pi"
+precision = "int8"
+threads = 1
+statistic = "p50"
+processes = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def write_board(folder: Path, text: str = TOML) -> Path:
+    folder.mkdir(parents=True)
+    path = folder / "board.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_host_ships() -> None:
+    board = Board.load("host")
+    assert (board.id, board.kind, board.device_url, board.statistic, board.processes) == (
+        *("host", "linux", "local:", "p10"),
+        5,
+    )
+    assert board.threads == 1
+    assert board.ram_bytes == 512 * 2**20
+    assert board.flash_bytes == 256 * 2**20
+    assert board in list_boards()
+    hash(board)
+
+
+def test_look_up_order_is_path_then_home_then_shipped(home: Path, tmp_path: Path) -> None:
+    shipped = Board.load("host")
+    write_board(home / "boards" / "host", TOML.replace('"pi"', '"host"'))
+    mine = Board.load("host")
+    assert mine.name == "a Pi"
+    assert mine.file != shipped.file
+    folder = tmp_path / "elsewhere" / "host"
+    path = write_board(folder, TOML.replace("a Pi", "another"))
+    assert Board.load(path).name == Board.load(folder).name == Board.load(str(folder)).name == "another"
+    assert [board.name for board in list_boards() if board.file.parent.name == "host"] == ["a Pi"]
+
+
+def test_a_folder_of_the_working_directory_does_not_shadow_a_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_board(tmp_path / "host")
+    monkeypatch.chdir(tmp_path)
+    assert Board.load("host").name == "this computer"
+    assert Board.load("./host").name == "a Pi"
+
+
+def test_limits_are_optional(tmp_path: Path) -> None:
+    board = Board.load(write_board(tmp_path / "pi"))
+    assert board.ram_bytes is None
+    assert board.flash_bytes is None
+
+
+def test_an_unknown_board_lists_near_names_and_all_known(home: Path) -> None:
+    write_board(home / "boards" / "pi4")
+    with pytest.raises(UsageError, match=r"unknown board 'hosst': did you mean host\? known are host, .*pi4") as caught:
+        Board.load("hosst")
+    assert caught.value.exit_code == 2
+    with pytest.raises(UsageError, match="unknown board 'zzz': known are"):
+        Board.load("zzz")
+
+
+def test_a_path_without_a_board_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no board at .*: name a folder that holds board\.toml"):
+        Board.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('kind = "linux"\n', "", "key 'kind' is missing"),
+        ('kind = "linux"', 'kind = "toaster"', "key 'kind' is 'toaster', not one of linux, mcu"),
+        ("processes = 3", "processes = true", "key 'processes' is True, not an int"),
+        ("processes = 3", "processes = 0", "key 'processes' is 0, which must be at least 1"),
+        ('"p50"', '"mean"', "key 'statistic' is 'mean', not one of p10"),
+        ("processes = 3", "processes = 3\n[limits]\nram_bytes = -1", "key 'ram_bytes' is -1"),
+        ("processes = 3", "processes = 3\n[limits]\nram_bytes = '1 GB'", "key 'ram_bytes' is '1 GB', not an int"),
+        ('id = "pi"', 'id = "My Pi"', "key 'id' is 'My Pi', not small letters"),
+        ('id = "pi"', 'id = "pi', "not valid TOML"),
+    ],
+)
+def test_a_damaged_board_names_file_and_key(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    path = write_board(tmp_path / "pi", TOML.replace(old, new))
+    with pytest.raises(ProfileError) as caught:
+        Board.load(path)
+    assert caught.value.message.startswith(f"{path}: ")
+    assert reason in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_profile_comes_back_as_it_was_saved(home: Path) -> None:
+    assert BoardProfile.load(KEY) is None
+    assert not home.exists()
+    path = PROFILE.save()
+    assert path == home / "profiles" / "host+ai-edge-litert+2.3.0+int8+t1+p10.json"
+    assert BoardProfile.load(KEY) == PROFILE
+    assert BoardProfile.load(replace(KEY, threads=2)) is None
+
+
+def test_slugs_of_different_keys_differ_and_are_plain_file_names() -> None:
+    keys = [
+        KEY,
+        replace(KEY, board="a+b", runtime="c"),
+        replace(KEY, board="a", runtime="b+c"),
+        replace(KEY, board="a/b"),
+        replace(KEY, board="a_b"),
+        replace(KEY, runtime_version="2.3 (x)"),
+    ]
+    slugs = {key.slug for key in keys}
+    assert len(slugs) == len(keys)
+    assert not any(set(slug) & set("/\\ :*?\"<>|()'") for slug in slugs)
+    assert str(KEY) == "host, ai-edge-litert 2.3.0, int8, 1 thread, p10"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"latency": None}, "key 'latency' is None, not a dict"),
+        ({"measurements": "30"}, "key 'measurements' is '30', not an int"),
+        ({"schema": 99}, "key 'schema' is version 99, this edgenas reads version 1"),
+        ({"input_shape": [28, 28]}, "key 'input_shape' is [28, 28], not three"),
+        ({"key": {"board": "other"}}, "key 'key' is {'board': 'other'}, not that of the file's name"),
+    ],
+)
+def test_a_damaged_profile_names_file_key_and_next_step(change: dict[str, Any], reason: str) -> None:
+    path = PROFILE.save()
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert_damaged(path, reason)
+
+
+@pytest.mark.parametrize("key", ["schema", "key", "space_name", "input_shape", "latency", "created_utc", "provenance"])
+def test_a_key_missing_from_a_profile_is_named(key: str) -> None:
+    path = PROFILE.save()
+    table = json.loads(path.read_text())
+    del table[key]
+    path.write_text(json.dumps(table))
+    assert_damaged(path, f"key '{key}' is missing")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"{", "not valid JSON"), (b"\xff", "not UTF-8"), (b"[]", "not hold an object")]
+)
+def test_a_profile_that_is_no_json_object(content: bytes, reason: str) -> None:
+    path = PROFILE.save()
+    path.write_bytes(content)
+    assert_damaged(path, reason)
+
+
+def test_a_profile_that_cannot_be_written_says_where(home: Path) -> None:
+    home.mkdir()
+    (home / "profiles").write_text("a file where the folder should be")
+    with pytest.raises(EdgenasError, match=r"profiles.*cannot be written"):
+        PROFILE.save()
+
+
+def assert_damaged(path: Path, reason: str) -> None:
+    with pytest.raises(ProfileError) as caught:
+        BoardProfile.load(KEY)
+    assert caught.value.message.startswith(f"{path}: ")
+    assert reason in caught.value.message
+    assert "delete the file and run `edgenas profile`" in caught.value.message
+    assert caught.value.exit_code == 2

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgenas import latency
+from edgenas.board import BoardProfile, ProfileKey
+from edgenas.refine import refine
+from edgenas.space import Architecture, Block, SearchSpace
+from edgenas.store import Measurement
+
+KEY = ProfileKey("host", "ai-edge-litert", "2.3.0", "int8", 1, "p10")
+NETWORKS = json.loads((Path(__file__).parent / "latency" / "host_measured.json").read_text())["networks"]
+
+
+def blocks_of(m: Measurement) -> tuple[Block, ...]:
+    return SearchSpace.load(m.space, m.input_shape, m.classes).blocks(Architecture.parse(m.architecture))
+
+
+def taken(index: int, *, session: str = "a", factor: float = 1.0, hour: int = 0) -> Measurement:
+    row = NETWORKS[index]
+    ms = row["int8_ms"] * factor
+    c, h, w = row["input_shape"]
+    return Measurement(
+        key=KEY,
+        architecture=row["architecture"],
+        input_shape=(c, h, w),
+        classes=10,
+        space="tiny",
+        latency_ms=ms,
+        p10_ms=ms,
+        p50_ms=ms,
+        p95_ms=ms,
+        n=100,
+        ci95_ms=(ms, ms),
+        peak_ram_bytes=None,
+        model_sha256="",
+        trained=False,
+        session=session,
+        taken_utc=f"2026-01-01T{hour:02}:00:00Z",
+        conditions={"load": 0.1},
+    )
+
+
+def mean_ratio(profile: BoardProfile, indices: Sequence[int]) -> float:
+    """Predicted over first-session latency, averaged."""
+    found = [taken(i) for i in indices]
+    mean, _ = latency.load(profile.latency).predict([blocks_of(m) for m in found])
+    return float(np.mean(mean / [m.latency_ms for m in found]))
+
+
+def test_the_first_profile() -> None:
+    profile = refine(None, KEY, [taken(i) for i in range(30)], blocks_of)
+    assert profile.measurements == 30
+    assert profile.created_utc == profile.refined_utc == "2026-01-01T00:00:00Z"
+    assert profile.space_name == "tiny"
+    assert profile.provenance["sessions"] == 1
+    assert mean_ratio(profile, range(30, 68)) == pytest.approx(1, abs=0.03)
+    json.dumps(profile.latency)
+
+
+def test_it_is_a_function_of_its_arguments() -> None:
+    found = [taken(i) for i in range(12)]
+    assert refine(None, KEY, found, blocks_of) == refine(None, KEY, list(reversed(found)), blocks_of)
+
+
+def test_a_later_deploy_moves_the_prediction_and_keeps_the_creation() -> None:
+    first = [taken(i) for i in range(20)]
+    before = refine(None, KEY, first, blocks_of)
+    later = [taken(i, session="b", factor=1.1, hour=5) for i in range(20, 26)]  # no network shared
+    after = refine(before, KEY, first + later, blocks_of)
+    assert mean_ratio(before, range(20, 26)) < mean_ratio(after, range(20, 26))
+    assert (after.created_utc, after.refined_utc) == ("2026-01-01T00:00:00Z", "2026-01-01T05:00:00Z")
+    assert after.provenance["drift"] == [1.0, 1.0]
+
+
+def test_sessions_that_share_networks_are_brought_to_the_latest_ones_scale() -> None:
+    first = [taken(i) for i in range(30)]
+    later = [taken(i, session="b", factor=1.3, hour=5) for i in (0, 5, 10)]
+    after = refine(None, KEY, first + later, blocks_of)
+    assert after.provenance["drift"] == pytest.approx([1.3, 1.0])
+    assert mean_ratio(after, range(30, 68)) == pytest.approx(1.3, abs=0.04)
+    two = refine(None, KEY, first + later[:2], blocks_of)
+    assert two.provenance["drift"] == [1.0, 1.0]
+
+
+def test_an_outlier_among_repeats_of_a_session_is_ignored() -> None:
+    found = [taken(i) for i in range(20)]
+    spoilt = [*found, taken(3), taken(3, factor=10)]
+    assert refine(None, KEY, spoilt, blocks_of).latency == refine(None, KEY, found, blocks_of).latency
+
+
+def test_a_target_makes_the_model_right_near_it() -> None:
+    order = sorted(range(68), key=lambda i: float(NETWORKS[i]["int8_ms"]))
+    near_ms = float(NETWORKS[order[50]]["int8_ms"])
+    # Small networks that cost 1.5 times what the same prices say of large ones: no additive model fits both.
+    found = [taken(i, factor=1.5 if place < 30 else 1.0) for place, i in enumerate(order)]
+    near = order[44:57]
+    plain, aimed = (refine(None, KEY, found, blocks_of, near_ms=target) for target in (None, near_ms))
+    assert abs(mean_ratio(aimed, near) - 1) < abs(mean_ratio(plain, near) - 1)
+    assert mean_ratio(aimed, near) == pytest.approx(1, abs=0.04)
+
+
+def test_a_shipped_profile_is_not_forgotten_for_two_measurements() -> None:
+    shipped = refine(None, KEY, [taken(i) for i in range(40)], blocks_of)
+    found = [taken(i, session="b", hour=5) for i in (50, 51)]
+    with_it, without = refine(shipped, KEY, found, blocks_of), refine(None, KEY, found, blocks_of)
+    assert abs(mean_ratio(with_it, range(52, 68)) - 1) < 0.03
+    assert abs(mean_ratio(with_it, range(52, 68)) - 1) < abs(mean_ratio(without, range(52, 68)) - 1)
+
+
+def test_callers_bugs_are_value_errors() -> None:
+    with pytest.raises(ValueError, match="no measurements"):
+        refine(None, KEY, [], blocks_of)
+    with pytest.raises(ValueError, match="another key"):
+        refine(None, replace(KEY, threads=2), [taken(0)], blocks_of)
