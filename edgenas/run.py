@@ -69,7 +69,7 @@ class Run:
     def seconds(self, prefix: str) -> float:
         """How long the finished stages whose names start with `prefix` took, in this and earlier sittings."""
         entries = (_read(path) for path in (self.folder / "stages").glob(f"{prefix}*.json"))
-        return round(sum(entry["seconds"] for entry in entries if entry), 3)
+        return round(sum(float(entry["seconds"]) for entry in entries if entry), 3)
 
     def log(self, line: str) -> None:
         """Append a line with the time."""

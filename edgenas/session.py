@@ -19,7 +19,7 @@ import numpy as np
 
 from edgenas import __version__, latency
 from edgenas.board import Board, BoardProfile, ProfileKey
-from edgenas.convert import Converter, Precision
+from edgenas.conversion import Converter, Precision
 from edgenas.errors import UsageError
 from edgenas.latency import LatencyModel
 from edgenas.progress import Reporter
@@ -55,7 +55,7 @@ class Session:
         self.board, self.reporter = board, reporter
         self.id = uuid.uuid4().hex[:12]
         self.precision = precision_of(precision or board.precision)
-        self.statistic = _statistic(statistic or board.statistic)
+        self.statistic = statistic_of(statistic or board.statistic)
         self._spaces: dict[str, SearchSpace] = {}
         with ExitStack() as stack:
             self.device: Device = stack.enter_context(connect(device or board.device_url, home=home()))
@@ -199,7 +199,8 @@ def precision_of(name: str) -> Precision:
     raise UsageError(f"unknown precision {name!r}: choose one of {', '.join(get_args(Precision))}", value=name)
 
 
-def _statistic(name: str) -> Statistic:
+def statistic_of(name: str) -> Statistic:
+    """`name` as a statistic. Raises UsageError listing the known ones."""
     for known in STATISTICS:
         if name == known:
             return known

@@ -123,7 +123,8 @@ class Timing:
     `latency_ms` is that of `statistic`; `per_process_ms` are the values behind it, in order of time; `n` counts all
     timed inferences. `ci95_ms` is the interval of `firmware_tools.timing.interval95`. `peak_ram_bytes` is the growth of
     the process's peak resident set from just before the model is loaded to after two inferences (what the runtime needs
-    once, whatever the model, left out), the largest over the processes; None where the system cannot say.
+    once, whatever the model, left out), the median over the processes; None where the system cannot say. It repeats to
+    about 0.2 MiB.
     """
 
     sha256: str

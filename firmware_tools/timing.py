@@ -51,7 +51,7 @@ def summarise(sha256: str, statistic: Statistic, runs: Sequence[Mapping[str, Any
         processes=len(runs),
         ci95_ms=interval95(per_process[statistic]),
         per_process_ms=per_process[statistic],
-        peak_ram_bytes=max(rams) if rams else None,
+        peak_ram_bytes=int(median(rams)) if rams else None,
         conditions=conditions,
         **middle,
     )

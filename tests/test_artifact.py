@@ -224,7 +224,7 @@ def test_artifact_imports_nothing_heavy() -> None:
     import sys
 
     code = (
-        "import sys, edgenas.artifact, edgenas.convert\n"
+        "import sys, edgenas.artifact, edgenas.conversion\n"
         "heavy = {'torch', 'onnx', 'ai_edge_litert', 'ai_edge_quantizer', 'tflite_runtime', 'flatbuffers'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

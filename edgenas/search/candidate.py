@@ -55,7 +55,8 @@ class Evaluator(Protocol):
 class Problem:
     """One search: the space, the budget and the board's limits.
 
-    `target_ms` is what to fill: the budget, or the space's slowest where that is less. `proposals(lattice, high_ms)` are a cached supernet's best guesses for a budget; empty without one.
+    `target_ms` is what to fill: the budget, or the space's slowest where that is less. `proposals(lattice, high_ms)`
+    are a cached supernet's best guesses for a budget; empty without one.
     """
 
     space: SearchSpace

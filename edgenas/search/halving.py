@@ -59,8 +59,8 @@ def admit(
 ) -> list[Candidate]:
     """Fill every family to the budget by measuring: what misses it is proposed again on the refined model.
 
-    A family's next proposals aim at the budget divided by what its last ones measured over the prediction. What stays too
-    far below is admitted only for a template that has run out of width and blocks: its nearest one.
+    A family's next proposals aim at the budget divided by what its last ones measured over the prediction. What stays
+    too far below is admitted only for a template that has run out of width and blocks: its nearest one.
     """
     admitted: list[tuple[int, Candidate]] = []
     seen = {c.architecture for c in known}

@@ -31,8 +31,8 @@ def cores() -> int:
 class Pool:
     """Training processes, started when first needed and kept until `close`."""
 
-    def __init__(self, space: str, data_file: Path, workers: int | None = None) -> None:
-        self._setup = {"space": space, "data": str(data_file), "threads": 1}
+    def __init__(self, space: str, data_file: Path, workers: int | None = None, threads: int = 1) -> None:
+        self._setup = {"space": space, "data": str(data_file), "threads": threads}
         self._count = workers or cores()
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._all: list[_Worker] = []
@@ -100,7 +100,7 @@ class _Worker:
     """One training process, spoken to in lines of JSON."""
 
     def __init__(self, setup: dict[str, object]) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(setup["threads"]), "PYTHONWARNINGS": "ignore"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edgenas.train.worker"],
             stdin=subprocess.PIPE,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenas.artifact import Artifact
+from edgenas.progress import Reporter
 from edgenas.search.candidate import Candidate
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
@@ -57,12 +58,12 @@ class Row:
 
 
 def train_all(
-    candidates: Sequence[Candidate], recipe: Recipe, pool: Pool, folder: Path, seed: int, session: Session
-) -> list[Path]:
+    candidates: Sequence[Candidate], recipe: Recipe, pool: Pool, folder: Path, seed: int, reporter: Reporter
+) -> list[str]:
     """Train every candidate with the full recipe; returns their checkpoints, in order."""
     jobs = [job(c.architecture, recipe, folder, seed, recipe.epochs) for c in candidates]
-    pool.run(jobs, lambda done, total: session.reporter.progress(done, total, "epochs"))
-    return checkpoints(candidates, recipe, folder, seed)
+    pool.run(jobs, lambda done, total: reporter.progress(done, total, "epochs"))
+    return [j.checkpoint for j in jobs]
 
 
 def checkpoints(candidates: Sequence[Candidate], recipe: Recipe, folder: Path, seed: int) -> list[Path]:

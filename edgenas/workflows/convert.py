@@ -10,8 +10,8 @@ import numpy as np
 
 from edgenas import __version__, cost, tasks
 from edgenas.artifact import Artifact
-from edgenas.convert import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
-from edgenas.convert.gate import gate
+from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
+from edgenas.conversion.gate import gate
 from edgenas.errors import ConversionError
 from edgenas.progress import Reporter, Silent
 from edgenas.session import precision_of

@@ -172,6 +172,7 @@ class Store:
     def __init__(self, root: str) -> None:
         self.root = root
         self.scratch = os.path.join(root, "scratch")
+        self._state_path = os.path.join(root, "state.json")
         for path in (os.path.join(root, "slots", "a"), os.path.join(root, "slots", "b"), self.scratch):
             os.makedirs(path, exist_ok=True)
 
@@ -191,7 +192,7 @@ class Store:
 
     def _state(self) -> dict[str, Any]:
         # Every value that cannot be meant counts as none or 0.
-        kept = read_json(os.path.join(self.root, "state.json"))
+        kept = read_json(self._state_path)
         others = [slot for slot in ("a", "b") if slot != self._active()]
         state: dict[str, Any] = {name: kept.get(name) for name in ("previous", "staged", "commits", "rollbacks")}
         state.update((name, None) for name in ("previous", "staged") if state[name] not in others)
@@ -199,13 +200,14 @@ class Store:
         return state
 
     def _save(self, **changes: object) -> None:
-        write_json(os.path.join(self.root, "state.json"), dict(self._state(), **changes))
+        write_json(self._state_path, dict(self._state(), **changes))
 
     def _slot(self, slot: str | None) -> dict[str, Any] | None:
         if slot is None or not (os.path.exists(self.model(slot)) or os.path.exists(self._manifest(slot))):
             return None
         manifest = read_json(self._manifest(slot))
-        sha256, size = manifest.get("sha256", ""), manifest.get("bytes", 0)
+        sha256 = str(manifest.get("sha256", ""))
+        size = manifest["bytes"] if isinstance(manifest.get("bytes"), int) else 0
         try:
             valid = os.path.getsize(self.model(slot)) == size and sha256_of(self.model(slot)) == sha256
         except OSError:
@@ -232,11 +234,15 @@ class Store:
         return path
 
     def received(self, sha256: str, size: int) -> int:
-        """How many of the `size` bytes with that sha256 are here, after looking whether the others have room."""
+        """How many of the `size` bytes with that sha256 are here."""
         path = self._blob(sha256)
         if os.path.exists(path):
             return size
-        have = os.path.getsize(path + ".part") if os.path.exists(path + ".part") else 0
+        return os.path.getsize(path + ".part") if os.path.exists(path + ".part") else 0
+
+    def announce(self, sha256: str, size: int) -> int:
+        """`received`, after looking whether the bytes to come have room."""
+        have = self.received(sha256, size)
         if size - have > shutil.disk_usage(self.root).free:
             raise OSError(errno.ENOSPC, f"{size - have} bytes needed")
         return have
@@ -308,10 +314,14 @@ class Store:
         if info is None or not info["valid"]:
             why = "has no previous model" if info is None else "holds a damaged previous model"
             raise Refusal("nothing_to_roll_back", f"the device {why}: the active model stays")
-        # Saved as read: a "staged" that a cut commit left behind would otherwise come alive with the other slot.
-        self._save()
+        if read_json(self._state_path).get("staged") is not None:
+            # One that a cut commit left behind would come alive with the other slot.
+            self._save(staged=None)
         self._activate(info["slot"])
-        self._save(previous=None, staged=None, rollbacks=state["rollbacks"] + 1)
+        try:
+            self._save(previous=None, rollbacks=state["rollbacks"] + 1)
+        except OSError:  # a full disk must not stop a rollback; state.json now names the active slot, which means none
+            pass
         return self.status()
 
     def discard(self) -> dict[str, Any]:
@@ -584,7 +594,7 @@ class Agent:
         if size < 1:
             raise Refusal("request", f"put of bytes {size}: at least 1 is needed")
         if "data" not in request:
-            return {"have": store.received(sha256, size)}
+            return {"have": store.announce(sha256, size)}
         try:
             data = base64.b64decode(field(request, "data", str), validate=True)
         except ValueError:
@@ -628,34 +638,47 @@ class Agent:
         silence_s = field(request, "silence_s", (int, float))
         # Threads that numpy's linear algebra would start compete with the model, and it multiplies no matrices there.
         environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="2")
-        command = [sys.executable, os.path.abspath(__file__), "--worker"]
-        with (
-            open(os.path.join(store.scratch, "worker.log"), "w+b") as log,
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment
-            ) as worker,
-        ):
-            self.worker = worker
-            if self.host_gone.is_set():  # it went between two workers
-                worker.kill()
-            lines: queue.Queue[bytes | None] = queue.Queue()
-            try:
-                threading.Thread(target=pump, args=(worker.stdout, lines, lambda: None), daemon=True).start()
-                _tell(worker, job)
-                for line in iter(lambda: lines.get(timeout=silence_s), None):
-                    answer = json.loads(line.decode("utf-8"))
-                    if "error" in answer:
-                        raise Refusal(**answer["error"])
-                    if "end" in answer:
-                        return
-                    yield answer
-            except queue.Empty:
-                message = f"the process that runs the model was silent for {silence_s:g} s and was ended"
-                raise Refusal("inference", message, reason="hung", silence_s=silence_s) from None
-            finally:
-                self.worker = None
-                worker.kill()
-            raise _crash(worker.wait(), log)
+        with open(os.path.join(store.scratch, "worker.log"), "w+b") as log:
+            worker = subprocess.Popen(
+                [sys.executable, os.path.abspath(__file__), "--worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+            )
+            with worker:
+                self.worker = worker
+                try:
+                    if self.host_gone.is_set():  # it went between two workers
+                        worker.kill()
+                    yield from _answers(worker, job, silence_s)
+                    return
+                except EOFError:
+                    raise _crash(worker.wait(), log) from None
+                finally:
+                    self.worker = None
+                    worker.kill()
+
+
+def _answers(worker: subprocess.Popen[bytes], job: dict[str, Any], silence_s: float) -> Iterator[dict[str, Any]]:
+    """What `worker` answers to `job`; EOFError if it ends before it has said so."""
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    threading.Thread(target=pump, args=(worker.stdout, lines, lambda: None), daemon=True).start()
+    _tell(worker, job)
+    while True:
+        try:
+            line = lines.get(timeout=silence_s)
+        except queue.Empty:
+            message = f"the process that runs the model was silent for {silence_s:g} s and was ended"
+            raise Refusal("inference", message, reason="hung", silence_s=silence_s) from None
+        if line is None:
+            raise EOFError
+        answer = json.loads(line.decode("utf-8"))
+        if "error" in answer:
+            raise Refusal(**answer["error"])
+        if "end" in answer:
+            return
+        yield answer
 
 
 def _tell(worker: subprocess.Popen[bytes], job: dict[str, Any]) -> None:

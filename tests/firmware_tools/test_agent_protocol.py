@@ -1,16 +1,38 @@
 from __future__ import annotations
 
+import ast
 import base64
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from raw_agent import RawAgent, active_model, sha256
 
+from firmware_tools.agent import AGENT_PATH
 from firmware_tools.connect import connect
 
 
 def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def test_the_agent_is_one_file_in_the_syntax_of_python_3_7_that_imports_the_standard_library_only() -> None:
+    tree = ast.parse(AGENT_PATH.read_text(encoding="utf-8"), feature_version=(3, 7))
+    imported = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    assert not any(name.startswith(("numpy", "ai_edge", "tflite", "tensorflow", "firmware_tools")) for name in imported)
+
+
+@pytest.mark.parametrize("version", ["3.7", "3.8", "3.9"])
+def test_the_agent_runs_on_an_old_python(root: Path, models: list[bytes], version: str) -> None:
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode != 0:
+        pytest.skip(f"no python{version} here")
+    with connect(f"local:?root={root}&python={python}", home=root) as device:
+        assert device.info().python_version.startswith(version)
+        device.stage(models[0], {})
+        device.commit()
+    assert active_model(root) == models[0]
 
 
 def test_the_first_answer_names_the_protocol_and_eof_ends_the_agent(root: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgenas.convert import environment
+from edgenas.conversion import environment
 from edgenas.errors import ConversionError
 
 

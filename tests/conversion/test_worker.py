@@ -14,8 +14,8 @@ from pathlib import Path
 import conversion_nets as nets
 import pytest
 
-from edgenas.convert.export import to_onnx
-from edgenas.convert.process import OnnxWorker
+from edgenas.conversion.export import to_onnx
+from edgenas.conversion.process import OnnxWorker
 from edgenas.errors import ConversionError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and sessions are those of POSIX")
@@ -151,7 +151,7 @@ def test_interrupted_host_takes_no_late_answer(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("edgenas.convert.process._Running._answer", interrupt)
+        patch.setattr("edgenas.conversion.process._Running._answer", interrupt)
         with pytest.raises(KeyboardInterrupt):
             worker.convert(to_onnx(nets.plain(1, 12), (1, 28, 28)))
     assert gone(pid)
@@ -160,7 +160,7 @@ def test_interrupted_host_takes_no_late_answer(
 
 def test_it_dies_with_the_host(python: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from edgenas.convert.process import OnnxWorker\n"
+        "import sys, time; from pathlib import Path; from edgenas.conversion.process import OnnxWorker\n"
         "worker = OnnxWorker(Path(sys.argv[1])); worker.start()\n"
         "print(worker.pid, worker._running.scratch, flush=True); time.sleep(60)\n"
     )

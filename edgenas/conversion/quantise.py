@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.convert.repack import repack
-from edgenas.convert.runtime import interpreter, quiet
+from edgenas.conversion.repack import repack
+from edgenas.conversion.runtime import interpreter, quiet
 from edgenas.errors import ConversionError
 
 

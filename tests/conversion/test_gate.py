@@ -10,8 +10,8 @@ from conversion_nets import Trained
 from torch import nn
 
 from edgenas.artifact import Tensor
-from edgenas.convert import Converted, Converter, quantise, reference_outputs
-from edgenas.convert.gate import (
+from edgenas.conversion import Converted, Converter, quantise, reference_outputs
+from edgenas.conversion.gate import (
     GateReport,
     check_accuracy_drop,
     check_argmax_agreement,
@@ -19,7 +19,7 @@ from edgenas.convert.gate import (
     check_unfused_activation,
     gate,
 )
-from edgenas.convert.model_info import ModelInfo, OperatorInfo, describe
+from edgenas.conversion.model_info import ModelInfo, OperatorInfo, describe
 from edgenas.errors import ConversionError
 
 SHAPE = (1, 28, 28)

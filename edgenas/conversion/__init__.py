@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgenas.convert.converter import Converted, Converter, Precision
-    from edgenas.convert.export import reference_outputs
-    from edgenas.convert.model_info import ModelInfo, OperatorInfo, describe
-    from edgenas.convert.runtime import dequantised, quantised, run_tflite
+    from edgenas.conversion.converter import Converted, Converter, Precision
+    from edgenas.conversion.export import reference_outputs
+    from edgenas.conversion.model_info import ModelInfo, OperatorInfo, describe
+    from edgenas.conversion.runtime import dequantised, quantised, run_tflite
 
 __all__ = [
     "Converted",

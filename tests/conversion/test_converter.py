@@ -9,11 +9,11 @@ from conversion_nets import Trained
 from torch import nn
 
 from edgenas.artifact import Artifact, golden_mismatch
-from edgenas.convert import Converter, describe, quantise, reference_outputs, run_tflite
-from edgenas.convert.gate import OPERATORS, check_fp32_error, gate
-from edgenas.convert.model_info import ModelInfo
-from edgenas.convert.repack import repack
-from edgenas.convert.runtime import dequantised, quantised
+from edgenas.conversion import Converter, describe, quantise, reference_outputs, run_tflite
+from edgenas.conversion.gate import OPERATORS, check_fp32_error, gate
+from edgenas.conversion.model_info import ModelInfo
+from edgenas.conversion.repack import repack
+from edgenas.conversion.runtime import dequantised, quantised
 from edgenas.errors import ConversionError
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edgenas.convert import Converted
+from edgenas.conversion import Converted
 
 Samples = npt.NDArray[np.float32]
 

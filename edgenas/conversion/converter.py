@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.convert import environment
-from edgenas.convert.export import to_onnx
-from edgenas.convert.process import OnnxWorker
-from edgenas.convert.quantise import to_int8
-from edgenas.convert.repack import repack
+from edgenas.conversion import environment
+from edgenas.conversion.export import to_onnx
+from edgenas.conversion.process import OnnxWorker
+from edgenas.conversion.quantise import to_int8
+from edgenas.conversion.repack import repack
 from edgenas.errors import ConversionError
 
 if TYPE_CHECKING:

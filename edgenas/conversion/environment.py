@@ -117,7 +117,7 @@ def _run(command: list[str], what: str, next_step: str) -> None:
 
 def _verify() -> None:
     """Convert one tiny network with the new environment: an import alone would not show a broken package."""
-    from edgenas.convert.process import OnnxWorker
+    from edgenas.conversion.process import OnnxWorker
 
     code = (
         "import sys, onnx; from onnx import helper as h, TensorProto as t, numpy_helper as n; import numpy as np\n"

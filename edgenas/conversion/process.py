@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from edgenas.convert.environment import last_line
+from edgenas.conversion.environment import last_line
 from edgenas.errors import ConversionError
 
 _WORKER = Path(__file__).with_name("worker.py")

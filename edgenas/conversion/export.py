@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.convert.runtime import quiet
+from edgenas.conversion.runtime import quiet
 from edgenas.errors import ConversionError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from conversion_nets import Trained
 from sklearn.datasets import load_digits
 from torch import nn
 
-from edgenas.convert import Converter, environment
+from edgenas.conversion import Converter, environment
 
 _TRAIN = 797  # of 1,797: leaves 1,000 to judge on
 

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.convert.model_info import ModelInfo, describe
-from edgenas.convert.runtime import run_tflite
+from edgenas.conversion.model_info import ModelInfo, describe
+from edgenas.conversion.runtime import run_tflite
 from edgenas.errors import ConversionError
 
 if TYPE_CHECKING:
-    from edgenas.convert import Converted
+    from edgenas.conversion import Converted
 
 OPERATORS = frozenset(
     {

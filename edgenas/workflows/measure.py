@@ -1,0 +1,71 @@
+"""`edgenas measure`: the latency of a model file or an artifact on a board's device; nothing is installed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgenas.artifact import MODEL, Artifact
+from edgenas.board import Board
+from edgenas.errors import UsageError
+from edgenas.progress import Reporter, Silent
+from edgenas.resources import home
+from edgenas.session import statistic_of
+from firmware_tools.connect import connect
+from firmware_tools.device import DeviceInfo, Timing, TimingPlan
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model's timing on a device."""
+
+    board: str
+    device: DeviceInfo
+    model: str
+    bytes: int
+    timing: Timing
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {
+            "board": self.board,
+            "device": asdict(self.device),
+            "model": {"path": self.model, "sha256": self.timing.sha256, "bytes": self.bytes},
+            "measured": asdict(self.timing),
+        }
+
+
+def measure(
+    model: str | Path,
+    *,
+    board: str = "host",
+    device: str | None = None,
+    statistic: str | None = None,
+    reporter: Reporter | None = None,
+) -> Measured:
+    """Time `model`, a .tflite file or an artifact's folder, by the board's protocol.
+
+    Raises UsageError if the file cannot be read or is no TFLite model, DeviceError if the device fails.
+    """
+    reporter = reporter or Silent()
+    described = Board.load(board)
+    chosen = statistic_of(statistic or described.statistic)
+    path, tflite = _read(Path(model))
+    plan = TimingPlan(processes=described.processes, threads=described.threads, statistic=chosen)
+    reporter.stage("measure")
+    with connect(device or described.device_url, home=home()) as opened:
+        timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]
+        return Measured(described.id, opened.info(), str(path), len(tflite), timing)
+
+
+def _read(path: Path) -> tuple[Path, bytes]:
+    if path.is_dir():
+        return path / MODEL, Artifact.load(path).tflite
+    try:
+        tflite = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
+    if tflite[4:8] != b"TFL3":
+        raise UsageError(f"{path} is not a TFLite model: name a .tflite file or an artifact's folder", file=str(path))
+    return path, tflite

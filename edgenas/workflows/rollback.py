@@ -1,0 +1,17 @@
+"""`edgenas rollback`: the previous model becomes the active one again."""
+
+from __future__ import annotations
+
+from edgenas.board import Board
+from edgenas.resources import home
+from firmware_tools.connect import connect
+from firmware_tools.device import DeviceStatus
+
+
+def rollback(board: str = "host", *, device: str | None = None) -> DeviceStatus:
+    """Activate the device's previous model, if its bytes are still what its manifest says.
+
+    Raises NothingToRollBackError if there is none, UsageError for an unknown board, DeviceError if the device fails.
+    """
+    with connect(device or Board.load(board).device_url, home=home()) as opened:
+        return opened.rollback()

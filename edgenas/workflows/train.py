@@ -1,0 +1,78 @@
+"""`edgenas train`: one architecture with the full recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from edgenas import tasks
+from edgenas.errors import UsageError
+from edgenas.progress import Reporter, Silent
+from edgenas.space import Architecture, SearchSpace
+from edgenas.tasks.arrays import save_arrays
+from edgenas.train import Job, Outcome, Recipe
+from edgenas.train.pool import Pool, cores
+from edgenas.workflows.walk import default_epochs
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network: its checkpoint, what training said, and the accuracy on the test part (fraction)."""
+
+    architecture: str
+    checkpoint: str
+    outcome: Outcome
+    test_accuracy: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {
+            "architecture": self.architecture,
+            "checkpoint": self.checkpoint,
+            "epochs": self.outcome.epoch,
+            "train_loss": self.outcome.train_loss,
+            "accuracy": {"validation": self.outcome.validation_accuracy, "test": self.test_accuracy},
+            "seconds": round(self.outcome.seconds, 3),
+        }
+
+
+def train(
+    architecture: str,
+    *,
+    data: str,
+    out: str | Path,
+    space: str = "tiny",
+    epochs: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    reporter: Reporter | None = None,
+) -> Trained:
+    """Train `architecture` (as `edgenas search` prints it) on `data` and write the checkpoint `out`.
+
+    Raises UsageError if the architecture is not of the space or `out` exists, DataError for unusable data.
+    """
+    reporter = reporter or Silent()
+    if Path(out).exists():
+        raise UsageError(f"{out} exists: name another file, or delete it to train again", file=str(out))
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"epochs is {epochs}, the least is 1", value=epochs, limit=1)
+    reporter.stage("data")
+    images = tasks.load(data, seed=seed, size=size)
+    bound = SearchSpace.load(space, images.input_shape, images.classes)
+    genes = Architecture.parse(architecture)
+    if not bound.contains(genes):
+        raise UsageError(f"architecture {architecture} is not in the space {bound.name!r}", value=architecture)
+    recipe = Recipe.for_images(bound.input_shape, epochs or default_epochs(images))
+    reporter.stage("train")
+    with TemporaryDirectory(prefix="edgenas-") as scratch:
+        arrays = Path(scratch) / "data.npz"
+        save_arrays(images, arrays)
+        job = Job(str(genes), str(genes), recipe, recipe.epochs, seed, str(Path(out).absolute()))
+        with Pool(space, arrays, workers=1, threads=cores()) as pool:
+            outcome = pool.run([job], lambda done, total: reporter.progress(done, total, "epochs"))[0]
+    from edgenas.train.fit import evaluate, load_network
+
+    net = load_network(Path(out), bound, genes)
+    return Trained(str(genes), str(out), outcome, evaluate(net, images.test.x, images.test.y)[1])

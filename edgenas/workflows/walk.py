@@ -1,0 +1,176 @@
+"""What `deploy` and `search` share: the options, the open session, the run's folder, profile, budget and search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgenas import tasks
+from edgenas.board import Board, BoardProfile
+from edgenas.errors import UsageError
+from edgenas.progress import Reporter
+from edgenas.resources import home
+from edgenas.run import Run
+from edgenas.search import STRATEGIES
+from edgenas.search.budget import LatencyBudget, format_ms
+from edgenas.search.candidate import Candidate, Found, Problem, Projection
+from edgenas.search.exact import Lattice
+from edgenas.session import Session
+from edgenas.space import Architecture, SearchSpace
+from edgenas.tasks.arrays import save_arrays
+from edgenas.tasks.images import ImageData
+from edgenas.train import Outcome, Recipe
+from edgenas.train.pool import Pool
+from edgenas.workflows.evaluator import DeviceEvaluator
+from edgenas.workflows.profile import profile_session
+
+_IMAGES = 60_000  # that a full training run sees unless asked otherwise ...
+_LEAST_EPOCHS, _MOST_EPOCHS = 16, 40  # ... within these limits
+_SEARCH_PART = 0.5  # of the full recipe's epochs, for the search's schedule
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for; the documentation is `edgenas.deploy`'s."""
+
+    board: str
+    data: str
+    latency: str
+    device: str | None
+    strategy: str
+    space: str
+    precision: str | None
+    statistic: str | None
+    rounds: int
+    seed: int
+    epochs: int | None
+    size: int | None
+
+    def check(self) -> LatencyBudget:
+        """The parsed budget. Raises UsageError or BudgetError for a value that cannot be used."""
+        if self.strategy not in STRATEGIES:
+            known = ", ".join(STRATEGIES)
+            raise UsageError(f"unknown strategy {self.strategy!r}: choose one of {known}", value=self.strategy)
+        for name, least in (("rounds", 1), ("epochs", 2), ("size", 8)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} is {value}, the least is {least}", value=value, limit=least)
+        return LatencyBudget.parse(self.latency)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The budget in ms, and what to fill: the budget, or the space's slowest architecture where that is less."""
+
+    budget_ms: float
+    target_ms: float
+
+
+class Walk:
+    """One walk's rooms, open: a context manager from `opened`; every finished stage is in the run's folder."""
+
+    def __init__(
+        self, options: Options, budget: LatencyBudget, session: Session, space: SearchSpace, data: ImageData, run: Run
+    ) -> None:
+        self.options, self.budget, self.session = options, budget, session
+        self.space, self.data, self.run, self.reporter = space, data, run, session.reporter
+        self.recipe = Recipe.for_images(space.input_shape, options.epochs or default_epochs(data))
+        self.checkpoints = run.folder / "checkpoints"
+
+    def stage(self, name: str, kind: str, compute: Callable[[], Any]) -> Any:
+        """Announce a stage, and do it unless the run's folder has it."""
+        self.reporter.stage(kind)
+        return self.run.stage(name, compute)
+
+    def aim(self) -> Aim:
+        """Profile the board if it has no profile yet, then resolve the budget on it. Raises InfeasibleError."""
+        self.stage("profile", "profile", self._profile)
+        aim = Aim(**self.stage("budget", "budget", lambda: asdict(self._resolve())))
+        self.reporter.say(f"budget {format_ms(aim.budget_ms)} ({self.budget.text}), {self.session.statistic}")
+        return aim
+
+    def pool(self) -> Pool:
+        """Training processes for this space and data."""
+        arrays = home() / "cache" / "data" / f"{self.data.fingerprint}.npz"
+        if not arrays.exists():
+            save_arrays(self.data, arrays)
+        return Pool(self.options.space, arrays)
+
+    def search(self, pool: Pool, number: int, aim: Aim) -> Found:
+        """The finalists of search `number` for `aim`. Raises InfeasibleError if nothing measures within the budget."""
+        return _found(self.stage(f"search-{number}", "search", lambda: _found_table(self._search(pool, aim))))
+
+    def _profile(self) -> dict[str, float]:
+        if BoardProfile.load(self.session.key) is not None:
+            return {}
+        self.reporter.say(f"no profile of {self.session.key} yet: profiling")
+        profiled = profile_session(self.session, self.space, seed=self.options.seed)
+        return {"fastest_ms": profiled.fastest_ms, "slowest_ms": profiled.slowest_ms}
+
+    def _resolve(self) -> Aim:
+        model = self.session.model()
+        lattice = Lattice(self.space, model.block_ms, model.bias_ms, self.session.limits, self.session.precision)
+        fastest, slowest = (lattice.price(a) for a in lattice.extremes())
+        budget_ms = self.budget.resolve(fastest, slowest)
+        return Aim(budget_ms, min(budget_ms, slowest))
+
+    def _search(self, pool: Pool, aim: Aim) -> Found:
+        options, session = self.options, self.session
+        recipe = replace(self.recipe, epochs=max(2, round(_SEARCH_PART * self.recipe.epochs)))
+        evaluator = DeviceEvaluator(session, self.space, pool, recipe, self.checkpoints, aim.target_ms, options.seed)
+        problem = Problem(self.space, aim.budget_ms, aim.target_ms, session.limits, session.precision, options.seed)
+        return STRATEGIES[options.strategy](problem, evaluator, self.reporter.say)
+
+
+def default_epochs(data: ImageData) -> int:
+    """Of the full recipe: so many that training sees about 60,000 images, within 16 and 40 epochs."""
+    return max(_LEAST_EPOCHS, min(_MOST_EPOCHS, round(_IMAGES / len(data.train))))
+
+
+@contextmanager
+def opened(options: Options, runs: str | Path, reporter: Reporter, purpose: str = "deploy") -> Iterator[Walk]:
+    """Check the options, load the data, open the device, find or make the run's folder."""
+    budget = options.check()
+    board = Board.load(options.board)
+    reporter.stage("data")
+    data = tasks.load(
+        options.data, seed=options.seed, size=options.size, progress=lambda i, n: reporter.progress(i, n, "images")
+    )
+    for note in data.notes:
+        reporter.say(note)
+    space = SearchSpace.load(options.space, data.input_shape, data.classes)
+    reporter.stage("device")
+    device, precision, statistic = options.device, options.precision, options.statistic
+    with Session(board, reporter, device=device, precision=precision, statistic=statistic) as session:
+        session.use(space)
+        asked = {"purpose": purpose, **asdict(options)}
+        question = {**asked, "key": asdict(session.key), "url": session.device.url, "data": data.fingerprint}
+        run = Run.open(Path(runs), board.id, question)
+        reporter.say(f"{'going on in' if run.resumed else 'run folder'} {run.folder}")
+        yield Walk(options, budget, session, space, data, run)
+
+
+def _found_table(found: Found) -> dict[str, Any]:
+    return {
+        "finalists": [_table(c) for c in found.finalists],
+        "tried": [_table(c) for c in found.tried],
+        "projection": asdict(found.projection) if found.projection else None,
+    }
+
+
+def _found(table: dict[str, Any]) -> Found:
+    projection = Projection(**table["projection"]) if table["projection"] else None
+    return Found(tuple(map(_candidate, table["finalists"])), tuple(map(_candidate, table["tried"])), projection)
+
+
+def _table(candidate: Candidate) -> dict[str, Any]:
+    outcome = asdict(candidate.outcome) if candidate.outcome else None
+    return {**vars(candidate), "architecture": str(candidate.architecture), "outcome": outcome}
+
+
+def _candidate(table: dict[str, Any]) -> Candidate:
+    outcome = Outcome(**table["outcome"]) if table["outcome"] else None
+    return Candidate(**{**table, "architecture": Architecture.parse(table["architecture"]), "outcome": outcome})
