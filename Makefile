@@ -1,34 +1,51 @@
 # Everything a user needs: `make demo` and `make test`; both set up what they use first.
+# PYTHON=/path/to/python make setup takes another interpreter (3.10 or newer; with 3.12 or newer the tests of the older
+# runtime are skipped, it exists for 3.11 at most).
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TFLITE_VENV := .venv-tflite
 STAMP := $(VENV)/.ready
 TFLITE_STAMP := $(TFLITE_VENV)/.ready
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test lint campaign-budgets campaign-cifar clean
+.PHONY: setup setup-tests demo test lint campaign-budgets campaign-cifar clean
 
-setup: $(STAMP) $(TFLITE_STAMP)
+setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
 
+# What only the tests need beyond that.
+setup-tests: setup $(TFLITE_STAMP)
+
+# An environment is marked `.started` until it is whole: one that was interrupted is made anew, not mended.
 $(STAMP): pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "edgenas needs Python 3.11 as '$(PYTHON)': apt-get install python3 python3-venv, or PYTHON=/path/to/python make setup" >&2; exit 1; }
-	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "this Python cannot make environments: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet -e '.[search,dev]'
-	@touch $@
+	@$(PYTHON) -c "" 2>/dev/null || { echo "setup: no working '$(PYTHON)'. Debian 12: apt-get install python3 python3-venv make; elsewhere: PYTHON=/path/to/python make setup" >&2; exit 1; }
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10))" || { echo "setup: '$(PYTHON)' is older than Python 3.10: PYTHON=/path/to/newer/python make setup" >&2; exit 1; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "setup: '$(PYTHON)' has no venv or no pip: apt-get install python3-venv" >&2; exit 1; }
+	@if [ -e $(VENV)/.started ]; then rm -rf $(VENV); fi
+	@mkdir -p $(VENV) && touch $(VENV)/.started
+	@echo "setup: $(VENV) (a minute or two, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) torch==2.13.0
+	@$(BIN)/python $(PIP_INSTALL) -e '.[search,dev]'
+	@mv $(VENV)/.started $@ && touch $@
 
 # The older of the two runtimes wants numpy 1 and so an environment of its own; the tests run the agent in it.
-$(TFLITE_STAMP): pyproject.toml
-	$(PYTHON) -m venv $(TFLITE_VENV)
-	$(TFLITE_VENV)/bin/python -m pip install --quiet 'tflite-runtime==2.14.0' 'numpy<2'
-	@touch $@
+$(TFLITE_STAMP): pyproject.toml $(STAMP)
+	@if [ -e $(TFLITE_VENV)/.started ]; then rm -rf $(TFLITE_VENV); fi
+	@mkdir -p $(TFLITE_VENV) && touch $(TFLITE_VENV)/.started
+	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info >= (3, 12))"; then \
+	  echo "setup: $(TFLITE_VENV)"; \
+	  $(BIN)/python -m venv $(TFLITE_VENV) && $(TFLITE_VENV)/bin/python $(PIP_INSTALL) 'tflite-runtime==2.14.0' 'numpy<2'; \
+	else \
+	  echo "setup: no tflite-runtime for this Python, its tests will be skipped"; \
+	fi
+	@mv $(TFLITE_VENV)/.started $@ && touch $@
 
 demo: setup
 	$(BIN)/edgenas deploy --board host --data mnist --latency 40%
 
-test: setup
+test: setup-tests
 	$(BIN)/python -m pytest
 
 lint: setup
@@ -45,4 +62,4 @@ campaign-cifar: setup
 	$(BIN)/python benchmarks/deploy_cifar.py --json > benchmarks/results/deploy_cifar.json
 
 clean:
-	rm -rf $(VENV) $(TFLITE_VENV) .mypy_cache .ruff_cache .pytest_cache dist build
+	rm -rf $(VENV) $(TFLITE_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

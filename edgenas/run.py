@@ -15,6 +15,7 @@ from typing import Any
 
 from edgenas import resources
 from edgenas.errors import EdgenasError, UsageError
+from edgenas.progress import Reporter
 
 _QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"
 
@@ -80,6 +81,27 @@ class Run:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: the run is over and will not be resumed."""
         resources.write_text(self.folder / _RESULT, json.dumps(result, indent=1))
+
+
+class Logged:
+    """A Reporter that passes everything on and writes stages and sentences into the run's log."""
+
+    def __init__(self, reporter: Reporter, run: Run) -> None:
+        self._reporter, self._run = reporter, run
+
+    def stage(self, name: str) -> None:
+        """Log and pass on."""
+        self._run.log(f"stage {name}")
+        self._reporter.stage(name)
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Pass on: a log of every epoch helps nobody."""
+        self._reporter.progress(done, total, unit)
+
+    def say(self, line: str) -> None:
+        """Log and pass on."""
+        self._run.log(line)
+        self._reporter.say(line)
 
 
 def _read(path: Path) -> Any:

@@ -193,11 +193,13 @@ def _layers(block: Block) -> tuple[Layer, ...]:
 
 
 def _convolution(kind: str, c_in: int, c_out: int, kernel: int, stride: int, h: int, w: int) -> Iterator[Layer]:
-    # torch pads symmetrically; TFLite's "same" does not where stride 2 meets an even size, so a PAD appears there.
-    if stride > 1 and kernel > 1 and (h % stride == 0 or w % stride == 0):
+    rows, columns = -(-h // stride), -(-w // stride)
+    if stride > 1 and kernel > 1:
+        # torch pads all sides alike, which TFLite's "same" does only at some sizes: the converter pads explicitly at all.
         pad = 2 * (kernel // 2)
         yield Layer("pad", c_in, c_in, 1, 1, h, w, h + pad, w + pad)
-    yield Layer(kind, c_in, c_out, kernel, stride, h, w, -(-h // stride), -(-w // stride))
+        h, w = h + pad, w + pad
+    yield Layer(kind, c_in, c_out, kernel, stride, h, w, rows, columns)
 
 
 @dataclass(frozen=True)

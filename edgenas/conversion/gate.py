@@ -7,7 +7,7 @@
 | `int8_io`            | input and output are int8 (a dynamic-range file's are float; it fails silently elsewhere) |
 | `unfused_activation` | no RELU or RELU6 stands alone behind a convolution or dense layer (int8)                  |
 | `fp32_error`         | the float32 file is within 1e-4 * max(1, max abs output) of the torch module              |
-| `argmax_agreement`   | int8 and float32 name the same class on at least 98 % of the samples                      |
+| `argmax_agreement`   | int8 and float32 name the same class on 98 % of the samples, beyond doubt not on fewer    |
 | `accuracy_drop`      | int8 loses at most 1 point of accuracy against float32                                    |
 
 A float32 artifact is held to `operators`, `external_buffers` and `fp32_error`.
@@ -50,6 +50,7 @@ OPERATORS = frozenset(
 FP32_TOLERANCE = 1e-4
 MIN_AGREEMENT = 0.98
 MAX_ACCURACY_DROP = 0.01
+_DOUBT = 0.05
 
 _ROUNDING = 1e-9  # of the thresholds' own arithmetic: 0.98 * 50 is not 49 in binary
 _Floats = npt.NDArray[np.floating[Any]]
@@ -163,13 +164,20 @@ def check_fp32_error(floats: _Floats, reference: _Floats) -> float:
 
 
 def check_argmax_agreement(integers: _Floats, floats: _Floats, minimum: float = MIN_AGREEMENT) -> float:
-    """int8 and float32 choose the same class; returns the fraction of samples on which they do."""
+    """int8 and float32 choose the same class; returns the fraction of samples on which they do.
+
+    Fails if so few samples agree that a model with exactly the minimum would do worse in 5 % of all draws of as many
+    samples (exact binomial, one-sided). On hard data a faithful model's true agreement is about 98.2 % (measured on
+    CIFAR-10 at 60 to 65 % accuracy): the bare fraction of some hundred samples would refuse four in ten by chance.
+    """
+    from scipy.stats import binom
+
     count = len(floats)
     same = int((integers.argmax(1) == floats.argmax(1)).sum())
-    if same < minimum * count - _ROUNDING:
+    if binom.cdf(same, count, minimum) < _DOUBT:
         message = (
-            f"int8 agrees with float32 on {same} of {count} samples ({same / count:.2%}), the limit is {minimum:.2%}; "
-            "calibrate on more samples or use --precision float32"
+            f"int8 agrees with float32 on {same} of {count} samples ({same / count:.2%}), the limit is {minimum:.2%} "
+            "within the sampling error; calibrate on more samples or use --precision float32"
         )
         raise _failure("argmax_agreement", message, same / count, minimum)
     return same / count

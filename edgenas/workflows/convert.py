@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgenas import __version__, cost, tasks
-from edgenas.artifact import Artifact
+from edgenas.artifact import MODEL, Artifact
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
 from edgenas.conversion.gate import gate
 from edgenas.errors import ConversionError
@@ -35,6 +36,22 @@ class Built:
     validation: float
     accuracy_float: float
     accuracy_int8: float | None
+
+    def to_json(self, folder: str | Path) -> dict[str, Any]:
+        """The object that `--json` prints; `folder` is where the artifact was saved."""
+        manifest = self.artifact.manifest
+        return {
+            "model": {
+                "path": str(Path(folder) / MODEL),
+                "sha256": manifest["sha256"],
+                "bytes": manifest["bytes"],
+                "macs": manifest["macs"],
+            },
+            "precision": manifest["precision"],
+            "gate": self.verdict,
+            "accuracy": {"validation": self.validation, "float": self.accuracy_float, "int8": self.accuracy_int8},
+            "folder": str(folder),
+        }
 
 
 def convert(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from edgenas.space import Architecture, Block, SearchSpace
 
 SECONDS = 60.0  # a profiling run's time unless asked otherwise
 _BATCH = 12
-_LEAST, _MOST = 24, 72  # architectures of a first profile, of the longest one
+_LEAST, _MOST = 36, 72  # architectures of a profiling run
+_GOOD = 0.02  # relative error by cross-validation at which a run may stop before its time
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,20 @@ class Profiled:
     fastest_ms: float
     slowest_ms: float
     seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        profile = self.profile
+        return {
+            **asdict(profile.key),
+            "space": profile.space_name,
+            "input_shape": list(profile.input_shape),
+            "measurements": profile.measurements,
+            "fastest_ms": self.fastest_ms,
+            "slowest_ms": self.slowest_ms,
+            "file": str(BoardProfile.path(profile.key)),
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def profile(
@@ -64,22 +80,39 @@ def profile_session(session: Session, space: SearchSpace, *, seconds: float = SE
     started = time.monotonic()
     session.use(space)
     rng = np.random.default_rng(seed)
+    measured = _interrupted(session, space)
     lattice = Lattice(space, _prior_cost, limits=session.limits, precision=session.precision)
-    measured: set[Architecture] = set()
+    if len(measured) >= _BATCH:
+        lattice = _priced(session, space)
     while len(measured) < _MOST:
-        batch = [a for a in _batch(lattice, rng) if a not in measured][:_BATCH]
         before = time.monotonic()
+        batch = [a for a in _batch(lattice, rng) if a not in measured][:_BATCH]
         session.measure_untrained(space, batch)
         measured.update(batch)
         lattice = _priced(session, space)
         spent, last = time.monotonic() - started, time.monotonic() - before
-        session.reporter.say(f"{len(measured)} architectures measured in {spent:.0f} s")
-        if len(measured) >= _LEAST and spent + last > seconds:
+        error = _error(session, space, lattice)
+        session.reporter.say(f"{len(measured)} architectures measured in {spent:.0f} s, model within {error:.1%}")
+        if spent + last > seconds or (len(measured) >= _LEAST and error <= _GOOD):
             break
     refined = session.refined()
     refined.save()
     fastest, slowest = (lattice.price(a) for a in lattice.extremes())
     return Profiled(refined, fastest, slowest, time.monotonic() - started)
+
+
+def _interrupted(session: Session, space: SearchSpace) -> set[Architecture]:
+    """What a profiling run that never came to its end has measured; nothing once there is a profile."""
+    if BoardProfile.load(session.key) is not None:
+        return set()
+    mine = (m for m in session.store.read(session.key, space=space.name) if m.input_shape == space.input_shape)
+    return {Architecture.parse(m.architecture) for m in mine}
+
+
+def _error(session: Session, space: SearchSpace, lattice: Lattice) -> float:
+    """The latency model's relative standard deviation, by cross-validation."""
+    mean, std = session.model().predict([space.blocks(lattice.extremes()[1])])
+    return float(std[0] / mean[0])
 
 
 def _priced(session: Session, space: SearchSpace) -> Lattice:

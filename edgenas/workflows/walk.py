@@ -13,11 +13,12 @@ from edgenas.board import Board, BoardProfile
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter
 from edgenas.resources import home
-from edgenas.run import Run
+from edgenas.run import Logged, Run
 from edgenas.search import STRATEGIES
 from edgenas.search.budget import LatencyBudget, format_ms
 from edgenas.search.candidate import Candidate, Found, Problem, Projection
 from edgenas.search.exact import Lattice
+from edgenas.search.halving import with_references
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.arrays import save_arrays
@@ -122,7 +123,8 @@ class Walk:
         recipe = replace(self.recipe, epochs=max(2, round(_SEARCH_PART * self.recipe.epochs)))
         evaluator = DeviceEvaluator(session, self.space, pool, recipe, self.checkpoints, aim.target_ms, options.seed)
         problem = Problem(self.space, aim.budget_ms, aim.target_ms, session.limits, session.precision, options.seed)
-        return STRATEGIES[options.strategy](problem, evaluator, self.reporter.say)
+        found = STRATEGIES[options.strategy](problem, evaluator, self.reporter.say)
+        return with_references(problem, evaluator, found, self.reporter.say)
 
 
 def default_epochs(data: ImageData) -> int:
@@ -149,8 +151,13 @@ def opened(options: Options, runs: str | Path, reporter: Reporter, purpose: str 
         asked = {"purpose": purpose, **asdict(options)}
         question = {**asked, "key": asdict(session.key), "url": session.device.url, "data": data.fingerprint}
         run = Run.open(Path(runs), board.id, question)
-        reporter.say(f"{'going on in' if run.resumed else 'run folder'} {run.folder}")
-        yield Walk(options, budget, session, space, data, run)
+        session.reporter = Logged(reporter, run)
+        session.reporter.say(f"{'going on in' if run.resumed else 'run folder'} {run.folder}")
+        try:
+            yield Walk(options, budget, session, space, data, run)
+        except BaseException as error:
+            run.log(f"stopped by {type(error).__name__}: {error}")
+            raise
 
 
 def _found_table(found: Found) -> dict[str, Any]:

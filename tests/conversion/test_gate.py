@@ -129,15 +129,21 @@ def outputs(classes: list[int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [50, 100, 250, 1000])
-def test_thresholds_are_exact(count: int) -> None:
+def test_the_drop_limit_is_exact(count: int) -> None:
     floats, labels = outputs([0] * count), np.zeros(count, np.int64)
-    two_percent, one_percent = count // 50, count // 100
-    assert check_argmax_agreement(outputs([1] * two_percent + [0] * (count - two_percent)), floats) == 0.98
-    with pytest.raises(ConversionError, match="argmax_agreement"):
-        check_argmax_agreement(outputs([1] * (two_percent + 1) + [0] * (count - two_percent - 1)), floats)
+    one_percent = count // 100
     assert check_accuracy_drop(outputs([1] * one_percent + [0] * (count - one_percent)), floats, labels) <= 0.01
     with pytest.raises(ConversionError, match="accuracy_drop"):
         check_accuracy_drop(outputs([1] * (one_percent + 1) + [0] * (count - one_percent - 1)), floats, labels)
+
+
+@pytest.mark.parametrize(("count", "most"), [(50, 3), (600, 18), (1000, 28), (10_000, 223)])
+def test_agreement_is_refused_beyond_the_sampling_error(count: int, most: int) -> None:
+    # `most` disagreements: the largest number that a true agreement of 98 % exceeds in more than 5 % of all draws.
+    floats = outputs([0] * count)
+    assert check_argmax_agreement(outputs([1] * most + [0] * (count - most)), floats) == 1 - most / count
+    with pytest.raises(ConversionError, match="argmax_agreement"):
+        check_argmax_agreement(outputs([1] * (most + 1) + [0] * (count - most - 1)), floats)
 
 
 def test_better_accuracy_is_a_negative_drop() -> None:

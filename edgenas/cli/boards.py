@@ -1,0 +1,87 @@
+"""`edgenas boards`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgenas.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def boards(as_json: options.Json = False) -> None:
+    """List the known boards and the profiles measured on them.
+
+    Example: edgenas boards
+
+    A board of your own: ~/.edgenas/boards/NAME/board.toml, written like the file of a listed one.
+    """
+    from edgenas.board import list_boards
+    from edgenas.cli import output
+
+    found = {
+        "boards": [
+            {
+                "id": board.id,
+                "name": board.name,
+                "kind": board.kind,
+                "device": board.device_url,
+                "precision": board.precision,
+                "statistic": board.statistic,
+                "limits": {"ram_bytes": board.ram_bytes, "flash_bytes": board.flash_bytes},
+                "file": str(board.file),
+            }
+            for board in list_boards()
+        ],
+        "profiles": _profiles(),
+    }
+    output.show(found, as_json, lambda console: _present(console, found))
+
+
+def _profiles() -> list[dict[str, Any]]:
+    """What was measured so far, by file; a damaged one says so instead of hiding the others."""
+    import json
+
+    from edgenas.board import BoardProfile, ProfileKey
+    from edgenas.errors import EdgenasError
+    from edgenas.resources import home
+
+    found = []
+    for file in sorted((home() / "profiles").glob("*.json")):
+        entry: dict[str, Any] = {"file": str(file), "profile": file.stem, "measurements": None, "refined_utc": None}
+        entry["problem"] = None
+        try:
+            key = ProfileKey(**json.loads(file.read_text(encoding="utf-8"))["key"])
+            profile = BoardProfile.load(key)
+        except (OSError, ValueError, KeyError, TypeError, EdgenasError) as error:
+            entry["problem"] = str(error) if isinstance(error, EdgenasError) else f"{file} is damaged: delete it"
+        else:
+            if profile is not None:
+                entry |= {"profile": str(key), "measurements": profile.measurements, "refined_utc": profile.refined_utc}
+        found.append(entry)
+    return found
+
+
+def _present(console: Console, found: dict[str, list[dict[str, Any]]]) -> None:
+    from edgenas.cli.output import lines, size, table
+
+    rows = [
+        (
+            *(board[key] for key in ("id", "name", "kind", "device", "precision", "statistic")),
+            size(board["limits"]["ram_bytes"]),
+            size(board["limits"]["flash_bytes"]),
+        )
+        for board in found["boards"]
+    ]
+    table(console, ("board", "name", "kind", "device", "precision", "statistic", "RAM", "flash"), rows, left=6)
+    console.print()
+    profiles = found["profiles"]
+    if not profiles:
+        lines(console, ["no profiles yet: edgenas profile makes one, and so does the first edgenas deploy"])
+        return
+    intact = [p for p in profiles if p["problem"] is None]
+    if intact:
+        cells = [(p["profile"], p["refined_utc"], str(p["measurements"])) for p in intact]
+        table(console, ("profile", "refined", "measurements"), cells, left=2)
+    lines(console, [p["problem"] for p in profiles if p["problem"] is not None])

@@ -1,0 +1,45 @@
+"""`edgenas measure`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgenas.cli import options
+
+
+def measure(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite file, or the folder of a run.")],
+    board: options.Board = "host",
+    device: options.Device = None,
+    statistic: options.Statistic = None,
+    as_json: options.Json = False,
+) -> None:
+    """Measure the latency of a model on the board.
+
+    Example: edgenas measure runs/20261121T125939-host
+
+    Nothing is installed: the board's active model stays.
+    """
+    import edgenas
+    from edgenas.cli import output
+
+    with output.working() as reporter:
+        measured = edgenas.measure(model, board=board, device=device, statistic=statistic, reporter=reporter)
+    timing, latency = measured.timing, output.latency
+    low, high = timing.ci95_ms
+    pairs = [
+        ("model", f"{measured.model}, {output.size(measured.bytes)}"),
+        ("board", f"{measured.board} at {measured.device.url}, {measured.device.cpu}"),
+        ("runtime", f"{timing.conditions.runtime} {timing.conditions.runtime_version}"),
+        (
+            "measured",
+            f"{latency(timing.latency_ms)} {timing.statistic} (95 %: {latency(low)} to {latency(high)})",
+        ),
+        ("", f"p10 {latency(timing.p10_ms)}, p50 {latency(timing.p50_ms)}, p95 {latency(timing.p95_ms)}"),
+        ("inferences", f"{timing.n:,} in {timing.processes} processes"),
+        ("peak RAM", output.size(timing.peak_ram_bytes)),
+    ]
+    output.show(measured.to_json(), as_json, lambda console: output.facts(console, pairs))

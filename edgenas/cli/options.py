@@ -1,0 +1,51 @@
+"""The options that several commands share, so that they read alike everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="DATA",
+        help="Labelled images: a folder of class folders (with train/ and test/ or without), an .npz with x and y, "
+        "or a built-in set: mnist, digits.",
+    ),
+]
+Latency = Annotated[
+    str,
+    typer.Option(
+        metavar="BUDGET",
+        help="Latency budget with a unit (350us, 2.5ms, 1s), or a percentage of the way from the space's fastest to "
+        "its slowest architecture on the board (40%).",
+    ),
+]
+Board = Annotated[
+    str, typer.Option(metavar="NAME", help="Board by name (see edgenas boards) or by the path of its board.toml.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Where the board is, e.g. local:?python=PATH; else as the board's file says."),
+]
+Strategy = Annotated[str, typer.Option(metavar="NAME", help="How to search: halving or lightnas.")]
+Space = Annotated[str, typer.Option(metavar="NAME", help="Search space by name, or by the path of its .toml.")]
+Precision = Annotated[str | None, typer.Option(metavar="NAME", help="int8 or float32; else as the board's file says.")]
+Statistic = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which latency is held against the budget: min, p10, p50, p95 or max; else as the board's file says.",
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of everything random.")]
+Epochs = Annotated[
+    int | None, typer.Option(metavar="N", help="Epochs of the full training; else by the size of the data.")
+]
+Size = Annotated[
+    int | None, typer.Option(metavar="N", help="Scale images to N x N pixels; else by the size of the images.")
+]
+Runs = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the folder of this run is made.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; all else goes to stderr.")]

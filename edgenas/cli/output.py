@@ -1,0 +1,184 @@
+"""What people see: progress on stderr, results on stdout. The only module that imports rich."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from types import TracebackType
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH = 100  # of tables that go into a file or a pipe
+_BAR = 30
+
+
+class LiveReporter:
+    """On a terminal: the running stage with a bar and its time; finished stages and notes stay as lines above it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False, markup=False)
+        self._progress = Progress(
+            SpinnerColumn("line"),
+            TextColumn("{task.description}"),
+            BarColumn(_BAR),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def stage(self, name: str) -> None:
+        """Let the stage before become a line, and start the bar of this one."""
+        self._end("done")
+        self._task = self._progress.add_task(name, total=None, count="")
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Move the bar."""
+        # Training tells from threads of its own, whose last word may come after the stage has ended.
+        if (task := self._task) is not None:
+            with suppress(KeyError):
+                self._progress.update(task, completed=done, total=total, count=f"{done} of {total} {unit}")
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(f"  {line}", style="dim", soft_wrap=True)
+
+    def __enter__(self) -> LiveReporter:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end("done" if kind is None else "stopped")
+        self._progress.stop()
+
+    def _end(self, word: str) -> None:
+        task, self._task = self._task, None
+        if task is None:
+            return
+        ended = self._progress.tasks[self._progress.task_ids.index(task)]
+        self._console.print(f"{ended.description}: {word}, {duration(ended.elapsed or 0.0)}")
+        self._progress.remove_task(task)
+
+
+class PlainReporter:
+    """Without a terminal: one line for each stage and note, with the seconds since the start; `quiet`: notes alone."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
+        self._stream, self._quiet = stream, quiet
+        self._started, self._lock = time.monotonic(), threading.Lock()
+
+    def stage(self, name: str) -> None:
+        """Print the stage."""
+        if not self._quiet:
+            self._print(name)
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Nothing: a log does not need it."""
+
+    def say(self, line: str) -> None:
+        """Print a line below its stage."""
+        self._print(f"  {line}")
+
+    def __enter__(self) -> PlainReporter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def _print(self, line: str) -> None:
+        # Nobody may read stderr any more: that is no reason to stop.
+        with self._lock, suppress(OSError, ValueError):
+            print(f"[{time.monotonic() - self._started:6.1f} s] {line}", file=self._stream, flush=True)
+
+
+@contextmanager
+def working(*, quiet: bool = False) -> Iterator[LiveReporter | PlainReporter]:
+    """A Reporter on stderr; whatever a library prints on stdout meanwhile goes to stderr, too."""
+    stream = sys.stderr
+    live = stream.isatty() and not quiet
+    reporter = LiveReporter(stream) if live else PlainReporter(stream, quiet=quiet)
+    with redirect_stdout(stream), reporter:
+        yield reporter
+
+
+def show(result: Mapping[str, Any], as_json: bool, present: Callable[[Console], None]) -> None:
+    """Print `result` as one JSON object, or let `present` print it for people."""
+    if as_json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        present(console())
+
+
+def console() -> Console:
+    """stdout; a pipe gets lines of 100 columns and no colours."""
+    width = None if sys.stdout.isatty() else _WIDTH
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False)
+
+
+def facts(to: Console, pairs: Sequence[tuple[str, str | None]]) -> None:
+    """Print names and values in two columns; a value of None is left out."""
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        if value is not None:
+            to.print(Text.assemble((f"{name:<{width}}  ", "bold"), value), soft_wrap=True)
+
+
+def table(
+    to: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, strong: int | None = None
+) -> None:
+    """Print a table: the first `left` columns are text, the others numbers; row `strong` stands out."""
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        shown.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    for index, row in enumerate(rows):
+        shown.add_row(*map(Text, row), style="bold green" if index == strong else None)
+    to.print(shown)
+
+
+def lines(to: Console, texts: Sequence[str]) -> None:
+    """Print lines as they are: the terminal wraps them, so that they can be copied."""
+    for text in texts:
+        to.print(text, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """As in `3.2 s` or `4 min 05 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def latency(ms: float | None) -> str:
+    """A latency for people, "-" if there is none."""
+    from edgenas.search.budget import format_ms
+
+    return format_ms(ms) if ms is not None and ms == ms else "-"
+
+
+def percent(fraction: float | None) -> str:
+    """As in `97.4 %`, "-" if there is none."""
+    return f"{100 * fraction:.1f} %" if fraction is not None and fraction == fraction else "-"
+
+
+def size(count: int | None) -> str:
+    """Bytes for people, as in `248 KiB`; "-" if unknown."""
+    if count is None:
+        return "-"
+    for limit, divisor, unit in ((1 << 10, 1, "B"), (1 << 20, 1 << 10, "KiB"), (1 << 30, 1 << 20, "MiB")):
+        if count < limit:
+            return f"{count / divisor:.3g} {unit}" if count / divisor < 1000 else f"{count / divisor:.0f} {unit}"
+    return f"{count / (1 << 30):.3g} GiB"

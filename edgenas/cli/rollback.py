@@ -1,0 +1,25 @@
+"""`edgenas rollback`."""
+
+from __future__ import annotations
+
+from edgenas.cli import options
+
+
+def rollback(board: options.Board = "host", device: options.Device = None, as_json: options.Json = False) -> None:
+    """Make the board's previous model its active one again.
+
+    Example: edgenas rollback --board host
+    """
+    from dataclasses import asdict
+
+    import edgenas
+    from edgenas.cli import output
+
+    with output.working():
+        status = edgenas.rollback(board, device=device)
+    active = status.active
+    pairs = [
+        ("active", f"{active.manifest.get('name', 'a model')}, sha256 {active.sha256}" if active else "no model"),
+        ("size", output.size(active.bytes) if active else None),
+    ]
+    output.show(asdict(status), as_json, lambda console: output.facts(console, pairs))

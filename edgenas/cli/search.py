@@ -1,0 +1,87 @@
+"""`edgenas search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgenas.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgenas.workflows.search import Searched
+
+
+def search(
+    data: options.Data,
+    latency: options.Latency,
+    board: options.Board = "host",
+    device: options.Device = None,
+    strategy: options.Strategy = "halving",
+    space: options.Space = "tiny",
+    precision: options.Precision = None,
+    statistic: options.Statistic = None,
+    seed: options.Seed = 0,
+    epochs: options.Epochs = None,
+    size: options.Size = None,
+    runs: options.Runs = Path("runs"),
+    as_json: options.Json = False,
+) -> None:
+    """Search as deploy does and print the finalists.
+
+    Example: edgenas search --data mnist --latency 40%
+
+    The finalists are measured but not fully trained, and nothing is installed. The architecture
+    that it prints is what edgenas train takes.
+    """
+    import edgenas
+    from edgenas.cli import output
+
+    with output.working() as reporter:
+        searched = edgenas.search(
+            board,
+            data=data,
+            latency=latency,
+            device=device,
+            strategy=strategy,
+            space=space,
+            precision=precision,
+            statistic=statistic,
+            seed=seed,
+            epochs=epochs,
+            size=size,
+            runs=runs,
+            reporter=reporter,
+        )
+    output.show(searched.to_json(), as_json, lambda console: _present(console, searched))
+
+
+def _present(console: Console, searched: Searched) -> None:
+    from edgenas.cli.output import duration, facts, latency, lines, percent, table
+
+    found, projection = searched.found, searched.found.projection
+    console.print()
+    pairs: list[tuple[str, str | None]] = [
+        ("board", searched.board),
+        ("budget", f"{latency(searched.budget_ms)}, held against {searched.statistic}"),
+        ("tried", f"{len(found.tried)} architectures in {duration(searched.seconds)}"),
+        ("projection", f"{projection.before:+.1%} before, {projection.after:+.1%} after" if projection else None),
+        ("folder", searched.folder),
+    ]
+    facts(console, pairs)
+    console.print()
+    rows = [
+        (
+            f"{number}{'b' if candidate.baseline else ''}",
+            candidate.origin.removeprefix("template:"),
+            latency(candidate.predicted_ms),
+            latency(candidate.measured_ms),
+            percent(candidate.outcome.validation_accuracy if candidate.outcome else None),
+            str(candidate.outcome.epoch if candidate.outcome else 0),
+        )
+        for number, candidate in enumerate(found.finalists, 1)
+    ]
+    table(console, ("", "origin", "predicted", "measured", "valid.", "epochs"), rows, left=2)
+    console.print()
+    lines(console, [f"{number}  {candidate.architecture}" for number, candidate in enumerate(found.finalists, 1)])

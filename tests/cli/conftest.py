@@ -1,0 +1,87 @@
+"""One profile and one deployed home for all tests; a test that changes something gets a copy of its own."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_program import DEPLOY, Done, Program
+
+from edgenas import resources
+from edgenas.conversion import environment
+
+# stderr's line of a stage, and how long after it the interrupt comes
+STAGES = (("] data", 0.0), ("] search", 2.0), ("] convert", 1.0), ("] measure", 1.0), ("] install and measure", 0.5))
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """One sitting of the deploy that `deployed` interrupts in every stage."""
+
+    stage: str
+    done: Done
+    left: dict[int, str]
+    installed: bool
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A finished `edgenas deploy --json`: where, what it printed, and how it was interrupted on its way."""
+
+    program: Program
+    done: Done
+    interrupted: tuple[Interrupted, ...]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.done.json()
+
+
+@pytest.fixture(scope="session")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """A home with a profile, and with the user's converter so that it is not installed again."""
+    environment.ensure()
+    home = tmp_path_factory.mktemp("cli-home")
+    (home / "converter").symlink_to(resources.home() / "converter")
+    program = Program(home, tmp_path_factory.mktemp("cli-folder"))
+    done = program.run("profile", "--seconds", "5", "--input-shape", "1x8x8", "--json")
+    assert done.json()["measurements"] >= 12
+    return program
+
+
+@pytest.fixture(scope="session")
+def deployed(profiled: Program) -> Deployed:
+    """A deploy of digits that was interrupted once in every stage and then finished."""
+    sittings = []
+    for stage, after_s in STAGES:
+        running = profiled.start(*DEPLOY, "--json").until(stage)
+        time.sleep(after_s)
+        done = running.signal(signal.SIGINT).wait(30)
+        installed = (profiled.home / "devices" / "local" / "active").exists()
+        sittings.append(Interrupted(stage, done, profiled.processes(), installed))
+    return Deployed(profiled, profiled.run(*DEPLOY, "--json"), tuple(sittings))
+
+
+@pytest.fixture
+def copied(deployed: Deployed, tmp_path: Path) -> Callable[[], Program]:
+    """Makes copies of the deployed home, each with an empty folder to work in."""
+
+    def copy() -> Program:
+        home, folder = tmp_path / "home", tmp_path / "folder"
+        shutil.copytree(deployed.program.home, home, symlinks=True)
+        folder.mkdir()
+        return Program(home, folder)
+
+    return copy
+
+
+@pytest.fixture
+def program(copied: Callable[[], Program]) -> Program:
+    """A home with a profile and an active model, of the test's own."""
+    return copied()

@@ -1,0 +1,93 @@
+"""The distributions of this checkout, built once, and environments that hold the wheel and nothing of the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from edgenas import resources
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Distributions(NamedTuple):
+    """The wheel is built from the sdist, not from the checkout: forgotten files show there."""
+
+    sdist: Path
+    wheel: Path
+
+
+class Environment(NamedTuple):
+    """A virtual environment: its interpreter, a working folder outside the checkout, the variables to run it with."""
+
+    python: Path
+    folder: Path
+    variables: dict[str, str]
+
+    def run(self, *command: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """`python -c ...`, or a program of the environment such as `edgenas boards`, in the working folder."""
+        program = self.python.with_name(command[0])
+        return subprocess.run(
+            [str(program), *command[1:]],
+            cwd=self.folder,
+            env=self.variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    folder = tmp_path_factory.mktemp("dist")
+    # Without isolation: the build tool's own packages are in the dev extra, so nothing is downloaded. Elsewhere than in
+    # the checkout: a folder build/ there would hide the module.
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return Distributions(sdist, wheel)
+
+
+@pytest.fixture(scope="session")
+def light(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """`pip install edgenas`: the wheel and what it depends on, no extra."""
+    return _installed(distributions.wheel, tmp_path_factory.mktemp("light"))
+
+
+@pytest.fixture(scope="session")
+def full(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """`pip install 'edgenas[search]'`, with this environment's copies of what the extra names: torch alone is 600 MB.
+
+    A path in a .pth file does not have its own .pth files read, so this environment's editable edgenas stays out.
+    """
+    made = _installed(distributions.wheel, tmp_path_factory.mktemp("full"))
+    (packages,) = (made.python.parent.parent / "lib").glob("python*/site-packages")
+    (here,) = (Path(sys.prefix) / "lib").glob("python*/site-packages")
+    (packages / "search_extra.pth").write_text(f"{here}\n")
+    converter = resources.home() / "converter"
+    home = Path(made.variables["EDGENAS_HOME"])
+    home.mkdir()
+    converter.mkdir(parents=True, exist_ok=True)
+    (home / "converter").symlink_to(converter)  # built once a machine
+    return made
+
+
+def _installed(wheel: Path, folder: Path) -> Environment:
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=120)
+    python = environment / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV"))}
+    return Environment(python, elsewhere, {**variables, "EDGENAS_HOME": str(folder / "home"), "COLUMNS": "200"})

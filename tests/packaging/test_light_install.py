@@ -1,0 +1,102 @@
+"""`pip install edgenas` without an extra: the program answers, and says in one line what a heavy command needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Environment
+
+HEAVY = ("torch", "onnx", "ai_edge_litert", "ai_edge_quantizer", "scipy", "sklearn", "mlxtend", "PIL", "flatbuffers")
+MEND = "pip install 'edgenas[search]'"
+
+
+def test_nothing_heavy_is_there(light: Environment) -> None:
+    code = f"from importlib.util import find_spec as f; print([n for n in {HEAVY!r} if f(n)])"
+    done = light.run("python", "-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_it_is_the_wheels_copy(light: Environment) -> None:
+    code = "import edgenas, edgenas.resources as r; print(edgenas.__file__); print(r.shipped('boards'))"
+    done = light.run("python", "-W", "error", "-c", code)
+    assert done.returncode == 0, done.stderr
+    package, boards = map(Path, done.stdout.split())
+    assert package.is_relative_to(light.python.parent.parent)
+    assert boards == package.parent / "_data" / "boards"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("deploy", "--help"), ("boards",)])
+def test_the_program_answers(light: Environment, arguments: tuple[str, ...]) -> None:
+    done = light.run("edgenas", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert done.stderr == ""
+
+
+def test_boards_lists_the_shipped_ones(light: Environment) -> None:
+    done = light.run("edgenas", "boards", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "host" in [board["id"] for board in json.loads(done.stdout)["boards"]]
+
+
+def test_doctor_says_what_is_missing_and_the_command(light: Environment) -> None:
+    done = light.run("edgenas", "doctor", "--json")
+    assert done.returncode == 1
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["python"]["ok"]
+    assert not checks["torch"]["ok"]
+    assert checks["torch"]["mend"] == MEND
+    assert not checks["converter"]["ok"]
+    assert checks["converter"]["mend"] == "edgenas doctor --mend"
+
+
+def test_deploy_says_what_to_install(light: Environment) -> None:
+    done = light.run("edgenas", "deploy", "--data", "digits", "--latency", "40%")
+    assert done.returncode == 1, done.stderr
+    assert MEND in _only_line(done.stderr)
+    assert list(light.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search", "--data", "mnist", "--latency", "350us"),
+        ("profile",),
+        ("train", "stem-24s2/plain-24x2/plain-64x2/plain-128x2", "--data", "digits", "--out", "plain.pt"),
+        ("convert", "plain.pt", "--data", "digits", "--out", "plain"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_heavy_command_says_what_to_install(light: Environment, arguments: tuple[str, ...]) -> None:
+    done = light.run("edgenas", *arguments)
+    assert done.returncode in (1, 2, 4), done.stderr
+    assert "pip install" in _only_line(done.stderr)
+    assert list(light.folder.iterdir()) == []
+
+
+def _only_line(stderr: str) -> str:
+    """The one line that is not progress."""
+    said = [line for line in stderr.splitlines() if not line.startswith("[")]
+    assert len(said) == 1, stderr
+    return said[0]
+
+
+def test_what_a_field_machine_uses_imports(light: Environment) -> None:
+    modules = "edgenas.artifact, edgenas.board, edgenas.store, edgenas.install, firmware_tools.connect"
+    code = f"import edgenas, {modules}; edgenas.measure, edgenas.rollback, edgenas.doctor"
+    done = light.run("python", "-W", "error", "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_device_without_a_runtime_is_said_with_exit_4(light: Environment, tmp_path: Path) -> None:
+    model = tmp_path / "model.tflite"
+    model.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(64))
+    done = light.run("edgenas", "measure", str(model))
+    assert done.returncode == 4, done.stderr
+    assert "ai-edge-litert" in done.stderr
+    assert "Traceback" not in done.stderr
