@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c "" 2>/dev/null || { echo "setup: no working '$(PYTHON)'. Debian 12: apt-get install python3 python3-venv make; elsewhere: PYTHON=/path/to/python make setup" >&2; exit 1; }
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10))" || { echo "setup: '$(PYTHON)' is older than Python 3.10: PYTHON=/path/to/newer/python make setup" >&2; exit 1; }
 	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "setup: '$(PYTHON)' has no venv or no pip: apt-get install python3-venv" >&2; exit 1; }
-	@if [ -e $(VENV)/.started ]; then rm -rf $(VENV); fi
+	@if [ -e $(VENV)/.started ]; then rm -rf $(VENV)/*; fi
 	@mkdir -p $(VENV) && touch $(VENV)/.started
 	@echo "setup: $(VENV) (a minute or two, once)"
 	@$(PYTHON) -m venv $(VENV)
@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml
 
 # The older of the two runtimes wants numpy 1 and so an environment of its own; the tests run the agent in it.
 $(TFLITE_STAMP): pyproject.toml $(STAMP)
-	@if [ -e $(TFLITE_VENV)/.started ]; then rm -rf $(TFLITE_VENV); fi
+	@if [ -e $(TFLITE_VENV)/.started ]; then rm -rf $(TFLITE_VENV)/*; fi
 	@mkdir -p $(TFLITE_VENV) && touch $(TFLITE_VENV)/.started
 	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info >= (3, 12))"; then \
 	  echo "setup: $(TFLITE_VENV)"; \

@@ -57,7 +57,7 @@ class Run:
         """The JSON value of a stage: from its file if it is finished, else computed now and written."""
         path = self.folder / "stages" / f"{name}.json"
         if path.exists():
-            entry = _read(path)
+            entry = _entry(path)
             if entry is None:
                 raise EdgenasError(f"{path} is damaged: delete it to do that stage again", file=str(path))
             return entry["value"]
@@ -69,7 +69,7 @@ class Run:
 
     def seconds(self, prefix: str) -> float:
         """How long the finished stages whose names start with `prefix` took, in this and earlier sittings."""
-        entries = (_read(path) for path in (self.folder / "stages").glob(f"{prefix}*.json"))
+        entries = (_entry(path) for path in (self.folder / "stages").glob(f"{prefix}*.json"))
         return round(sum(float(entry["seconds"]) for entry in entries if entry), 3)
 
     def log(self, line: str) -> None:
@@ -102,6 +102,12 @@ class Logged:
         """Log and pass on."""
         self._run.log(line)
         self._reporter.say(line)
+
+
+def _entry(path: Path) -> Any:
+    """A finished stage's table, None if the file is none."""
+    table = _read(path)
+    return table if isinstance(table, dict) and {"seconds", "value"} <= table.keys() else None
 
 
 def _read(path: Path) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -24,6 +24,8 @@ else:
     import tomli as tomllib
 
 OPERATORS = ("plain", "residual", "mbconv", "fused", "separable")
+_KERNELS = ("mbconv", "separable")  # the operators that have a choice of kernels ...
+_EXPANDS = ("mbconv", "fused")  # ... and of expansions
 _WEIGHTED = ("conv1x1", "conv", "depthwise", "dense")
 _DENSE_KERNEL = 3  # of the stem and of plain, residual and fused blocks
 
@@ -40,8 +42,8 @@ class Stage:
 
     def __str__(self) -> str:
         """As in `mbconv-32x2k5e3`."""
-        kernel = f"k{self.kernel}" if self.operator in ("mbconv", "separable") else ""
-        expansion = f"e{self.expansion}" if self.operator in ("mbconv", "fused") else ""
+        kernel = f"k{self.kernel}" if self.operator in _KERNELS else ""
+        expansion = f"e{self.expansion}" if self.operator in _EXPANDS else ""
         return f"{self.operator}-{self.width}x{self.blocks}{kernel}{expansion}"
 
 
@@ -69,7 +71,9 @@ class Architecture:
 
 def _parse_stage(text: str) -> Stage:
     match = re.fullmatch(r"([a-z]+)-(\d+)x(\d+)(?:k(\d+))?(?:e(\d+))?", text)
-    if match is None or match[1] not in OPERATORS:
+    known = match is not None and match[1] in OPERATORS
+    # A gene that the operator does not have would be lost, and another architecture trained than was asked for.
+    if match is None or not known or (match[4] and match[1] not in _KERNELS) or (match[5] and match[1] not in _EXPANDS):
         raise UsageError(
             f"stage {text!r} is not of the form OPERATOR-WIDTHxBLOCKS[kK][eE], as mbconv-32x2k5e3", value=text
         )
@@ -195,7 +199,7 @@ def _layers(block: Block) -> tuple[Layer, ...]:
 def _convolution(kind: str, c_in: int, c_out: int, kernel: int, stride: int, h: int, w: int) -> Iterator[Layer]:
     rows, columns = -(-h // stride), -(-w // stride)
     if stride > 1 and kernel > 1:
-        # torch pads all sides alike, which TFLite's "same" does only at some sizes: the converter pads explicitly at all.
+        # torch pads all sides alike, TFLite's "same" only at some sizes: the converter adds a PAD at every size.
         pad = 2 * (kernel // 2)
         yield Layer("pad", c_in, c_in, 1, 1, h, w, h + pad, w + pad)
         h, w = h + pad, w + pad
@@ -256,6 +260,9 @@ class SearchSpace:
             raise UsageError(f"no search space {str(source)!r}: shipped are {known}, or name a .toml file") from None
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path}: not valid TOML: {error}", file=str(path)) from error
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise UsageError(f"{path} cannot be read: {reason}", file=str(path)) from error
         try:
             return _from_table(table, input_shape, classes)
         except KeyError as error:
@@ -288,7 +295,7 @@ class SearchSpace:
 
     def _bodies(self) -> Iterator[tuple[str, int, int, int]]:
         for operator in self.operators:
-            kernels = self.kernels if operator in ("mbconv", "separable") else (_DENSE_KERNEL,)
+            kernels = self.kernels if operator in _KERNELS else (_DENSE_KERNEL,)
             # A fused block's dense expansion costs nine times a pointwise one: only the smallest is worth its price.
             expansions = {"mbconv": self.expansions, "fused": self.expansions[:1]}.get(operator, (1,))
             yield from ((operator, *genes) for genes in product(self.blocks_choices, kernels, expansions))
@@ -307,11 +314,14 @@ class SearchSpace:
         if architecture.stem_stride not in self.stem_strides or architecture.stem_width not in self.stem_widths:
             return False
         bodies = set(self.bodies())
-        walk = self.blocks(architecture)[1:-1]
         for choices, stage in zip(self.stages, architecture.stages, strict=True):
             genes = (stage.operator, stage.blocks, stage.kernel, stage.expansion)
+            if genes not in bodies or stage.width not in choices.widths:
+                return False
+        walk = self.blocks(architecture)[1:-1]  # only now: a number of blocks that is no choice may be any number
+        for stage in architecture.stages:
             mine, walk = walk[: stage.blocks], walk[stage.blocks :]
-            if genes not in bodies or stage.width not in choices.widths or not self.allows(mine):
+            if not self.allows(mine):
                 return False
         return True
 
@@ -332,9 +342,9 @@ def _from_table(table: Mapping[str, Any], input_shape: tuple[int, int, int], cla
     stem, body = table["stem"], table["body"]
     stages = tuple(StageChoices(int(s["stride"]), _sorted_ints(s["widths"], "widths")) for s in table["stages"])
     operators = tuple(str(name) for name in body["operators"])
-    unknown = [name for name in operators if name not in OPERATORS]
-    if unknown or not operators:
-        raise ValueError(f"operators {unknown or operators} are not among {', '.join(OPERATORS)}")
+    if not stages:
+        raise ValueError("stages is empty: a space has at least one [[stages]]")
+    _check_operators(operators)
     return SearchSpace(
         name=str(table["name"]),
         stem_strides=_sorted_ints(stem["strides"], "strides"),
@@ -352,7 +362,14 @@ def _from_table(table: Mapping[str, Any], input_shape: tuple[int, int, int], cla
     )
 
 
+def _check_operators(names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in OPERATORS]
+    if unknown or not names:
+        raise ValueError(f"operators {unknown or list(names)} are not among {', '.join(OPERATORS)}")
+
+
 def _template(table: Mapping[str, Any], stages: int) -> Template:
+    _check_operators([str(table["operator"])])
     blocks, ratio = tuple(map(int, table["blocks"])), tuple(map(float, table["ratio"]))
     if len(blocks) != stages or len(ratio) != stages:
         raise ValueError(
@@ -363,7 +380,8 @@ def _template(table: Mapping[str, Any], stages: int) -> Template:
 
 
 def _sorted_ints(values: Any, key: str) -> tuple[int, ...]:
-    numbers = tuple(sorted({int(v) for v in values}))
+    whole = isinstance(values, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+    numbers = tuple(sorted(set(values))) if whole else ()
     if not numbers or numbers[0] < 1:
         raise ValueError(f"{key} = {values!r} must be a list of positive whole numbers")
     return numbers

@@ -32,6 +32,7 @@ class LiveReporter:
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             console=self._console,
+            refresh_per_second=4,  # on the host the bar shares the cores with what is being measured
             transient=True,
         )
         self._task: TaskID | None = None

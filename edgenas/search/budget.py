@@ -64,8 +64,9 @@ class LatencyBudget:
 
 
 def format_ms(ms: float) -> str:
-    """A latency for people: `84.3 us`, `2.51 ms`, `1.20 s`."""
+    """A latency for people: `84.3 us`, `2.51 ms`, `1.2 s`."""
     for limit, factor, unit in ((1.0, 1e3, "us"), (1e3, 1.0, "ms"), (float("inf"), 1e-3, "s")):
         if ms < limit:
-            return f"{ms * factor:.3g} {unit}" if ms * factor < 1000 else f"{ms * factor:.0f} {unit}"
+            value = ms * factor
+            return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"  # not 1e+03
     raise ValueError(f"latency {ms!r} is not a number")

@@ -14,6 +14,7 @@ from edgenas.space import Architecture, SearchSpace
 from edgenas.train.recipe import Outcome
 
 HEADROOM = 0.985  # candidates aim at this part of the budget: two sessions on one device differ by about 1 %
+FIRST_RUNG, LAST_RUNG = 1 / 6, 1 / 2  # parts of the full recipe after which a search looks at the training loss
 SLACK = 0.90  # and must reach this part, or a larger network would have been possible
 
 
@@ -48,7 +49,7 @@ class Evaluator(Protocol):
         """The latency model fitted on all that was measured so far, most right near the budget."""
 
     def train(self, architectures: Sequence[Architecture], until: float) -> list[Outcome]:
-        """Train each for `until` (0 to 1) of the search schedule, going on where an earlier call stopped."""
+        """Train each for `until` (0 to 1) of the full recipe, going on where an earlier call stopped."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,19 @@ import numpy as np
 from edgenas.space import Architecture, Block, SearchSpace, Stage, stage_blocks
 
 Node = tuple[int, int]  # (stem stride, width): what a stage's choices depend on
+_ANCHORS = ("residual", "plain")  # the first that a space has; its first operator if it has neither
+_TRIES = 20  # not every combination of operators is within a space's limits
 
 
 class Paths:
-    """`options[i][node]` are the stages that may come `i`-th after `node`, by operator; none of them is a dead end."""
+    """`options[i][node]` are the stages that may come `i`-th after `node`, by operator; none of them is a dead end.
+
+    `anchor` is the operator whose channels the others learn to speak (see `edgenas.supernet.training`).
+    """
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
+        self.anchor = next((operator for operator in _ANCHORS if operator in space.operators), space.operators[0])
         self.options: list[dict[Node, dict[str, list[Stage]]]] = []
         # Spatial size depends on the stem's stride alone, so one representative block before each stage is enough.
         self._before: list[dict[Node, Block]] = [
@@ -62,14 +68,19 @@ class Paths:
         """Every head that a path may end in."""
         return [self.space.head(block.c_out, block.h_out, block.w_out) for block in self._before[-1].values()]
 
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """Draw a path; operators have equal chances, however many kernels and expansions each has."""
+    def sample(self, rng: np.random.Generator, anchor: float = 0.0) -> Architecture:
+        """Draw a path; operators have equal chances, however many kernels and expansions each has.
+
+        anchor: with this probability a stage takes the anchor operator instead, where it may.
+        """
         stems = list(self.options[0])
         node = stem = stems[rng.integers(len(stems))]
         stages: list[Stage] = []
         for layer in self.options:
-            operators = list(layer[node])
-            choices = layer[node][operators[rng.integers(len(operators))]]
+            choices = layer[node].get(self.anchor) if rng.random() < anchor else None
+            if choices is None:
+                operators = list(layer[node])
+                choices = layer[node][operators[rng.integers(len(operators))]]
             stages.append(choices[rng.integers(len(choices))])
             node = (node[0], stages[-1].width)
         return Architecture(*stem, tuple(stages))
@@ -93,19 +104,15 @@ class Paths:
         stem = max(best, key=lambda node: (best[node][0], node))
         return Architecture(*stem, best[stem][1])
 
-    def sample_largest(self, rng: np.random.Generator) -> Architecture:
-        """Draw a stem stride and an operator for each stage; the path with the most weights that has them.
-
-        Operators are mixed, because the input of a stage is the output of any operator: networks of one operator alone
-        teach their stages to understand each other only (median loss of random paths 1.78 against 1.60 on MNIST).
-        """
-        for _ in range(20):  # not every combination is within the space's limits
+    def sample_largest(self, rng: np.random.Generator, anchor: float = 0.0) -> Architecture:
+        """Draw a stem stride and operators as `sample` does; of the paths that have them, the one with most weights."""
+        for _ in range(_TRIES):
             stride = self.space.stem_strides[rng.integers(len(self.space.stem_strides))]
-            operators = [self.space.operators[rng.integers(len(self.space.operators))] for _ in self.options]
-            found = self.largest(stride, operators)
+            drawn = [self.space.operators[rng.integers(len(self.space.operators))] for _ in self.options]
+            found = self.largest(stride, [self.anchor if rng.random() < anchor else operator for operator in drawn])
             if found is not None:
                 return found
-        return self.sample(rng)
+        return self.sample(rng, anchor)
 
 
 def _weights(blocks: tuple[Block, ...]) -> int:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -68,6 +68,8 @@ class Pool:
             # The longest first, so that no core waits at the end for one long job.
             order = sorted(range(len(jobs)), key=lambda i: -jobs[i].until)
             futures = {i: executor.submit(self._train, jobs[i], tally) for i in order}
+            for future in as_completed(futures.values()):
+                future.result()  # the first failure ends all, whichever job it is
             return [futures[i].result() for i in range(len(jobs))]
         except BaseException:
             self.close()  # ends the threads' reads, too
@@ -77,10 +79,12 @@ class Pool:
             executor.shutdown(wait=False)
 
     def _train(self, job: Job, tally: _Tally) -> Outcome:
-        worker = self._idle.get()
-        outcome = worker.train(job, tally)
-        self._idle.put(worker)
-        return outcome
+        idle = self._idle  # of this run: `close` begins another queue
+        worker = idle.get()
+        try:
+            return worker.train(job, tally)
+        finally:
+            idle.put(worker)  # a dead one, too: who waits for it must hear of it
 
 
 class _Tally:
@@ -135,7 +139,8 @@ class _Worker:
         self._process.kill()
         assert self._process.stderr is not None
         lines = [line for line in self._process.stderr.read().splitlines() if line.strip()]
-        last = lines[-1] if lines else f"exit code {self._process.wait()}"
+        code = self._process.wait()
+        last = lines[-1] if lines else f"exit code {code}"
         return EdgenasError(f"a training process ended early: {last}; run the same command again to go on")
 
     def kill(self) -> None:

@@ -49,9 +49,9 @@ class Job:
     @staticmethod
     def from_json(table: dict[str, object]) -> Job:
         """What `to_json` wrote."""
-        recipe = table.pop("recipe")
+        recipe = table["recipe"]
         assert isinstance(recipe, dict)
-        return Job(recipe=Recipe(**recipe), **table)  # type: ignore[arg-type]
+        return Job(**{**table, "recipe": Recipe(**recipe)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

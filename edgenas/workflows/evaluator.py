@@ -36,7 +36,7 @@ class DeviceEvaluator:
         return self._session.model(self._near_ms)
 
     def train(self, architectures: Sequence[Architecture], until: float) -> list[Outcome]:
-        """Train each for `until` (0 to 1) of the recipe, going on where an earlier call stopped."""
+        """Train each for `until` (0 to 1) of the full recipe, going on where an earlier call stopped."""
         epochs = max(1, round(until * self._recipe.epochs))
         jobs = [job(a, self._recipe, self._folder, self._seed, epochs) for a in architectures]
         return self._pool.run(jobs, lambda done, total: self._session.reporter.progress(done, total, "epochs"))

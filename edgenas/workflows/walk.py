@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from edgenas.search.budget import LatencyBudget, format_ms
 from edgenas.search.candidate import Candidate, Found, Problem, Projection
 from edgenas.search.exact import Lattice
 from edgenas.search.halving import with_references
+from edgenas.search.lightnas import propose
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
+from edgenas.supernet.cache import cached, obtain
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.images import ImageData
 from edgenas.train import Outcome, Recipe
@@ -28,9 +30,8 @@ from edgenas.train.pool import Pool
 from edgenas.workflows.evaluator import DeviceEvaluator
 from edgenas.workflows.profile import profile_session
 
-_IMAGES = 60_000  # that a full training run sees unless asked otherwise ...
+_IMAGES = 55_000  # that a full training run sees unless asked otherwise ...
 _LEAST_EPOCHS, _MOST_EPOCHS = 16, 40  # ... within these limits
-_SEARCH_PART = 0.5  # of the full recipe's epochs, for the search's schedule
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,13 @@ class Walk:
 
     def search(self, pool: Pool, number: int, aim: Aim) -> Found:
         """The finalists of search `number` for `aim`. Raises InfeasibleError if nothing measures within the budget."""
+        if STRATEGIES[self.options.strategy].supernet:
+            self.stage("supernet", "supernet", self._train_supernet)
         return _found(self.stage(f"search-{number}", "search", lambda: _found_table(self._search(pool, aim))))
+
+    def _train_supernet(self) -> None:
+        say, progress = self.reporter.say, self.reporter.progress
+        obtain(self.space, self.data, self.options.seed, progress=lambda i, n: progress(i, n, "steps"), say=say)
 
     def _profile(self) -> dict[str, float]:
         if BoardProfile.load(self.session.key) is not None:
@@ -120,15 +127,26 @@ class Walk:
 
     def _search(self, pool: Pool, aim: Aim) -> Found:
         options, session = self.options, self.session
-        recipe = replace(self.recipe, epochs=max(2, round(_SEARCH_PART * self.recipe.epochs)))
-        evaluator = DeviceEvaluator(session, self.space, pool, recipe, self.checkpoints, aim.target_ms, options.seed)
-        problem = Problem(self.space, aim.budget_ms, aim.target_ms, session.limits, session.precision, options.seed)
-        found = STRATEGIES[options.strategy](problem, evaluator, self.reporter.say)
+        evaluator = DeviceEvaluator(
+            session, self.space, pool, self.recipe, self.checkpoints, aim.target_ms, options.seed
+        )
+        state = cached(self.space, self.data, options.seed, say=self.reporter.say)
+        problem = Problem(
+            self.space,
+            aim.budget_ms,
+            aim.target_ms,
+            session.limits,
+            session.precision,
+            options.seed,
+            lambda lattice, high: [] if state is None else propose(state, lattice, self.data, high, options.seed),
+        )
+        strategy = STRATEGIES[options.strategy].make(state, self.data)
+        found = strategy(problem, evaluator, self.reporter.say)
         return with_references(problem, evaluator, found, self.reporter.say)
 
 
 def default_epochs(data: ImageData) -> int:
-    """Of the full recipe: so many that training sees about 60,000 images, within 16 and 40 epochs."""
+    """Of the full recipe: so many that training sees about 55,000 images, within 16 and 40 epochs."""
     return max(_LEAST_EPOCHS, min(_MOST_EPOCHS, round(_IMAGES / len(data.train))))
 
 

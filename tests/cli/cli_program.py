@@ -71,13 +71,12 @@ class Program:
         return found
 
     def device(self) -> dict[str, bytes]:
-        """The device's models and which is active, by path: equal before and after, nothing was touched."""
+        """The active slot's name and files: equal before and after, the active model was not touched."""
         root = self.home / "devices" / "local"
-        state = [root / "active", root / "state.json"]
-        active = (root / "active").read_text().strip()
-        files = [*state, *(path for path in (root / "slots" / active).rglob("*") if path.is_file())]
-        assert len(files) == 4
-        return {str(path.relative_to(root)): path.read_bytes() for path in files}
+        slot = (root / "active").resolve()
+        files = {path.name: path.read_bytes() for path in slot.iterdir()}
+        assert set(files) == {"model.tflite", "manifest.json"}
+        return {"active": slot.name.encode(), **files}
 
 
 class Running:

@@ -141,10 +141,11 @@ def test_home_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
+    """A file system of one page: a second file finds no space."""
     folder = tmp_path / "full"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], capture_output=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode != 0:
         pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
     yield folder
@@ -153,10 +154,9 @@ def full(tmp_path: Path) -> Iterator[Path]:
 
 def test_disk_is_full(program: Program, full: Path) -> None:
     before = program.device()
-    done = program.run(*DEPLOY, "--runs", full, "--seed", "4")
-    assert done.code == 1
-    assert done.message
+    done = program.run(*DEPLOY, "--runs", full, "--seed", "4", "--json")
+    assert (done.code, done.stdout) == (1, "")
+    assert "no disk space" in done.message.lower()
     assert program.device() == before
     assert program.processes() == {}
     assert list(full.glob("*/result.json")) == []
-    (full / "filler").write_bytes(bytes(1 << 10))

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 
 from edgenas import tasks
 from edgenas.space import OPERATORS, SearchSpace, StageChoices
@@ -38,3 +41,12 @@ def digits() -> ImageData:
 
     train, validation, test = first(data.train, 256), first(data.validation, 96), first(data.test, 64)
     return ImageData(data.name, train, validation, test, data.labels, data.fingerprint, ())
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only wait for a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

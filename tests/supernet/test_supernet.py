@@ -56,7 +56,7 @@ def test_evaluation_mode_uses_the_batch_too(space: SearchSpace) -> None:
 def test_every_weight_is_reached_by_some_path(space: SearchSpace) -> None:
     net, rng, x = Supernet(space, seed=0), np.random.default_rng(0), images(space)
     target = torch.arange(len(x)) % space.classes
-    for _ in range(200):
+    for _ in range(150):
         nn.functional.cross_entropy(net(x, net.paths.sample(rng)), target).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
@@ -83,6 +83,9 @@ def test_paths_are_in_the_space_and_operators_have_equal_chances(space: SearchSp
     assert all(space.contains(a) for a in drawn)
     shares = [sum(a.stages[0].operator == operator for a in drawn) / len(drawn) for operator in OPERATORS]
     assert shares == pytest.approx([0.2] * 5, abs=0.04)
+    anchored = [paths.sample(rng, anchor=0.5) for _ in range(2000)]
+    assert paths.anchor == "residual"
+    assert sum(a.stages[1].operator == "residual" for a in anchored) / len(anchored) == pytest.approx(0.6, abs=0.04)
 
 
 def test_the_largest_path_has_the_most_weights(space: SearchSpace) -> None:

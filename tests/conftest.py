@@ -1,0 +1,83 @@
+"""What tests of several folders share: architectures of a space, a conversion worker, a trained model, homes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import strategies as st
+
+from edgenas.space import Architecture, SearchSpace, Stage
+
+if TYPE_CHECKING:
+    from edgenas.artifact import Artifact
+    from edgenas.conversion import Converter
+
+Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]
+
+
+@pytest.fixture(scope="session")
+def architectures() -> Architectures:
+    """`architectures(space)`: a strategy for the space's genes, stages over the space's MACs included."""
+
+    def of(space: SearchSpace) -> st.SearchStrategy[Architecture]:
+        bodies = st.sampled_from(space.bodies())
+        stages = [
+            st.builds(lambda body, width: Stage(body[0], width, *body[1:]), bodies, st.sampled_from(choices.widths))
+            for choices in space.stages
+        ]
+        stem = st.sampled_from(space.stem_strides), st.sampled_from(space.stem_widths)
+        return st.builds(Architecture, *stem, st.tuples(*stages))
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def converter() -> Iterator[Converter]:
+    """The user's own converter, asked for before a test gives itself another home."""
+    from edgenas.conversion import Converter, environment
+
+    environment.ensure()
+    with Converter() as converter:
+        yield converter
+
+
+@pytest.fixture(scope="session")
+def artifact(converter: Converter, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A model of digits after a few epochs, as int8."""
+    from edgenas import tasks
+    from edgenas.train import Job, Recipe
+    from edgenas.train.fit import fit
+    from edgenas.workflows.convert import build
+
+    digits = tasks.load("digits")
+    space = SearchSpace.load("tiny", digits.input_shape, digits.classes)
+    text = "stem-8s1/plain-8x1/separable-16x1k3/plain-32x1"
+    checkpoint = tmp_path_factory.mktemp("digits") / "digits.pt"
+    fit(Job(text, text, Recipe(3, flip=False, crop=1), 3, 0, str(checkpoint)), space, digits)
+    return build(converter, checkpoint, space, Architecture.parse(text), digits, "int8").artifact
+
+
+@pytest.fixture(scope="session")
+def make_home(converter: Converter) -> Callable[[Path], Path]:
+    """`make_home(path)`: an empty user's folder that shares the converter, which takes a minute to install."""
+    from edgenas import resources
+
+    installed = resources.home() / "converter"
+
+    def make(path: Path) -> Path:
+        path.mkdir()
+        (path / "converter").symlink_to(installed)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def home(make_home: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder of the test's own."""
+    path = make_home(tmp_path / "home")
+    monkeypatch.setenv("EDGENAS_HOME", str(path))
+    return path

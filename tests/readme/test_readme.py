@@ -1,0 +1,109 @@
+"""The README: short enough, every command known to the program, and the marked blocks executed in order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+import readme_blocks as readme
+
+import edgenas
+from edgenas import resources
+
+_PROGRAM = Path(sys.executable).with_name("edgenas")
+_RUN = [block for block in readme.blocks() if block.run]
+
+
+def test_it_is_short_and_its_links_lead_somewhere() -> None:
+    text = readme.text()
+    assert len(text.splitlines()) < 250
+    targets = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert targets
+    assert [target for target in targets if not (readme.README.parent / target).exists()] == []
+
+
+def test_every_fence_is_closed_and_of_a_known_language() -> None:
+    fences = re.findall(r"^```(.*)$", readme.text(), re.MULTILINE)
+    assert len(fences) == 2 * len(readme.blocks())
+    assert {block.language for block in readme.blocks()} == {"console", "python"}
+    assert len(_RUN) == readme.text().count(readme.RUN)
+
+
+@pytest.mark.parametrize("line", sorted(set(readme.command_lines())))
+def test_the_program_knows_the_command(line: str) -> None:
+    words = [word for word in shlex.split(line, comments=True) if word not in (">", "...")]
+    if words[1].startswith("-"):
+        assert _options() >= {words[1]}
+        return
+    known = _options(words[1])
+    for word in words[2:]:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in known, f"edgenas {words[1]} has no option {word}"
+
+
+def test_make_targets_exist() -> None:
+    rules = re.findall(r"^([\w-]+):", (readme.README.parent / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:^\$ |`|/python )make ([\w-]+)", readme.text(), re.MULTILINE)
+    assert {"demo", "setup", "test"} <= set(named) <= set(rules)
+
+
+def test_named_functions_exist() -> None:
+    named = set(re.findall(r"\bedgenas\.(\w+)\(", readme.text()))
+    assert {"deploy", "measure"} <= named <= set(edgenas.__all__)
+
+
+@pytest.mark.slow
+def test_the_marked_blocks_run_in_order(tmp_path: Path) -> None:
+    variables = _variables(tmp_path)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    # What a reader's first deploy does in a minute; here as short as it can be.
+    _run(["edgenas", "profile", "--seconds", "1", "--input-shape", "1x8x8"], folder, variables)
+    for block in _RUN:
+        if block.language == "python":
+            script = folder / "snippet.py"
+            script.write_text(block.body, encoding="utf-8")
+            _run([sys.executable, "-W", "error", str(script)], folder, variables)
+        for line in block.commands():
+            _run(["bash", "-euc", line], folder, variables)
+    assert (folder / "measured.json").stat().st_size > 0
+
+
+def _run(command: list[str], folder: Path, variables: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def _variables(tmp_path: Path) -> dict[str, str]:
+    """An $EDGENAS_HOME of the test's own, but the machine's converter: it is built once."""
+    converter = resources.home() / "converter"
+    converter.mkdir(parents=True, exist_ok=True)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "converter").symlink_to(converter)
+    path = f"{_PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "EDGENAS_HOME": str(home), "PATH": path}
+
+
+@cache
+def _options(*command: str) -> frozenset[str]:
+    """The long options that `edgenas COMMAND --help` lists."""
+    done = subprocess.run([str(_PROGRAM), *command, "--help"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"edgenas has no command {' '.join(command)}"
+    return frozenset(re.findall(r"^\s+(?:-\w, )?(--[\w-]+)", done.stdout, re.MULTILINE))

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgenas.errors import BudgetError, InfeasibleError
+from edgenas.search.budget import LatencyBudget, format_ms
+
+UNITS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
+NUMBERS = st.decimals(min_value="0.001", max_value=9999, places=3).map(str)
+SPACES = st.text(" ", max_size=2)
+
+
+@given(NUMBERS, st.sampled_from(sorted(UNITS)), SPACES, SPACES, SPACES)
+@settings(deadline=None, max_examples=100)
+def test_a_duration_is_read_in_milliseconds(number: str, unit: str, before: str, between: str, after: str) -> None:
+    text = f"{before}{number}{between}{unit}{after}"
+    budget = LatencyBudget.parse(text)
+    assert budget.text == text
+    assert budget.percent is None
+    assert budget.ms == pytest.approx(float(number) * UNITS[unit])
+
+
+@given(st.floats(0, 100).map(lambda x: f"{x:.4f}"))
+@settings(deadline=None, max_examples=50)
+def test_a_percentage_lies_between_the_fastest_and_the_slowest(number: str) -> None:
+    budget = LatencyBudget.parse(f"{number}%")
+    assert (budget.ms, budget.percent) == (None, float(number))
+    resolved = budget.resolve(2.0, 12.0)
+    assert resolved == pytest.approx(max(2.06, 2.0 + float(number) / 10))
+    assert 2.0 < resolved <= 12.0
+
+
+@pytest.mark.parametrize(("text", "ms"), [("350us", 0.35), ("2.5ms", 2.5), ("1s", 1000), (".5ms", 0.5), ("3.ms", 3)])
+def test_examples(text: str, ms: float) -> None:
+    assert LatencyBudget.parse(text).ms == pytest.approx(ms)
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("", "is not a number with a unit: write 350us, 2.5ms or 40%"),
+        ("fast", "is not a number with a unit"),
+        ("-3ms", "is not a number with a unit"),
+        ("1,5ms", "is not a number with a unit"),
+        ("1e3us", "is not a number with a unit"),
+        ("nanms", "is not a number with a unit"),
+        ("3 m s", "is not a number with a unit"),
+        ("350", "has no unit: write 350us, 350ms or 350%"),
+        (" 2.5 ", "has no unit: write 2.5us, 2.5ms or 2.5%"),
+        ("101%", "is over 100%, the space's slowest: write 0% to 100%"),
+        ("5min", "has the unknown unit 'min': write us, ms, s or %"),
+        ("5MS", "has the unknown unit 'MS': write us, ms, s or %"),
+        ("40%%", "has the unknown unit '%%'"),
+        ("0ms", "is zero: write a positive duration, as 350us"),
+        ("0.000us", "is zero"),
+    ],
+)
+def test_what_is_refused_says_the_fix(text: str, fix: str) -> None:
+    with pytest.raises(BudgetError, match=re.escape(fix)) as caught:
+        LatencyBudget.parse(text)
+    assert repr(text) in caught.value.message
+    assert caught.value.fields["value"] == text
+    assert caught.value.exit_code == 2
+
+
+@given(st.floats(1e-3, 1e4), st.floats(1, 50), st.floats(0.01, 3))
+@settings(deadline=None, max_examples=100)
+def test_a_duration_is_kept_or_refused_naming_the_fastest(fastest: float, span: float, part: float) -> None:
+    budget = LatencyBudget(f"{fastest * part}ms", ms=fastest * part)
+    if part * fastest >= fastest:
+        assert budget.resolve(fastest, fastest * span) == fastest * part
+        return
+    with pytest.raises(InfeasibleError) as caught:
+        budget.resolve(fastest, fastest * span)
+    assert format_ms(fastest) in caught.value.message
+    assert format_ms(1.03 * fastest) in caught.value.message
+    assert caught.value.fields == {"budget_ms": budget.ms, "fastest_ms": fastest}
+    assert caught.value.exit_code == 3
+
+
+@given(st.floats(1e-5, 1e6))
+@settings(deadline=None, max_examples=200)
+def test_a_latency_for_people_is_right_to_three_digits_and_can_be_read_back(ms: float) -> None:
+    text = format_ms(ms)
+    assert re.fullmatch(r"\d+(\.\d+)?(e-\d+)? (us|ms|s)", text)
+    if "e" not in text:
+        read = LatencyBudget.parse(text).ms
+        assert read is not None
+        assert math.isclose(read, ms, rel_tol=6e-3)
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(0.0843, "84.3 us"), (2.514, "2.51 ms"), (1200.0, "1.2 s"), (0.35, "350 us"), (999.9, "1000 ms"), (5e6, "5000 s")],
+)
+def test_formatted_examples(ms: float, text: str) -> None:
+    assert format_ms(ms) == text
+
+
+def test_a_latency_that_is_no_number_is_a_callers_bug() -> None:
+    with pytest.raises(ValueError, match="nan"):
+        format_ms(math.nan)

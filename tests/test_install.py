@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgenas.artifact import Artifact
+from edgenas.install import install
+from firmware_tools.connect import connect
+from firmware_tools.device import Device, TimingPlan
+from firmware_tools.errors import OutputMismatchError, TransferError
+
+PLAN = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Device]:
+    """The agent on this computer, its slots in the test's folder."""
+    with connect(f"local:?root={tmp_path / 'device'}", home=tmp_path) as opened:
+        yield opened
+
+
+def other(artifact: Artifact) -> Artifact:
+    """The same model with other bytes: a flatbuffer may be followed by anything."""
+    tflite = artifact.tflite + bytes(16)
+    manifest = {**artifact.manifest, "sha256": sha256(tflite).hexdigest(), "bytes": len(tflite)}
+    return replace(artifact, tflite=tflite, manifest=manifest)
+
+
+def with_outputs(artifact: Artifact, outputs: np.ndarray) -> Artifact:
+    file = io.BytesIO()
+    np.savez(file, inputs=artifact.golden_vectors()[0], outputs=outputs)
+    return replace(artifact, golden=file.getvalue())
+
+
+def test_within_the_budget_is_committed(device: Device, artifact: Artifact) -> None:
+    installed = install(device, artifact, PLAN, 1000.0)
+    assert installed.committed
+    assert installed.timing.sha256 == artifact.sha256
+    assert 0 < installed.timing.latency_ms < 1000
+    status = device.status()
+    assert status.active is not None
+    assert status.active.valid
+    assert status.active.sha256 == artifact.sha256
+    assert status.staged is None
+
+
+def test_without_a_budget_everything_is_committed(device: Device, artifact: Artifact) -> None:
+    assert install(device, artifact, PLAN, None).committed
+    assert install(device, other(artifact), PLAN, None).committed
+    status = device.status()
+    assert status.active is not None
+    assert status.previous is not None
+    assert (status.active.sha256, status.previous.sha256) == (other(artifact).sha256, artifact.sha256)
+
+
+def test_over_the_budget_the_active_model_stays(device: Device, artifact: Artifact) -> None:
+    install(device, artifact, PLAN, None)
+    before = device.status()
+    installed = install(device, other(artifact), PLAN, 1e-6)
+    assert not installed.committed
+    assert installed.timing.sha256 == other(artifact).sha256
+    assert installed.timing.latency_ms > 1e-6
+    after = device.status()
+    assert after.active == before.active
+    assert after.staged is None
+    assert after.commits == before.commits == 1
+
+
+def test_a_budget_of_exactly_the_latency_is_met(device: Device, artifact: Artifact) -> None:
+    """What is timed is decided by a device that always says the same."""
+
+    class Steady:
+        def __getattr__(self, name: str) -> object:
+            return getattr(device, name)
+
+        def time_staged(self, plan: TimingPlan, progress: object = None) -> object:
+            return replace(device.time_staged(plan), latency_ms=0.25)
+
+    steady = Steady()
+    assert install(steady, artifact, PLAN, 0.25).committed  # type: ignore[arg-type]
+    assert not install(steady, other(artifact), PLAN, 0.2499).committed  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spoil", ["rolled", "noise", "one class"])
+def test_other_outputs_than_the_hosts_are_refused(device: Device, artifact: Artifact, spoil: str) -> None:
+    install(device, artifact, PLAN, None)
+    before = device.status()
+    outputs = artifact.golden_vectors()[1]
+    spoilt = {
+        "rolled": np.roll(outputs, 1, axis=1),
+        "noise": np.random.default_rng(0).integers(-128, 128, outputs.shape).astype(outputs.dtype),
+        "one class": outputs[:, :1],
+    }[spoil]
+    with pytest.raises(OutputMismatchError, match="the active model was left in place") as caught:
+        install(device, with_outputs(other(artifact), spoilt), PLAN, None)
+    assert caught.value.exit_code == 4
+    assert caught.value.message.startswith(device.url)
+    after = device.status()
+    assert after.active == before.active
+    assert after.staged is None
+    assert after.commits == before.commits
+
+
+def test_a_model_that_is_not_its_manifests_is_refused(device: Device, artifact: Artifact) -> None:
+    install(device, artifact, PLAN, None)
+    wrong = replace(artifact, tflite=other(artifact).tflite)
+    with pytest.raises(TransferError):
+        install(device, wrong, PLAN, None)
+    status = device.status()
+    assert status.active is not None
+    assert status.active.sha256 == artifact.sha256
+
+
+def test_an_interrupt_while_timing_discards_the_staged_model(device: Device, artifact: Artifact) -> None:
+    install(device, artifact, PLAN, None)
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        install(device, other(artifact), PLAN, None, interrupt)
+    status = device.status()
+    assert status.active is not None
+    assert status.active.sha256 == artifact.sha256
+    assert status.staged is None
+
+
+def test_a_device_that_is_lost_says_so_first(tmp_path: Path, artifact: Artifact) -> None:
+    """The error of the failed discard does not hide the error that came before."""
+
+    class Lost:
+        url = "lost:"
+
+        def stage(self, model: bytes, manifest: object) -> None:
+            pass
+
+        def infer_staged(self, inputs: object) -> object:
+            raise TransferError("the first")
+
+        def discard(self) -> None:
+            raise TransferError("the second")
+
+    with pytest.raises(TransferError, match="the first"):
+        install(Lost(), artifact, PLAN, None)  # type: ignore[arg-type]

@@ -1,0 +1,70 @@
+"""A part of the built-in digits, and networks that learn it in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgenas import tasks
+from edgenas.space import SearchSpace
+from edgenas.tasks import ImageData, Split
+from edgenas.tasks.arrays import save_arrays
+from edgenas.train import Job, Recipe
+
+SMALL = "stem-8s2/plain-8x1/residual-16x1/separable-32x1k3"
+
+Jobs = Callable[..., Job]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the training processes do; a sum's order, and with it the last digit, depends on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def digits() -> ImageData:
+    """All digits, 8x8."""
+    return tasks.load("digits")
+
+
+@pytest.fixture(scope="session")
+def few(digits: ImageData) -> ImageData:
+    """A few digits: an epoch takes a moment."""
+
+    def first(split: Split, n: int) -> Split:
+        return Split(np.ascontiguousarray(split.x[:n]), split.y[:n])
+
+    parts = first(digits.train, 200), first(digits.validation, 60), first(digits.test, 60)
+    return ImageData(digits.name, *parts, digits.labels, digits.fingerprint, ())
+
+
+@pytest.fixture(scope="session")
+def space(digits: ImageData) -> SearchSpace:
+    return SearchSpace.load("tiny", digits.input_shape, digits.classes)
+
+
+@pytest.fixture(scope="session")
+def arrays(few: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The few digits as the file that training processes read."""
+    path = tmp_path_factory.mktemp("arrays") / "few.npz"
+    save_arrays(few, path)
+    return path
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Jobs:
+    """`job(until=2, epochs=4, seed=0, name="a")`: its checkpoint is in the test's own folder, named after the job."""
+
+    def make(until: int = 2, epochs: int = 4, seed: int = 0, name: str = "a", flip: bool = False) -> Job:
+        recipe = Recipe(epochs=epochs, flip=flip, crop=1, batch=32)
+        return Job(name, SMALL, recipe, until, seed, str(tmp_path / f"{name}.pt"))
+
+    return make

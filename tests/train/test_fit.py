@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgenas.errors import UsageError
+from edgenas.space import Architecture, SearchSpace
+from edgenas.tasks import ImageData
+from edgenas.train import Job, Outcome, Recipe
+from edgenas.train.fit import as_tensor, augment, evaluate, fit, load_job, load_network, schedule
+
+Jobs = Callable[..., Job]
+
+
+def losses(outcome: Outcome) -> tuple[int, float, float, float]:
+    return outcome.epoch, outcome.train_loss, outcome.validation_loss, outcome.validation_accuracy
+
+
+def weights(job: Job) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(job.checkpoint, weights_only=True)["net"]
+    return state
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_seed_decides_everything(job: Jobs, space: SearchSpace, few: ImageData) -> None:
+    first = fit(job(name="a"), space, few)
+    torch.manual_seed(99)  # another state of torch's own generator changes nothing
+    second, other = fit(job(name="b"), space, few), fit(job(name="c", seed=1), space, few)
+    assert losses(first) == losses(second)
+    assert same(weights(job(name="a")), weights(job(name="b")))
+    assert first.train_loss != other.train_loss
+
+
+def test_training_that_goes_on_is_training_that_never_stopped(job: Jobs, space: SearchSpace, few: ImageData) -> None:
+    straight = fit(job(until=4, name="straight"), space, few)
+    parts = [fit(job(until=until, name="parts"), space, few) for until in (1, 3, 4)]
+    assert [part.epoch for part in parts] == [1, 3, 4]
+    assert losses(parts[-1]) == losses(straight)
+    assert same(weights(job(name="straight")), weights(job(name="parts")))
+
+
+def test_what_is_known_is_not_trained_again(job: Jobs, space: SearchSpace, few: ImageData) -> None:
+    epochs: list[int] = []
+    first = fit(job(until=1), space, few, epochs.append)
+    last = fit(job(until=3), space, few, epochs.append)
+    assert epochs == [1, 2, 3]
+    before = Path(job().checkpoint).read_bytes()
+    assert fit(job(until=3), space, few, epochs.append) == last
+    assert fit(job(until=1), space, few, epochs.append) == first
+    assert epochs == [1, 2, 3]
+    assert Path(job().checkpoint).read_bytes() == before
+
+
+def test_an_interrupted_epoch_is_repeated(job: Jobs, space: SearchSpace, few: ImageData) -> None:
+    fit(job(until=1), space, few)
+
+    def interrupt(epoch: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(job(until=3), space, few, interrupt)
+    resumed = fit(job(until=3), space, few)
+    assert losses(resumed) == losses(fit(job(until=3, name="straight"), space, few))
+
+
+def test_the_checkpoint_is_the_network_that_was_judged(job: Jobs, space: SearchSpace, few: ImageData) -> None:
+    outcome = fit(job(), space, few)
+    assert load_job(Path(job().checkpoint)) == job()
+    net = load_network(Path(job().checkpoint), space, Architecture.parse(job().architecture))
+    assert not net.training
+    assert evaluate(net, few.validation.x, few.validation.y) == (outcome.validation_loss, outcome.validation_accuracy)
+
+
+def test_digits_are_learnt_in_a_few_epochs(job: Jobs, space: SearchSpace, digits: ImageData) -> None:
+    outcome = fit(job(until=8, epochs=8), space, digits)
+    assert outcome.validation_accuracy > 0.9
+    net = load_network(Path(job().checkpoint), space, Architecture.parse(job().architecture))
+    assert evaluate(net, digits.test.x, digits.test.y)[1] > 0.9
+
+
+def test_fewer_images_than_a_batch_are_one_batch(job: Jobs, space: SearchSpace, few: ImageData) -> None:
+    recipe = replace(job().recipe, batch=1000)
+    outcome = fit(replace(job(until=2), recipe=recipe), space, few)
+    assert outcome.epoch == 2
+    assert np.isfinite(outcome.train_loss)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_what_is_no_checkpoint_is_a_usage_error(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.pt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"cannot be read as a checkpoint of edgenas: .+") as caught:
+        load_job(path)
+    assert str(path) in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_another_programs_checkpoint_is_a_usage_error(tmp_path: Path) -> None:
+    for state in ({"net": {}}, [1, 2], {"job": {"name": "a"}}):
+        torch.save(state, tmp_path / "a.pt")
+        with pytest.raises(UsageError, match="damaged or of another program"):
+            load_job(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 16, 40])
+def test_the_learning_rate_warms_up_and_ends_near_zero(epochs: int) -> None:
+    steps = [schedule(step / 20, epochs) for step in range(20 * epochs)]
+    top = steps.index(max(steps))
+    assert steps[0] == pytest.approx(0.1)
+    assert steps[: top + 1] == sorted(steps[: top + 1])
+    assert steps[top:] == sorted(steps[top:], reverse=True)
+    assert 0.98 < max(steps) <= 1
+    assert 0 < steps[-1] < 0.03 * max(1.0, 4 / epochs)
+    assert schedule(epochs, epochs) == pytest.approx(0, abs=1e-12)
+
+
+@given(st.integers(1, 3), st.integers(4, 12), st.integers(4, 12), st.integers(0, 4), st.booleans(), st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_an_augmented_image_is_a_crop_of_its_own_image(
+    channels: int, height: int, width: int, crop: int, flip: bool, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    batch = torch.rand(5, channels, height, width, generator=generator) + 1  # no pixel is the padding's 0
+    result = augment(batch, Recipe(1, flip, crop), generator)
+    assert result.shape == batch.shape
+    padded = torch.nn.functional.pad(batch, (crop,) * 4)
+    for image, source in zip(result, padded, strict=True):
+        windows = [source[:, y : y + height, x : x + width] for y in range(2 * crop + 1) for x in range(2 * crop + 1)]
+        straight = any(torch.equal(image, window) for window in windows)
+        mirrored = any(torch.equal(image.flip(2), window) for window in windows)
+        assert straight or (flip and mirrored)
+
+
+def test_about_half_of_the_images_are_mirrored_if_they_may_be() -> None:
+    batch = torch.rand(200, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    recipe = Recipe(1, flip=True, crop=0)
+    result = augment(batch, recipe, torch.Generator().manual_seed(1))
+    mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(result, batch, strict=True)]
+    assert 60 < sum(mirrored) < 140
+    assert torch.equal(augment(batch, replace(recipe, flip=False), torch.Generator()), batch)
+
+
+def test_augmentation_is_a_function_of_its_generator() -> None:
+    batch = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    runs = [augment(batch, Recipe(1, flip=True, crop=2), torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(*runs)
+
+
+def test_pixels_become_numbers_from_0_to_1() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
+    tensor = as_tensor(images)
+    assert tensor.shape == (4, 3, 5, 6)
+    assert torch.equal(tensor, torch.tensor(images.transpose(0, 3, 1, 2) / np.float32(255)))
+    assert as_tensor(np.full((1, 1, 1, 1), 255, np.uint8)).item() == 1
