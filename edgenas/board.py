@@ -25,7 +25,7 @@ else:
 
 KINDS = ("linux", "mcu")
 PRECISIONS = ("int8", "float32")
-STATISTICS = ("p10", "p50", "p95", "max")
+STATISTICS = ("min", "p10", "p50", "p95", "max")
 _FILE = "board.toml"
 _SCHEMA = 1  # of a profile file
 _MEASURE_AGAIN = "; delete the file and run `edgenas profile` to measure again"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,9 @@ class Run:
         return round(sum(float(entry["seconds"]) for entry in entries if entry), 3)
 
     def log(self, line: str) -> None:
-        """Append a line with the time."""
+        """Append a line with the time. A full disk stops nothing here: the stages' own files will say so."""
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        with (self.folder / _LOG).open("a", encoding="utf-8") as file:
+        with suppress(OSError), (self.folder / _LOG).open("a", encoding="utf-8") as file:
             file.write(f"{stamp} {line}\n")
 
     def finish(self, result: Mapping[str, Any]) -> None:

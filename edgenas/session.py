@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from importlib import metadata
+from importlib.util import find_spec
 from types import TracebackType
 from typing import cast, get_args
 
@@ -57,6 +58,8 @@ class Session:
         self.precision = precision_of(precision or board.precision)
         self.statistic = statistic_of(statistic or board.statistic)
         self._spaces: dict[str, SearchSpace] = {}
+        if find_spec("torch") is None:  # before anything is opened or installed for nothing
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
         with ExitStack() as stack:
             self.device: Device = stack.enter_context(connect(device or board.device_url, home=home()))
             self.info: DeviceInfo = self.device.info()

@@ -40,19 +40,25 @@ def connect(url: str, *, home: Path, runtime: str | None = None) -> Device:
     scheme, colon, rest = url.partition(":")
     backend = _BACKENDS.get(scheme)
     if backend is not None and not colon:
-        raise DeviceUrlError(f"{url}: no device URL, write {scheme}: or {backend.example}", url=url, value=url)
+        raise DeviceUrlError(
+            f"{url.rstrip(':')}: no device URL, write {scheme}: or {backend.example}", url=url, value=url
+        )
     if backend is None:
         raise _unknown("device scheme", scheme, _BACKENDS, url, " ".join(b.example for b in _BACKENDS.values()))
     path, _, query = rest.partition("?")
     if path:
-        raise DeviceUrlError(f"{url}: {scheme}: takes no {path!r}, write {backend.example}", url=url, value=path)
+        raise DeviceUrlError(
+            f"{url.rstrip(':')}: {scheme}: takes no {path!r}, write {backend.example}", url=url, value=path
+        )
     options: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
         if name not in backend.options:
             raise _unknown("option", name, backend.options, url, backend.example)
         if not equals or not value:
-            raise DeviceUrlError(f"{url}: option {name} has no value, write {backend.example}", url=url, value=name)
+            raise DeviceUrlError(
+                f"{url.rstrip(':')}: option {name} has no value, write {backend.example}", url=url, value=name
+            )
         options[name] = unquote(value)
     runtime = options.pop("runtime", runtime)
     if runtime is not None and runtime not in RUNTIMES:
@@ -64,5 +70,5 @@ def _unknown(what: str, value: str, known: Iterable[str], url: str, example: str
     names = sorted(known)
     near = get_close_matches(value, names, n=2, cutoff=0.5)
     hint = f", did you mean {' or '.join(near)}?" if near else "."
-    message = f"{url}: unknown {what} {value!r}{hint} Known: {', '.join(names)}; for example {example}"
+    message = f"{url.rstrip(':')}: unknown {what} {value!r}{hint} Known: {', '.join(names)}; for example {example}"
     return DeviceUrlError(message, url=url, value=value, known=tuple(names), near=tuple(near))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -62,8 +63,9 @@ def fit(
         "optimiser": optimiser.state_dict(),
         "outcomes": {**checkpoint.get("outcomes", {}), job.until: vars(outcome)},
     }
-    with resources.writing(Path(job.checkpoint)) as part:
-        torch.save(state, part)
+    content = io.BytesIO()  # torch's own writer hides why a write failed
+    torch.save(state, content)
+    resources.write_bytes(Path(job.checkpoint), content.getvalue())
     return outcome
 
 

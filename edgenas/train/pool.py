@@ -55,7 +55,7 @@ class Pool:
     def run(self, jobs: Sequence[Job], progress: Progress = lambda done, total: None) -> list[Outcome]:
         """Train all jobs; outcomes come in the jobs' order. `progress` gets epochs (done, of).
 
-        Raises EdgenasError if a training process dies, with its last line.
+        Raises EdgenasError if a training process dies, with its last line; OSError if it cannot write a checkpoint.
         """
         total = sum(job.until for job in jobs)
         tally = _Tally(total, progress)
@@ -132,6 +132,8 @@ class _Worker:
             if "outcome" in message:
                 tally.set(job.name, job.until)
                 return Outcome(**message["outcome"])
+            if "errno" in message:
+                raise OSError(message["errno"], message["reason"], message["file"])
             tally.set(job.name, int(message["epoch"]))
         raise self._died()
 

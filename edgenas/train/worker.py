@@ -22,7 +22,12 @@ def main() -> None:
     space = SearchSpace.load(setup["space"], data.input_shape, data.classes)
     for line in sys.stdin:
         job = Job.from_json(json.loads(line))
-        _say({"outcome": vars(fit(job, space, data, lambda epoch: _say({"epoch": epoch})))})
+        try:
+            outcome = fit(job, space, data, lambda epoch: _say({"epoch": epoch}))
+        except OSError as error:  # the disk's: the host says it, this process is as good as before
+            _say({"errno": error.errno, "reason": error.strerror, "file": job.checkpoint})
+        else:
+            _say({"outcome": vars(outcome)})
 
 
 def _say(message: dict[str, Any]) -> None:

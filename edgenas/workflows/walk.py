@@ -20,7 +20,7 @@ from edgenas.search.candidate import Candidate, Found, Problem, Projection
 from edgenas.search.exact import Lattice
 from edgenas.search.halving import with_references
 from edgenas.search.lightnas import propose
-from edgenas.session import Session
+from edgenas.session import Session, precision_of, statistic_of
 from edgenas.space import Architecture, SearchSpace
 from edgenas.supernet.cache import cached, obtain
 from edgenas.tasks.arrays import save_arrays
@@ -60,6 +60,11 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} is {value}, the least is {least}", value=value, limit=least)
+        if self.precision is not None:
+            precision_of(self.precision)
+        if self.statistic is not None:
+            statistic_of(self.statistic)
+        SearchSpace.load(self.space, (1, 8, 8), 2)  # before the data, which may take minutes to load
         return LatencyBudget.parse(self.latency)
 
 

@@ -40,6 +40,7 @@ class AgentDevice:
 
     def __init__(self, url: str, session: AgentSession, runtime: str | None, end: Callable[[], None]) -> None:
         self._url = url
+        self._name = url.rstrip(":")  # for messages
         self._session = session
         self._runtime = runtime
         self._end: Callable[[], None] | None = end
@@ -59,7 +60,7 @@ class AgentDevice:
             command = f"python -m pip install {packages.get(self._runtime, self._runtime)}"
             why = "".join(f"; {note}" for note in info.notes)
             raise RuntimeMissingError(
-                f"{self._url}: no runtime {self._runtime}, {others}{why}: run {command} with its interpreter",
+                f"{self._name}: no runtime {self._runtime}, {others}{why}: run {command} with its interpreter",
                 runtime=self._runtime,
                 command=command,
             )
@@ -70,7 +71,7 @@ class AgentDevice:
         protocol = answer.pop("protocol", None)
         if protocol != PROTOCOL:
             raise DeviceError(
-                f"{self._url}: the agent speaks protocol {protocol}, this host {PROTOCOL}: install the same release",
+                f"{self._name}: the agent speaks protocol {protocol}, this host {PROTOCOL}: install the same release",
                 protocol=protocol,
             )
         answer["runtimes"] = tuple(RuntimeInfo(name, version) for name, version in answer["runtimes"])

@@ -38,7 +38,7 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
     assert agent.stdin is not None
     assert agent.stdout is not None
     assert agent.stderr is not None
-    session = AgentSession(url, agent.stdin, agent.stdout, agent.stderr)
+    session = AgentSession(url.rstrip(":"), agent.stdin, agent.stdout, agent.stderr)
     device = AgentDevice(url, session, runtime, lambda: _end(agent))
     try:
         device.check()
