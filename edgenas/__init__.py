@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from edgenas.version import __version__
+
 if TYPE_CHECKING:
     from edgenas.workflows.convert import convert
     from edgenas.workflows.deploy import deploy
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from edgenas.workflows.search import search
     from edgenas.workflows.train import train
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "convert", "deploy", "doctor", "measure", "profile", "rollback", "search", "train"]
 
 

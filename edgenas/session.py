@@ -18,7 +18,7 @@ from typing import cast, get_args
 
 import numpy as np
 
-from edgenas import __version__, latency
+from edgenas import latency
 from edgenas.board import Board, BoardProfile, ProfileKey
 from edgenas.conversion import Converter, Precision
 from edgenas.errors import UsageError
@@ -26,9 +26,10 @@ from edgenas.latency import LatencyModel
 from edgenas.progress import Reporter
 from edgenas.refine import refine
 from edgenas.resources import home
-from edgenas.search.exact import Limits
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement, Store
+from edgenas.strategies.exact import Limits
+from edgenas.version import __version__
 from firmware_tools.connect import connect
 from firmware_tools.device import STATISTICS, Device, DeviceInfo, Statistic, Timing, TimingPlan
 from firmware_tools.errors import RuntimeMissingError
@@ -189,9 +190,21 @@ def _shipped_space(name: str, input_shape: tuple[int, int, int], classes: int) -
 
 
 def _random_network(space: SearchSpace, architecture: Architecture):  # type: ignore[no-untyped-def]  # torch is heavy
-    from edgenas.supernet.network import network
+    """Random weights with the statistics of random images.
 
-    return network(space.blocks(architecture), seed=0).eval()
+    With a fresh network's statistics, activations vanish with depth; tflite-runtime then refuses the tiny int8 scales.
+    """
+    import torch
+
+    from edgenas.network import network
+
+    net = network(space.blocks(architecture), seed=0).train()
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    with torch.no_grad():
+        net(torch.rand((8, *space.input_shape), generator=torch.Generator().manual_seed(0)))
+    return net.eval()
 
 
 def precision_of(name: str) -> Precision:

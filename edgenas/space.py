@@ -208,7 +208,7 @@ def _convolution(kind: str, c_in: int, c_out: int, kernel: int, stride: int, h: 
 
 @dataclass(frozen=True)
 class Template:
-    """A named family of architectures: one operator, widths in a ratio; `edgenas.search.fill` scales it to a budget."""
+    """A named family of architectures: one operator, widths in a ratio, scaled to a budget by `strategies.fill`."""
 
     name: str
     operator: str

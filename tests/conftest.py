@@ -47,16 +47,21 @@ def converter() -> Iterator[Converter]:
 @pytest.fixture(scope="session")
 def artifact(converter: Converter, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A model of digits after a few epochs, as int8."""
+    import torch
+
     from edgenas import tasks
-    from edgenas.train import Job, Recipe
-    from edgenas.train.fit import fit
+    from edgenas.training import Job, Recipe
+    from edgenas.training.fit import fit
     from edgenas.workflows.convert import build
 
     digits = tasks.load("digits")
     space = SearchSpace.load("tiny", digits.input_shape, digits.classes)
     text = "stem-8s1/plain-8x1/separable-16x1k3/plain-32x1"
     checkpoint = tmp_path_factory.mktemp("digits") / "digits.pt"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two are several times slower where the cores are shared
     fit(Job(text, text, Recipe(3, flip=False, crop=1), 3, 0, str(checkpoint)), space, digits)
+    torch.set_num_threads(threads)
     return build(converter, checkpoint, space, Architecture.parse(text), digits, "int8").artifact
 
 

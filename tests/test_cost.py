@@ -13,8 +13,8 @@ from torch import nn
 
 from edgenas import cost
 from edgenas.conversion import Converter, describe
+from edgenas.network import network
 from edgenas.space import Architecture, Block, SearchSpace
-from edgenas.supernet.network import network
 
 SPACES = {shape: SearchSpace.load("tiny", shape, 10) for shape in [(1, 8, 8), (3, 15, 20), (1, 28, 28), (3, 32, 32)]}
 Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]

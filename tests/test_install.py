@@ -117,15 +117,18 @@ def test_a_model_that_is_not_its_manifests_is_refused(device: Device, artifact: 
     assert status.active.sha256 == artifact.sha256
 
 
-def test_an_interrupt_while_timing_discards_the_staged_model(device: Device, artifact: Artifact) -> None:
-    install(device, artifact, PLAN, None)
+def test_an_interrupt_while_timing_forgets_the_staged_model(tmp_path: Path, artifact: Artifact) -> None:
+    url = f"local:?root={tmp_path / 'device'}"
 
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        install(device, other(artifact), PLAN, None, interrupt)
-    status = device.status()
+    with connect(url, home=tmp_path) as device:
+        install(device, artifact, PLAN, None)
+        with pytest.raises(KeyboardInterrupt):
+            install(device, other(artifact), PLAN, None, interrupt)
+    with connect(url, home=tmp_path) as device:
+        status = device.status()
     assert status.active is not None
     assert status.active.sha256 == artifact.sha256
     assert status.staged is None

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from edgenas.conversion import Converter
 from edgenas.errors import UsageError
+from edgenas.network import network
 from edgenas.space import OPERATORS, Architecture, Block, SearchSpace, Stage
-from edgenas.supernet.network import network
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 96, 96)]
 TINY = SearchSpace.load("tiny", (1, 28, 28), 10)

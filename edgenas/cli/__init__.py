@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from edgenas import __version__
 from edgenas.cli import boards, convert, deploy, doctor, failures, measure, profile, rollback, search, train
+from edgenas.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> int:

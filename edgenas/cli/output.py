@@ -165,7 +165,7 @@ def duration(seconds: float) -> str:
 
 def latency(ms: float | None) -> str:
     """A latency for people, "-" if there is none."""
-    from edgenas.search.budget import format_ms
+    from edgenas.strategies.budget import format_ms
 
     return format_ms(ms) if ms is not None and ms == ms else "-"
 

@@ -15,7 +15,7 @@ from edgenas import resources
 from edgenas.space import SearchSpace
 from edgenas.supernet.training import Progress, SupernetState, default_recipe, train_supernet, untrained
 from edgenas.tasks import ImageData
-from edgenas.train.recipe import Recipe
+from edgenas.training.recipe import Recipe
 
 FORMAT = 1  # raise it when the weights' layout or the training changes
 

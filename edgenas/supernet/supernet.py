@@ -2,7 +2,7 @@
 
 Per stage, block position and operator there is one weight for each convolution, as large as any path needs it; a path
 takes the first output and input channels and the centre of a depthwise kernel. The activations and skips are those of
-`edgenas.supernet.network`. Batch normalisation has no scale and no shift (as in LightNAS, Luo et al., DAC 2022) and
+`edgenas.network`. Batch normalisation has no scale and no shift (as in LightNAS, Luo et al., DAC 2022) and
 normalises with the statistics of the batch, in evaluation too: running statistics would mix those of all paths.
 """
 

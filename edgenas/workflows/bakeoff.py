@@ -9,12 +9,12 @@ from typing import Any
 
 from edgenas.artifact import Artifact
 from edgenas.progress import Reporter
-from edgenas.search.candidate import Candidate
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
+from edgenas.strategies.candidate import Candidate
 from edgenas.tasks.images import ImageData
-from edgenas.train import Recipe
-from edgenas.train.pool import Pool
+from edgenas.training import Recipe
+from edgenas.training.pool import Pool
 from edgenas.workflows.convert import PASSED, Built, build
 from edgenas.workflows.evaluator import job
 

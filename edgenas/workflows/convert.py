@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgenas import __version__, cost, tasks
+from edgenas import cost, tasks
 from edgenas.artifact import MODEL, Artifact
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
 from edgenas.conversion.gate import gate
@@ -19,7 +19,8 @@ from edgenas.session import precision_of
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
 from edgenas.tasks.images import ImageData, Split
-from edgenas.train.fit import load_job, load_network
+from edgenas.training.fit import load_job, load_network
+from edgenas.version import __version__
 
 PASSED = "passed"
 

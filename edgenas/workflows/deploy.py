@@ -15,10 +15,10 @@ from edgenas.artifact import Artifact
 from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError
 from edgenas.install import Installed, install
 from edgenas.progress import Reporter, Silent
-from edgenas.search.budget import format_ms
-from edgenas.search.candidate import SLACK, Projection
 from edgenas.space import Architecture
-from edgenas.train.pool import Pool
+from edgenas.strategies.budget import format_ms
+from edgenas.strategies.candidate import SLACK, Projection
+from edgenas.training.pool import Pool
 from edgenas.workflows import bakeoff
 from edgenas.workflows.bakeoff import Row
 from edgenas.workflows.convert import PASSED

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-from edgenas import __version__
 from edgenas.conversion import environment
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home, shipped
+from edgenas.version import __version__
 
 _SEARCH_PACKAGES = (
     "torch",

@@ -9,8 +9,8 @@ from pathlib import Path
 from edgenas.latency import LatencyModel
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
-from edgenas.train import Job, Outcome, Recipe
-from edgenas.train.pool import Pool
+from edgenas.training import Job, Outcome, Recipe
+from edgenas.training.pool import Pool
 
 
 class DeviceEvaluator:

@@ -11,11 +11,11 @@ import numpy as np
 from edgenas import cost
 from edgenas.board import Board, BoardProfile
 from edgenas.progress import Reporter, Silent
-from edgenas.search.candidate import operator_weight
-from edgenas.search.exact import Lattice
-from edgenas.search.fill import fill
 from edgenas.session import Session
 from edgenas.space import Architecture, Block, SearchSpace
+from edgenas.strategies.candidate import operator_weight
+from edgenas.strategies.exact import Lattice
+from edgenas.strategies.fill import fill
 
 SECONDS = 60.0  # a profiling run's time unless asked otherwise
 _BATCH = 12

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgenas.search.candidate import Projection
+from edgenas.strategies.candidate import Projection
 from edgenas.workflows.bakeoff import Row
 from firmware_tools.device import Timing
 

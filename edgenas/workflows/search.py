@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenas.progress import Reporter, Silent
-from edgenas.search.candidate import Candidate, Found
+from edgenas.strategies.candidate import Candidate, Found
 from edgenas.workflows.walk import Options, opened
 
 

@@ -12,8 +12,8 @@ from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.arrays import save_arrays
-from edgenas.train import Job, Outcome, Recipe
-from edgenas.train.pool import Pool, cores
+from edgenas.training import Job, Outcome, Recipe
+from edgenas.training.pool import Pool, cores
 from edgenas.workflows.walk import default_epochs
 
 
@@ -72,7 +72,7 @@ def train(
         job = Job(str(genes), str(genes), recipe, recipe.epochs, seed, str(Path(out).absolute()))
         with Pool(space, arrays, workers=1, threads=cores()) as pool:
             outcome = pool.run([job], lambda done, total: reporter.progress(done, total, "epochs"))[0]
-    from edgenas.train.fit import evaluate, load_network
+    from edgenas.training.fit import evaluate, load_network
 
     net = load_network(Path(out), bound, genes)
     return Trained(str(genes), str(out), outcome, evaluate(net, images.test.x, images.test.y)[1])

@@ -14,19 +14,19 @@ from edgenas.errors import UsageError
 from edgenas.progress import Reporter
 from edgenas.resources import home
 from edgenas.run import Logged, Run
-from edgenas.search import STRATEGIES
-from edgenas.search.budget import LatencyBudget, format_ms
-from edgenas.search.candidate import Candidate, Found, Problem, Projection
-from edgenas.search.exact import Lattice
-from edgenas.search.halving import with_references
-from edgenas.search.lightnas import propose
 from edgenas.session import Session, precision_of, statistic_of
 from edgenas.space import Architecture, SearchSpace
+from edgenas.strategies import STRATEGIES
+from edgenas.strategies.budget import LatencyBudget, format_ms
+from edgenas.strategies.candidate import Candidate, Found, Problem, Projection
+from edgenas.strategies.exact import Lattice
+from edgenas.strategies.halving import with_references
+from edgenas.strategies.lightnas import propose
 from edgenas.supernet.cache import cached, obtain
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.images import ImageData
-from edgenas.train import Outcome, Recipe
-from edgenas.train.pool import Pool
+from edgenas.training import Outcome, Recipe
+from edgenas.training.pool import Pool
 from edgenas.workflows.evaluator import DeviceEvaluator
 from edgenas.workflows.profile import profile_session
 

@@ -12,7 +12,7 @@ from edgenas.supernet import training
 from edgenas.supernet.additive import fit_surrogate
 from edgenas.supernet.cache import cached, obtain, supernet_file
 from edgenas.tasks import ImageData
-from edgenas.train import Recipe
+from edgenas.training import Recipe
 
 RECIPE = Recipe(epochs=8, flip=False, crop=1, batch=32)
 

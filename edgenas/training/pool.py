@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from edgenas.errors import EdgenasError
-from edgenas.train.recipe import Job, Outcome
+from edgenas.training.recipe import Job, Outcome
 
 Progress = Callable[[int, int], None]
 
@@ -106,7 +106,7 @@ class _Worker:
     def __init__(self, setup: dict[str, object]) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(setup["threads"]), "PYTHONWARNINGS": "ignore"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgenas.train.worker"],
+            [sys.executable, "-m", "edgenas.training.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

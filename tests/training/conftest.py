@@ -13,7 +13,7 @@ from edgenas import tasks
 from edgenas.space import SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.arrays import save_arrays
-from edgenas.train import Job, Recipe
+from edgenas.training import Job, Recipe
 
 SMALL = "stem-8s2/plain-8x1/residual-16x1/separable-32x1k3"
 

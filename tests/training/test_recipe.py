@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenas.train import Job, Recipe
+from edgenas.training import Job, Recipe
 
 
 @given(st.integers(1, 99), st.integers(0, 99), st.text(min_size=1), st.booleans())

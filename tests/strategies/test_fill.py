@@ -7,9 +7,9 @@ from math import log2
 
 import pytest
 
-from edgenas.search.exact import GRID, Lattice
-from edgenas.search.fill import FILLED, fill
 from edgenas.space import Architecture, Block, SearchSpace, Stage, Template
+from edgenas.strategies.exact import GRID, Lattice
+from edgenas.strategies.fill import FILLED, fill
 
 # Few enough choices that all architectures of a template can be looked at.
 SPACE = replace(

@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from edgenas import resources
 from edgenas.errors import UsageError
+from edgenas.network import network
 from edgenas.space import Architecture, SearchSpace
-from edgenas.supernet.network import network
-from edgenas.train.recipe import Job, Outcome, Recipe
+from edgenas.training.recipe import Job, Outcome, Recipe
 
 _EVALUATION_BATCH = 256
 

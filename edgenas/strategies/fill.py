@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from edgenas.search.exact import Edge, Lattice
 from edgenas.space import Architecture, Template
+from edgenas.strategies.exact import Edge, Lattice
 
 _BLOCK_PENALTY = 0.7  # one block more or less weighs as much as a width off by a factor of 1.6
 _BAND = 0.05

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from edgenas.errors import UsageError
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks import ImageData
-from edgenas.train import Job, Outcome, Recipe
-from edgenas.train.fit import as_tensor, augment, evaluate, fit, load_job, load_network, schedule
+from edgenas.training import Job, Outcome, Recipe
+from edgenas.training.fit import as_tensor, augment, evaluate, fit, load_job, load_network, schedule
 
 Jobs = Callable[..., Job]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgenas.search.candidate import Strategy
+    from edgenas.strategies.candidate import Strategy
     from edgenas.supernet.training import SupernetState
     from edgenas.tasks import ImageData
 
@@ -21,13 +21,13 @@ class Kind:
 
 
 def _halving(state: SupernetState | None, data: ImageData) -> Strategy:
-    from edgenas.search.halving import halving
+    from edgenas.strategies.halving import halving
 
     return halving
 
 
 def _lightnas(state: SupernetState | None, data: ImageData) -> Strategy:
-    from edgenas.search.lightnas import lightnas
+    from edgenas.strategies.lightnas import lightnas
 
     if state is None:
         raise ValueError("lightnas needs a trained supernet")

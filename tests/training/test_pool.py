@@ -15,9 +15,9 @@ import pytest
 from edgenas.errors import EdgenasError
 from edgenas.space import SearchSpace
 from edgenas.tasks import ImageData
-from edgenas.train import Job, Outcome
-from edgenas.train.fit import fit
-from edgenas.train.pool import Pool, cores
+from edgenas.training import Job, Outcome
+from edgenas.training.fit import fit
+from edgenas.training.pool import Pool, cores
 
 Jobs = Callable[..., Job]
 
@@ -126,8 +126,8 @@ def test_an_interrupt_in_the_callback_ends_all_processes(job: Jobs, arrays: Path
 SCRIPT = """
 import sys
 from pathlib import Path
-from edgenas.train import Job, Recipe
-from edgenas.train.pool import Pool
+from edgenas.training import Job, Recipe
+from edgenas.training.pool import Pool
 text, recipe = "stem-8s2/plain-8x1/plain-16x1/plain-32x1", Recipe(500, flip=False)
 jobs = [Job(name, text, recipe, 500, 0, f"{sys.argv[2]}/{name}.pt") for name in "ab"]
 with Pool("tiny", Path(sys.argv[1]), workers=2) as pool:

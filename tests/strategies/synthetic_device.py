@@ -14,10 +14,10 @@ import numpy as np
 
 from edgenas import latency
 from edgenas.latency import LatencyModel
-from edgenas.search.candidate import Problem
-from edgenas.search.exact import Lattice, Limits
 from edgenas.space import Architecture, Block, SearchSpace
-from edgenas.train import Outcome
+from edgenas.strategies.candidate import Problem
+from edgenas.strategies.exact import Lattice, Limits
+from edgenas.training import Outcome
 
 OVERHEAD_MS = 0.004
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenas.errors import BudgetError, InfeasibleError
-from edgenas.search.budget import LatencyBudget, format_ms
+from edgenas.strategies.budget import LatencyBudget, format_ms
 
 UNITS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 NUMBERS = st.decimals(min_value="0.001", max_value=9999, places=3).map(str)

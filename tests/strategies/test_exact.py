@@ -13,8 +13,8 @@ from scipy.stats import chisquare
 
 from edgenas import cost
 from edgenas.errors import InfeasibleError
-from edgenas.search.exact import GRID, Edge, Lattice, Limits
 from edgenas.space import Architecture, Block, SearchSpace, Stage, StageChoices
+from edgenas.strategies.exact import GRID, Edge, Lattice, Limits
 
 SPACE = SearchSpace(
     name="test",

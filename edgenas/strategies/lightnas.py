@@ -32,11 +32,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgenas.errors import InfeasibleError
-from edgenas.search.budget import format_ms
-from edgenas.search.candidate import LAST_RUNG, Candidate, Evaluator, Found, Problem, Projection, Strategy
-from edgenas.search.exact import GRID, Edge, Lattice
-from edgenas.search.halving import Propose, admit
 from edgenas.space import Architecture, Stage
+from edgenas.strategies.budget import format_ms
+from edgenas.strategies.candidate import LAST_RUNG, Candidate, Evaluator, Found, Problem, Projection, Strategy
+from edgenas.strategies.exact import GRID, Edge, Lattice
+from edgenas.strategies.halving import Propose, admit
 from edgenas.supernet.additive import Surrogate, fit_surrogate
 from edgenas.supernet.training import SupernetState, validation_loss
 from edgenas.tasks import ImageData

@@ -16,8 +16,9 @@ from math import inf, isfinite
 import numpy as np
 
 from edgenas.errors import InfeasibleError
-from edgenas.search.budget import format_ms
-from edgenas.search.candidate import (
+from edgenas.space import Architecture
+from edgenas.strategies.budget import format_ms
+from edgenas.strategies.candidate import (
     FIRST_RUNG,
     HEADROOM,
     LAST_RUNG,
@@ -29,9 +30,8 @@ from edgenas.search.candidate import (
     mutate,
     operator_weight,
 )
-from edgenas.search.exact import Lattice
-from edgenas.search.fill import fill
-from edgenas.space import Architecture
+from edgenas.strategies.exact import Lattice
+from edgenas.strategies.fill import fill
 
 _RANDOM, _MUTATED, _SURVIVORS, _FINALISTS = 6, 4, 4, 2
 _WAVES = 3  # of measuring and repairing before a family is given up

@@ -1,5 +1,5 @@
 """Training: `Recipe`, `Job` and `Outcome` here, the loop in `fit` (torch), many jobs at once in `pool`."""
 
-from edgenas.train.recipe import Job, Outcome, Recipe
+from edgenas.training.recipe import Job, Outcome, Recipe
 
 __all__ = ["Job", "Outcome", "Recipe"]

@@ -11,16 +11,16 @@ import torch
 
 from edgenas import cost, tasks
 from edgenas.errors import InfeasibleError
-from edgenas.search.candidate import LAST_RUNG, Problem
-from edgenas.search.exact import Lattice, Limits
-from edgenas.search.lightnas import BAND, Alpha, lightnas, propose, train_alpha
 from edgenas.space import OPERATORS, Architecture, Block, SearchSpace, StageChoices
+from edgenas.strategies.candidate import LAST_RUNG, Problem
+from edgenas.strategies.exact import Lattice, Limits
+from edgenas.strategies.lightnas import BAND, Alpha, lightnas, propose, train_alpha
 from edgenas.supernet import training
 from edgenas.supernet.additive import Surrogate, fit_surrogate
 from edgenas.supernet.cache import obtain, supernet_file
 from edgenas.supernet.training import SupernetState
 from edgenas.tasks import ImageData
-from edgenas.train import Outcome, Recipe
+from edgenas.training import Outcome, Recipe
 
 SPACE = SearchSpace(
     name="test",
@@ -60,7 +60,7 @@ def state(data: ImageData, tmp_path_factory: pytest.TempPathFactory, one_thread:
         patch.setenv("EDGENAS_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setattr(training, "_JUDGED", 80)
         patch.setattr(training, "_STEPS", 100)
-        patch.setattr("edgenas.search.lightnas._STEPS", 100)
+        patch.setattr("edgenas.strategies.lightnas._STEPS", 100)
         yield obtain(SPACE, data, 0, RECIPE)
 
 

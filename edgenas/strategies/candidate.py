@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from edgenas.latency import LatencyModel
-from edgenas.search.exact import Edge, Lattice, Limits
 from edgenas.space import Architecture, SearchSpace
-from edgenas.train.recipe import Outcome
+from edgenas.strategies.exact import Edge, Lattice, Limits
+from edgenas.training.recipe import Outcome
 
 HEADROOM = 0.985  # candidates aim at this part of the budget: two sessions on one device differ by about 1 %
 FIRST_RUNG, LAST_RUNG = 1 / 6, 1 / 2  # parts of the full recipe after which a search looks at the training loss
@@ -91,7 +91,7 @@ class Found:
 
 
 class Strategy(Protocol):
-    """A way to search: `edgenas.search.strategies` registers them by name."""
+    """A way to search: `edgenas.strategies.strategies` registers them by name."""
 
     def __call__(self, problem: Problem, evaluator: Evaluator, say: Callable[[str], None]) -> Found:
         """Search; `say` gets a line for each step. Raises InfeasibleError if nothing within the budget was found."""

@@ -10,8 +10,8 @@ import torch
 
 from edgenas.space import SearchSpace
 from edgenas.tasks.arrays import load_arrays
-from edgenas.train.fit import fit
-from edgenas.train.recipe import Job
+from edgenas.training.fit import fit
+from edgenas.training.recipe import Job
 
 
 def main() -> None:
