@@ -23,7 +23,8 @@ def install(
     """Stage `artifact`, run its golden inputs, time it, and commit it if it is within `budget_ms` (None: always).
 
     Whatever happens, the active model stays in place until the commit; a staged model that is not committed is
-    discarded. Raises OutputMismatchError if the device computes something else than the host, DeviceError if it fails.
+    discarded if the device still answers. Raises OutputMismatchError if the device computes something else than the
+    host, DeviceError if it fails.
     """
     device.stage(artifact.tflite, artifact.manifest)
     committed = False
@@ -43,7 +44,8 @@ def install(
 
 
 def _discard(device: Device) -> None:
-    # The first error is the one to tell: a device that is gone forgets the staged model at its next start.
+    # The first error is the one to tell. A device that cannot be reached keeps the staged model in its spare slot:
+    # nothing but a commit makes it active, and the next installation overwrites it.
     try:
         device.discard()
     except DeviceError:

@@ -117,7 +117,9 @@ def test_a_model_that_is_not_its_manifests_is_refused(device: Device, artifact: 
     assert status.active.sha256 == artifact.sha256
 
 
-def test_an_interrupt_while_timing_forgets_the_staged_model(tmp_path: Path, artifact: Artifact) -> None:
+def test_an_interrupt_while_timing_leaves_the_active_model_and_the_next_installation_works(
+    tmp_path: Path, artifact: Artifact
+) -> None:
     url = f"local:?root={tmp_path / 'device'}"
 
     def interrupt(done: int, total: int) -> None:
@@ -129,9 +131,10 @@ def test_an_interrupt_while_timing_forgets_the_staged_model(tmp_path: Path, arti
             install(device, other(artifact), PLAN, None, interrupt)
     with connect(url, home=tmp_path) as device:
         status = device.status()
-    assert status.active is not None
-    assert status.active.sha256 == artifact.sha256
-    assert status.staged is None
+        assert status.active is not None
+        assert status.active.sha256 == artifact.sha256
+        assert not install(device, other(artifact), PLAN, 1e-6).committed
+        assert device.status().staged is None
 
 
 def test_a_device_that_is_lost_says_so_first(tmp_path: Path, artifact: Artifact) -> None:

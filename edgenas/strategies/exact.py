@@ -121,7 +121,16 @@ class Lattice:
 
     def extremes(self) -> tuple[Architecture, Architecture]:
         """The fastest and the slowest architecture. Raises InfeasibleError if the limits leave none."""
-        return self._extreme(1.0), self._extreme(-1.0)
+        ends = [self._extreme(1.0), self._extreme(-1.0)]
+        if all(self._fits_flash(end) for end in ends):
+            return ends[0], ends[1]
+        # Flash adds up over the path: the best prices under that limit are `best`'s.
+        high = self.price(ends[1])
+        fastest = self.best(lambda index, edge: -edge.latency, 0.0, high)
+        slowest = self.best(lambda index, edge: edge.latency, 0.0, high)
+        if fastest is None or slowest is None:
+            raise self._no_fit()
+        return fastest, slowest
 
     def _extreme(self, sign: float) -> Architecture:
         best: dict[tuple[int, int], tuple[float, tuple[Edge, ...]]] = {_ROOT: (0.0, ())}
@@ -169,7 +178,10 @@ class Lattice:
         """
 
         def solve(price: float) -> Architecture | None:
-            table = _Table(self, lambda i, e: np.log(weight(i, e)) - price * e.flash_bytes, high, np.logaddexp, -np.inf)
+            with np.errstate(divide="ignore"):  # a weight of 0 is never drawn
+                table = _Table(
+                    self, lambda i, e: np.log(weight(i, e)) - price * e.flash_bytes, high, np.logaddexp, -np.inf
+                )
 
             def draw(log_mass: NDArray[np.float64]) -> int:
                 mass = np.exp(log_mass - log_mass.max())
@@ -183,17 +195,17 @@ class Lattice:
         return self._within_flash(solve)
 
     def _within_flash(self, solve: Callable[[float], Architecture | None]) -> Architecture | None:
-        limit = self._limits.flash_bytes
         price = 0.0
         for _ in range(40):  # from 0 through 1e-6 per byte upwards: flash then outweighs any score
             found = solve(price)
-            if found is None or limit is None or self._flash(found) <= limit:
+            if found is None or self._fits_flash(found):
                 return found
             price = max(price * 2, 1e-6)
         return None
 
-    def _flash(self, architecture: Architecture) -> int:
-        return cost.flash_bytes(self.space.blocks(architecture), self._precision)
+    def _fits_flash(self, architecture: Architecture) -> bool:
+        limit = self._limits.flash_bytes
+        return limit is None or cost.flash_bytes(self.space.blocks(architecture), self._precision) <= limit
 
 
 class _Table:

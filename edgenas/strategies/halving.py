@@ -9,7 +9,7 @@ Successive halving: Jamieson and Talwalkar, AISTATS 2016.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from math import inf, isfinite
 
@@ -34,6 +34,8 @@ from edgenas.strategies.exact import Lattice
 from edgenas.strategies.fill import fill
 
 _RANDOM, _MUTATED, _SURVIVORS, _FINALISTS = 6, 4, 4, 2
+_STEPS = (1.0, 0.97, 0.94)  # of an aim, where what is proposed for it was measured before
+_LEAST_BIAS = 0.8  # a family that measures less than predicted aims higher by as much
 _WAVES = 3  # of measuring and repairing before a family is given up
 
 Propose = Callable[[Lattice, float], list[Candidate]]
@@ -44,7 +46,7 @@ def halving(problem: Problem, evaluator: Evaluator, say: Callable[[str], None] =
     rng = np.random.default_rng(problem.seed)
     first = admit(problem, evaluator, [*_templates(problem), _supernet(problem), _random(rng, _RANDOM)], say)
     if not first:
-        raise _nothing(problem, evaluator)
+        raise nothing_fits(problem, evaluator)
     first = _train(evaluator, first, FIRST_RUNG)
     parents = sorted(first, key=_loss)[:2]
     children = admit(problem, evaluator, [_mutated(rng, parents, _MUTATED)], say, known=first)
@@ -81,20 +83,21 @@ def admit(
 ) -> list[Candidate]:
     """Fill every family to the budget by measuring: what misses it is proposed again on the refined model.
 
-    A family's next proposals aim at the budget divided by what its last ones measured over the prediction. What stays
-    too far below is admitted only for a template that has run out of width and blocks: its nearest one.
+    A family's next proposals aim at the budget divided by what its last ones measured over what the refined model says
+    of them. What stays too far below is admitted only for a template that has run out of width and blocks: its nearest
+    one.
     """
     admitted: list[tuple[int, Candidate]] = []
     seen = {c.architecture for c in known}
-    aims = dict.fromkeys(range(len(families)), HEADROOM * problem.target_ms)
+    missed: dict[int, list[Candidate]] = {index: [] for index in range(len(families))}
     for wave in range(_WAVES):
         lattice = problem.lattice(evaluator.model())
         proposed: list[tuple[int, Candidate]] = []
-        for index, aim in aims.items():
-            for candidate in families[index](lattice, aim):
-                if candidate.architecture not in seen:
-                    seen.add(candidate.architecture)
-                    proposed.append((index, replace(candidate, predicted_ms=lattice.price(candidate.architecture))))
+        for index, last in missed.items():
+            aim = HEADROOM * problem.target_ms / _bias(lattice, last)
+            for candidate in _unseen(families[index], lattice, aim, seen):
+                seen.add(candidate.architecture)
+                proposed.append((index, replace(candidate, predicted_ms=lattice.price(candidate.architecture))))
         if not proposed:
             break
         measured = evaluator.measure([c.architecture for _, c in proposed])
@@ -102,10 +105,29 @@ def admit(
         inside = [(i, c) for i, c in results if c.measured_ms <= problem.budget_ms]
         admitted += inside
         say(f"wave {wave + 1}: {len(inside)} of {len(results)} measured within {format_ms(problem.budget_ms)}")
-        aims = _next_aims(problem, results)
-        if not aims:
+        missed = _missed(problem, results)
+        if not missed:
             break
     return [c for index in range(len(families)) for c in _filled(problem, [c for i, c in admitted if i == index])]
+
+
+def _bias(lattice: Lattice, measured: Sequence[Candidate]) -> float:
+    """The most that one of them measured over its refined price, which the model does not explain; 1 without any.
+
+    The most, not the median: a family that stays over the budget for all waves is lost, one that is under rises again.
+    """
+    if not measured:
+        return 1.0
+    return max(_LEAST_BIAS, max(c.measured_ms / lattice.price(c.architecture) for c in measured))
+
+
+def _unseen(propose: Propose, lattice: Lattice, aim: float, seen: Collection[Architecture]) -> list[Candidate]:
+    """A family's proposals that were not measured yet; where all were, what it proposes for a little less."""
+    for step in _STEPS:
+        fresh = {c.architecture: c for c in propose(lattice, step * aim) if c.architecture not in seen}
+        if fresh:
+            return list(fresh.values())
+    return []
 
 
 def _filled(problem: Problem, family: Sequence[Candidate]) -> list[Candidate]:
@@ -120,17 +142,10 @@ def fills(problem: Problem, candidate: Candidate) -> bool:
     return SLACK * problem.target_ms <= candidate.measured_ms <= problem.budget_ms
 
 
-def _next_aims(problem: Problem, results: Sequence[tuple[int, Candidate]]) -> dict[int, float]:
-    # A family is done once one member measured inside the budget without wasting it.
-    aims = {}
-    for index in {i for i, _ in results}:
-        family = [c for i, c in results if i == index]
-        if any(fills(problem, c) for c in family):
-            continue
-        bias = float(np.median([c.measured_ms / c.predicted_ms for c in family]))
-        # The refined model has learnt a part of the bias already: go half of the rest.
-        aims[index] = HEADROOM * problem.target_ms / float(np.sqrt(max(bias, 1.0)))
-    return aims
+def _missed(problem: Problem, results: Sequence[tuple[int, Candidate]]) -> dict[int, list[Candidate]]:
+    """The families that are not done: one is once a member measured inside the budget without wasting it."""
+    families = {index: [c for i, c in results if i == index] for index in sorted({i for i, _ in results})}
+    return {i: family for i, family in families.items() if not any(fills(problem, c) for c in family)}
 
 
 def _templates(problem: Problem) -> list[Propose]:
@@ -189,7 +204,8 @@ def _keep(candidates: Sequence[Candidate], n: int) -> list[Candidate]:
     return kept
 
 
-def _nothing(problem: Problem, evaluator: Evaluator) -> InfeasibleError:
+def nothing_fits(problem: Problem, evaluator: Evaluator) -> InfeasibleError:
+    """What to raise when nothing measured within the budget; names what the fastest architecture measures."""
     fastest, _ = problem.lattice(evaluator.model()).extremes()
     measured = evaluator.measure([fastest])[0]
     return InfeasibleError(

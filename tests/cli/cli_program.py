@@ -118,3 +118,30 @@ class Running:
             self.process.wait()
             raise
         return Done(code, self._out.read_text(), self._err.read_text())
+
+
+# stderr's line of a stage, and how long after it the interrupt comes
+STAGES = (("] data", 0.0), ("] search", 2.0), ("] convert", 1.0), ("] measure", 1.0), ("] install and measure", 0.5))
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """One sitting of the deploy that `deployed` interrupts in every stage."""
+
+    stage: str
+    done: Done
+    left: dict[int, str]
+    installed: bool
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A finished `edgenas deploy --json`: where, what it printed, and how it was interrupted on its way."""
+
+    program: Program
+    done: Done
+    interrupted: tuple[Interrupted, ...]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.done.json()

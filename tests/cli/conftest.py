@@ -6,41 +6,13 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cli_program import DEPLOY, Done, Program
+from cli_program import DEPLOY, STAGES, Deployed, Interrupted, Program
 
 from edgenas import resources
 from edgenas.conversion import environment
-
-# stderr's line of a stage, and how long after it the interrupt comes
-STAGES = (("] data", 0.0), ("] search", 2.0), ("] convert", 1.0), ("] measure", 1.0), ("] install and measure", 0.5))
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """One sitting of the deploy that `deployed` interrupts in every stage."""
-
-    stage: str
-    done: Done
-    left: dict[int, str]
-    installed: bool
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """A finished `edgenas deploy --json`: where, what it printed, and how it was interrupted on its way."""
-
-    program: Program
-    done: Done
-    interrupted: tuple[Interrupted, ...]
-
-    @property
-    def result(self) -> dict[str, Any]:
-        return self.done.json()
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_program import DEPLOY, Done, Program
-from conftest import STAGES, Deployed
+from cli_program import DEPLOY, STAGES, Deployed, Done, Program
 
 pytestmark = pytest.mark.slow  # together: the deploy that they share takes most of the time
 

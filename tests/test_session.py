@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgenas.board import Board
+from edgenas.errors import UsageError
+from edgenas.progress import Silent
+from edgenas.session import Session, precision_of, statistic_of
+from edgenas.space import Architecture, SearchSpace
+from firmware_tools.connect import connect
+from firmware_tools.device import STATISTICS, DeviceInfo
+from firmware_tools.errors import DeviceBusyError, RuntimeMissingError
+
+SPACE = SearchSpace.load("tiny", (1, 8, 8), 10)
+SMALL = Architecture.parse("stem-8s2/plain-16x1/plain-16x1/plain-32x1")
+LARGE = Architecture.parse("stem-32s1/plain-48x2/plain-64x2/plain-128x1")
+
+
+def test_what_is_measured_is_stored_and_refines_the_profile(home: Path) -> None:
+    with Session(Board.load("host"), Silent()) as session:
+        assert session.key.board == "host"
+        assert (session.key.precision, session.key.threads, session.key.statistic) == ("int8", 1, "p10")
+        measured = session.measure_untrained(SPACE, [LARGE, SMALL])
+        assert [m.architecture for m in measured] == [str(LARGE), str(SMALL)]
+        assert measured[0].latency_ms > measured[1].latency_ms > 0
+        assert measured[0].model_sha256 != measured[1].model_sha256
+        assert {m.session for m in measured} == {session.id}
+        assert session.store.read(session.key) == measured
+        profile = session.refined()
+        assert profile.measurements == 2
+        model = session.model()
+        predicted = [model.bias_ms + sum(map(model.block_ms, SPACE.blocks(a))) for a in (LARGE, SMALL)]
+        assert predicted[0] > predicted[1] > 0
+        key = session.key
+        stranger = [replace(m, space="of a file that is gone", latency_ms=1e6) for m in measured]
+        session.store.append(stranger)
+        assert session.refined() == replace(profile, provenance=session.refined().provenance)
+    with Session(Board.load("host"), Silent()) as later:
+        assert later.key == key
+        assert later.id not in {m.session for m in later.store.read(key)}
+        assert later.refined().measurements == 2
+        mine = replace(SPACE, name="of a file that is gone")
+        later.use(mine)
+        assert later.refined().measurements == 4
+
+
+def test_the_plan_is_the_boards_and_a_quick_one_is_quicker(home: Path) -> None:
+    board = replace(Board.load("host"), processes=7, threads=2)
+    with Session(board, Silent(), statistic="p95", precision="float32") as session:
+        plan, quick = session.plan(), session.plan(quick=True)
+        assert (plan.processes, plan.threads, plan.statistic) == (7, 2, "p95")
+        assert (quick.threads, quick.statistic) == (2, "p95")
+        assert quick.processes * (quick.warmup_s + quick.timed_s) < plan.processes * (plan.warmup_s + plan.timed_s) / 2
+        assert (session.key.precision, session.key.statistic, session.key.threads) == ("float32", "p95", 2)
+        assert session.limits.ram_bytes == board.ram_bytes
+        versions = session.versions()
+        assert versions[session.key.runtime] == session.key.runtime_version
+        assert "absent" not in versions.values()
+
+
+def test_a_device_is_used_by_one_session_at_a_time_and_let_go_of(home: Path) -> None:
+    board = Board.load("host")
+    with Session(board, Silent()), pytest.raises(DeviceBusyError):
+        Session(board, Silent())
+    with Session(board, Silent()):
+        pass
+
+
+def test_a_device_without_a_runtime_is_let_go_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bare:
+        """The real device, but it says that it has no runtime."""
+
+        def __init__(self, url: str, **options: Any) -> None:
+            self.device = connect(url, **options)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.device, name)
+
+        def __enter__(self) -> Bare:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.device.close()
+
+        def info(self) -> DeviceInfo:
+            return replace(self.device.info(), runtimes=(), notes=("numpy is missing",))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgenas.session.connect", Bare)
+        with pytest.raises(RuntimeMissingError, match="no TFLite runtime on the device: numpy is missing"):
+            Session(Board.load("host"), Silent())
+    with connect(Board.load("host").device_url, home=home):
+        pass  # nobody holds it
+
+
+def test_names_are_checked_before_the_device_is_opened() -> None:
+    board = replace(Board.load("host"), device_url="nowhere:")
+    with pytest.raises(UsageError, match="unknown precision 'int4': choose one of int8, float32"):
+        Session(board, Silent(), precision="int4")
+    with pytest.raises(UsageError, match="unknown statistic 'mean'"):
+        Session(board, Silent(), statistic="mean")
+
+
+def test_known_names() -> None:
+    assert [precision_of(name) for name in ("int8", "float32")] == ["int8", "float32"]
+    assert [statistic_of(name) for name in STATISTICS] == list(STATISTICS)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sittings import OPTIONS, Copy, Place, Recorder, Slow
+
+import edgenas
+from edgenas.artifact import Artifact
+from edgenas.conversion.gate import OPERATORS
+from edgenas.errors import BudgetMissedError, InfeasibleError
+from edgenas.space import Architecture, SearchSpace
+from edgenas.strategies.budget import format_ms
+from edgenas.workflows.result import Result
+from firmware_tools.connect import connect
+
+DOCUMENTED = {
+    "": {"board", "device", "budget", "predicted_ms", "measured", "rounds", "projection", "accuracy", "model"}
+    | {"committed", "seconds", "seed", "versions"},
+    "budget": {"latency_ms", "statistic", "ram_bytes", "flash_bytes"},
+    "measured": {"latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_ms"},
+    "accuracy": {"float", "int8", "baseline"},
+    "model": {"path", "sha256", "bytes", "peak_ram_bytes", "macs"},
+    "seconds": {"profile", "supernet", "search", "train", "convert", "measure"},
+}
+
+
+def no_constant(name: str) -> Any:
+    raise AssertionError(f"{name} is not JSON")
+
+
+def test_the_result_is_the_documented_object(deployed: Any) -> None:
+    written = (deployed.place.run() / "result.json").read_text()
+    table = json.loads(written, parse_constant=no_constant)
+    assert table == json.loads(json.dumps(deployed.result.to_json()))
+    for key, names in DOCUMENTED.items():
+        assert names <= (table[key] if key else table).keys(), key
+    for one in table["rounds"]:
+        assert one.keys() == {"predicted_ms", "measured_ms"}
+    assert (table["board"], table["seed"], table["committed"], table["projection"]) == ("host", 0, True, None)
+    assert {"edgenas", "torch", "numpy", "agent"} <= table["versions"].keys()
+    assert all(table["seconds"][name] > 0 for name in ("search", "train", "convert", "measure"))
+
+
+def test_what_was_measured_meets_the_budget(deployed: Any) -> None:
+    result: Result = deployed.result
+    assert result.committed
+    assert result.timing.latency_ms <= result.budget_ms
+    assert result.timing.ci95_ms[0] <= result.timing.latency_ms <= result.timing.ci95_ms[1]
+    assert 1 <= len(result.rounds) <= OPTIONS["rounds"]
+    shipped = [r for r in result.rounds if r.measured_ms == result.timing.latency_ms]
+    assert [r.predicted_ms for r in shipped] == [result.row.predicted_ms]
+    assert result.row.gate == "passed"
+    assert any(row.baseline for row in result.rows)
+    assert len({row.architecture for row in result.rows}) == len(result.rows)
+
+
+def test_the_device_runs_the_model_of_the_result(deployed: Any) -> None:
+    status, result = deployed.place.status(), deployed.result
+    assert status.active is not None
+    assert status.active.valid
+    assert status.active.sha256 == result.model_sha256 == result.timing.sha256
+    assert status.staged is None
+    artifact = Artifact.load(deployed.place.run())
+    assert artifact.sha256 == result.model_sha256
+    assert (artifact.manifest["board"], artifact.manifest["budget_ms"]) == ("host", result.budget_ms)
+    assert set(artifact.manifest["operators"]) <= OPERATORS
+
+
+def test_every_measurement_is_remembered_and_refines_the_profile(deployed: Any) -> None:
+    before, after = deployed.profiles
+    assert after.measurements > before.measurements
+    assert after.measurements == len(deployed.measurements)
+    assert after.created_utc == before.created_utc
+    assert after.refined_utc > before.refined_utc
+    trained = [m for m in deployed.measurements if m.trained]
+    names = {row.architecture for row in deployed.result.rows}
+    assert {m.architecture for m in trained} == names
+    assert len(trained) == len(deployed.result.rows) + len(deployed.result.rounds)
+    assert deployed.result.timing.latency_ms in {m.latency_ms for m in trained}
+
+
+def test_every_row_is_of_the_space_and_was_within_the_budget_when_it_was_searched(deployed: Any) -> None:
+    found = json.loads(deployed.stages["stages/search-1.json"][1])["value"]
+    budget_ms = deployed.result.budget_ms
+    space = SearchSpace.load("tiny", (1, 8, 8), 10)
+    for candidate in found["finalists"]:
+        assert space.contains(Architecture.parse(candidate["architecture"]))
+        assert candidate["measured_ms"] <= budget_ms
+    assert {c["architecture"] for c in found["finalists"]} <= {row.architecture for row in deployed.result.rows}
+    assert {c["architecture"] for c in found["finalists"]} <= {c["architecture"] for c in found["tried"]}
+
+
+def test_an_interrupted_deploy_goes_on_after_its_last_finished_stage(interrupted: Any, deployed: Any) -> None:
+    assert {"stages/budget.json", "stages/profile.json", "stages/search-1.json"} <= interrupted.stages.keys()
+    assert "stages/train-1.json" not in interrupted.stages
+    for name, state in interrupted.stages.items():
+        assert deployed.stages[name] == state, name
+    assert any(line.startswith("going on in ") for line in deployed.recorder.lines)
+    assert not any(line.startswith("wave ") for line in deployed.recorder.lines[:2])
+    log = (deployed.place.run() / "log.txt").read_text()
+    assert "stopped by StoppedError: train" in log
+
+
+def test_a_profile_that_exists_is_used(interrupted: Any) -> None:
+    assert json.loads(interrupted.stages["stages/profile.json"][1])["value"] == {}
+
+
+@pytest.fixture
+def again(deployed: Any, copy: Copy) -> Place:
+    """The finished deploy as if its last step had not been: everything is there but the installation."""
+    place = copy(deployed.place)
+    (place.run() / "result.json").unlink()
+    return place
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[Slow]:
+    devices: list[Slow] = []
+
+    def connect_slow(url: str, **options: Any) -> Slow:
+        devices.append(Slow(connect(url, **options), factor))
+        return devices[-1]
+
+    monkeypatch.setattr("edgenas.session.connect", connect_slow)
+    return devices
+
+
+def test_a_budget_that_the_device_misses_leaves_the_old_model(again: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, stages = again.status(), again.files()
+    devices = slow_down(monkeypatch, 3.0)
+    recorder = Recorder()
+    with pytest.raises(BudgetMissedError) as caught:
+        edgenas.deploy("host", **OPTIONS, runs=again.runs, reporter=recorder)
+    (device,) = devices
+    assert len(device.staged) == OPTIONS["rounds"]
+    assert caught.value.exit_code == 3
+    budget_ms, best_ms = caught.value.fields["budget_ms"], caught.value.fields["measured_ms"]
+    assert isinstance(budget_ms, float)
+    assert best_ms == min(device.staged)
+    assert best_ms > budget_ms
+    for said in (format_ms(best_ms), format_ms(budget_ms), format_ms(1.03 * best_ms), "was left in place"):
+        assert said in caught.value.message
+    after = again.status()
+    assert after.active == before.active
+    assert after.staged is None
+    assert after.commits == before.commits
+    assert not (again.run() / "result.json").exists()
+    assert {name: state for name, state in again.files().items() if name in stages} == stages
+
+
+def test_a_deploy_that_missed_can_be_given_again(again: Place, deployed: Any) -> None:
+    recorder = Recorder()
+    result = edgenas.deploy("host", **OPTIONS, runs=again.runs, reporter=recorder)
+    assert result.timing.latency_ms <= result.budget_ms == deployed.result.budget_ms
+    assert (again.run() / "result.json").is_file()
+    assert "epochs" not in recorder.units
+    active = again.status().active
+    assert active is not None
+    assert active.sha256 == result.model_sha256
+
+
+def test_a_search_for_another_budget_uses_the_profile(deployed: Any, copy: Copy) -> None:
+    place, recorder = copy(deployed.place), Recorder()
+    before = place.status()
+    runs = place.home.parent / "searches"
+    searched = edgenas.search("host", data="digits", latency="60%", epochs=2, runs=runs, reporter=recorder)
+    assert not any("profiling" in line for line in recorder.lines)
+    assert searched.budget_ms > deployed.result.budget_ms
+    measured = [c.measured_ms for c in searched.found.finalists]
+    assert all(ms <= searched.budget_ms for ms in measured)
+    assert max(measured) >= 0.85 * searched.budget_ms
+    assert any(c.baseline for c in searched.found.finalists)
+    assert any(c.template and not c.baseline for c in searched.found.finalists)
+    (run,) = runs.iterdir()
+    table = json.loads((run / "result.json").read_text(), parse_constant=no_constant)
+    assert table == json.loads(json.dumps(searched.to_json()))
+    assert place.status() == before  # nothing is installed
+
+
+def test_a_budget_below_the_fastest_names_it(deployed: Any, copy: Copy) -> None:
+    place = copy(deployed.place)
+    before = place.status()
+    runs = place.home.parent / "others"
+    with pytest.raises(InfeasibleError, match="is below the fastest architecture of the space") as caught:
+        edgenas.deploy("host", **{**OPTIONS, "latency": "0.01us"}, runs=runs)
+    fastest_ms = caught.value.fields["fastest_ms"]
+    assert isinstance(fastest_ms, float)
+    assert format_ms(1.03 * fastest_ms) in caught.value.message
+    assert place.status() == before
