@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 TFLITE_STAMP := $(TFLITE_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup setup-tests demo test lint campaign-budgets campaign-cifar clean
+.PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -55,11 +55,15 @@ lint: setup
 	$(BIN)/lint-imports
 
 # Long runs whose figures are recorded in benchmarks/results.
+campaign-host: setup
+	$(BIN)/python benchmarks/deploy_host.py --json > benchmarks/results/deploy_host.json
+
 campaign-budgets: setup
 	$(BIN)/python benchmarks/deploy_budgets.py --json > benchmarks/results/deploy_budgets.json
 
-campaign-cifar: setup
-	$(BIN)/python benchmarks/deploy_cifar.py --json > benchmarks/results/deploy_cifar.json
+campaign-strategies: setup
+	@test -d "$(DATA)" || { echo "campaign-strategies: DATA=FOLDER names the class folders to learn" >&2; exit 2; }
+	$(BIN)/python benchmarks/deploy_strategies.py --data "$(DATA)" --json > benchmarks/results/deploy_strategies.json
 
 clean:
 	rm -rf $(VENV) $(TFLITE_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
