@@ -155,6 +155,27 @@ class BoardProfile:
         return path
 
 
+def list_profiles() -> list[dict[str, Any]]:
+    """The user's profiles: file, profile, measurements, refined_utc, problem.
+
+    `problem` is None, or what is wrong with a damaged file: it does not hide the others.
+    """
+    found = []
+    for file in sorted((resources.home() / "profiles").glob("*.json")):
+        entry: dict[str, Any] = {"file": str(file), "profile": file.stem, "measurements": None, "refined_utc": None}
+        entry["problem"] = None
+        try:
+            key = ProfileKey(**json.loads(file.read_text(encoding="utf-8"))["key"])
+            profile = BoardProfile.load(key)
+        except (OSError, ValueError, KeyError, TypeError, EdgenasError) as error:
+            entry["problem"] = str(error) if isinstance(error, EdgenasError) else f"{file} is damaged: delete it"
+        else:
+            if profile is not None:
+                entry |= {"profile": str(key), "measurements": profile.measurements, "refined_utc": profile.refined_utc}
+        found.append(entry)
+    return found
+
+
 def _find(source: str | Path) -> Path:
     explicit = isinstance(source, Path) or source.endswith(".toml") or "/" in source or "\\" in source
     if explicit:

@@ -38,6 +38,7 @@ def writing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
+    Path(name).chmod(0o644)  # mkstemp's files are the owner's alone
     part = Path(name)
     try:
         yield part

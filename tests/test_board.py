@@ -100,7 +100,7 @@ def test_a_path_without_a_board_says_what_is_expected(tmp_path: Path) -> None:
         ('kind = "linux"', 'kind = "toaster"', "key 'kind' is 'toaster', not one of linux, mcu"),
         ("processes = 3", "processes = true", "key 'processes' is True, not an int"),
         ("processes = 3", "processes = 0", "key 'processes' is 0, which must be at least 1"),
-        ('"p50"', '"mean"', "key 'statistic' is 'mean', not one of p10"),
+        ('"p50"', '"mean"', "key 'statistic' is 'mean', not one of min"),
         ("processes = 3", "processes = 3\n[limits]\nram_bytes = -1", "key 'ram_bytes' is -1"),
         ("processes = 3", "processes = 3\n[limits]\nram_bytes = '1 GB'", "key 'ram_bytes' is '1 GB', not an int"),
         ('id = "pi"', 'id = "My Pi"', "key 'id' is 'My Pi', not small letters"),

@@ -17,7 +17,7 @@ def boards(as_json: options.Json = False) -> None:
 
     A board of your own: ~/.edgenas/boards/NAME/board.toml, written like the file of a listed one.
     """
-    from edgenas.board import list_boards
+    from edgenas.board import list_boards, list_profiles
     from edgenas.cli import output
 
     found = {
@@ -34,33 +34,9 @@ def boards(as_json: options.Json = False) -> None:
             }
             for board in list_boards()
         ],
-        "profiles": _profiles(),
+        "profiles": list_profiles(),
     }
     output.show(found, as_json, lambda console: _present(console, found))
-
-
-def _profiles() -> list[dict[str, Any]]:
-    """What was measured so far, by file; a damaged one says so instead of hiding the others."""
-    import json
-
-    from edgenas.board import BoardProfile, ProfileKey
-    from edgenas.errors import EdgenasError
-    from edgenas.resources import home
-
-    found = []
-    for file in sorted((home() / "profiles").glob("*.json")):
-        entry: dict[str, Any] = {"file": str(file), "profile": file.stem, "measurements": None, "refined_utc": None}
-        entry["problem"] = None
-        try:
-            key = ProfileKey(**json.loads(file.read_text(encoding="utf-8"))["key"])
-            profile = BoardProfile.load(key)
-        except (OSError, ValueError, KeyError, TypeError, EdgenasError) as error:
-            entry["problem"] = str(error) if isinstance(error, EdgenasError) else f"{file} is damaged: delete it"
-        else:
-            if profile is not None:
-                entry |= {"profile": str(key), "measurements": profile.measurements, "refined_utc": profile.refined_utc}
-        found.append(entry)
-    return found
 
 
 def _present(console: Console, found: dict[str, list[dict[str, Any]]]) -> None:

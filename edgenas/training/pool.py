@@ -31,8 +31,8 @@ def cores() -> int:
 class Pool:
     """Training processes, started when first needed and kept until `close`."""
 
-    def __init__(self, space: str, data_file: Path, workers: int | None = None, threads: int = 1) -> None:
-        self._setup = {"space": space, "data": str(data_file), "threads": threads}
+    def __init__(self, space: str, data_file: Path, workers: int | None = None) -> None:
+        self._setup = {"space": space, "data": str(data_file), "threads": 1}
         self._count = workers or cores()
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._all: list[_Worker] = []

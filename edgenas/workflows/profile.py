@@ -87,6 +87,8 @@ def profile_session(session: Session, space: SearchSpace, *, seconds: float = SE
     while len(measured) < _MOST:
         before = time.monotonic()
         batch = [a for a in _batch(lattice, rng) if a not in measured][:_BATCH]
+        if not batch:  # a space of few architectures
+            break
         session.measure_untrained(space, batch)
         measured.update(batch)
         lattice = _priced(session, space)
@@ -136,7 +138,7 @@ def _batch(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(1.2 * low), np.log(high))))
+    return float(np.exp(rng.uniform(np.log(min(1.2 * low, high)), np.log(high))))
 
 
 def _prior_cost(block: Block) -> float:

@@ -61,7 +61,7 @@ class Result:
                 "ram_bytes": self.ram_bytes,
                 "flash_bytes": self.flash_bytes,
             },
-            "predicted_ms": self.rounds[-1].predicted_ms,
+            "predicted_ms": row.predicted_ms,
             "measured": {
                 "latency_ms": timing.latency_ms,
                 "p10_ms": timing.p10_ms,

@@ -13,7 +13,7 @@ from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.arrays import save_arrays
 from edgenas.training import Job, Outcome, Recipe
-from edgenas.training.pool import Pool, cores
+from edgenas.training.pool import Pool
 from edgenas.workflows.walk import default_epochs
 
 
@@ -70,7 +70,7 @@ def train(
         arrays = Path(scratch) / "data.npz"
         save_arrays(images, arrays)
         job = Job(str(genes), str(genes), recipe, recipe.epochs, seed, str(Path(out).absolute()))
-        with Pool(space, arrays, workers=1, threads=cores()) as pool:
+        with Pool(space, arrays, workers=1) as pool:
             outcome = pool.run([job], lambda done, total: reporter.progress(done, total, "epochs"))[0]
     from edgenas.training.fit import evaluate, load_network
 
