@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from edgenas.artifact import Artifact
 from edgenas.progress import Reporter
@@ -23,8 +27,9 @@ from edgenas.workflows.evaluator import job
 class Row:
     """One contestant. Latencies in ms, accuracies as fractions; `accuracy_*` on the test part, which chose nothing.
 
-    `validation` is the accuracy of the converted model on the validation part, which chooses; `gate` is "passed" or the
-    check that failed; `folder` holds its artifact.
+    `validation` is the accuracy of the converted model on the validation part, which chooses; `won` and `lost` count
+    the images there on which this row alone, or the baseline alone, is right. `gate` is "passed" or the check that
+    failed; `folder` holds its artifact.
     """
 
     architecture: str
@@ -34,6 +39,8 @@ class Row:
     measured_ms: float
     ci95_ms: tuple[float, float]
     validation: float
+    won: int
+    lost: int
     accuracy_float: float
     accuracy_int8: float | None
     macs: int
@@ -50,6 +57,11 @@ class Row:
     def ships(self, budget_ms: float) -> bool:
         """Whether it may be installed: past the gate, measured within the budget."""
         return self.gate == PASSED and self.measured_ms <= budget_ms
+
+    @property
+    def beats_baseline(self) -> bool:
+        """Whether it is better than the baseline by more than the standard error of the paired difference."""
+        return self.won - self.lost > math.sqrt(self.won + self.lost)
 
     @staticmethod
     def from_json(table: Mapping[str, Any]) -> Row:
@@ -81,7 +93,7 @@ def convert_all(
     budget_ms: float,
 ) -> list[Row]:
     """Convert and judge every trained candidate, save its artifact under `folder`; nothing is measured yet."""
-    rows = []
+    rows, right = [], []
     for index, (candidate, checkpoint) in enumerate(zip(candidates, checkpoints, strict=True)):
         built = build(
             session.converter,
@@ -97,8 +109,21 @@ def convert_all(
         target = folder / f"{index}-{candidate.origin.replace(':', '-')}"
         built.artifact.save(target)
         rows.append(_row(candidate, built, target))
+        right.append(built.right)
         session.reporter.progress(index + 1, len(candidates), "models")
-    return rows
+    return _compared(rows, right)
+
+
+def _compared(rows: Sequence[Row], right: Sequence[npt.NDArray[np.bool_]]) -> list[Row]:
+    """The rows with their wins and losses against the best baseline among them; without one all stay 0."""
+    baselines = [i for i, row in enumerate(rows) if row.baseline]
+    if not baselines:
+        return list(rows)
+    best = right[max(baselines, key=lambda i: rows[i].validation)]
+    return [
+        replace(row, won=int((mine & ~best).sum()), lost=int((best & ~mine).sum()))
+        for row, mine in zip(rows, right, strict=True)
+    ]
 
 
 def measure_all(rows: Sequence[Row], session: Session, space: SearchSpace) -> list[Row]:
@@ -122,6 +147,8 @@ def _row(candidate: Candidate, built: Built, folder: Path) -> Row:
         measured_ms=float("nan"),
         ci95_ms=(float("nan"), float("nan")),
         validation=built.validation,
+        won=0,
+        lost=0,
         accuracy_float=built.accuracy_float,
         accuracy_int8=built.accuracy_int8,
         macs=manifest["macs"],

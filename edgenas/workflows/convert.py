@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgenas import cost, tasks
 from edgenas.artifact import MODEL, Artifact
@@ -29,14 +30,19 @@ PASSED = "passed"
 class Built:
     """An artifact, what the gate said ("passed" or the failure), and its accuracies as fractions.
 
-    `validation` is of the artifact on the validation part, the other two on the test part.
+    `right` (n,) says on which images of the validation part the artifact is right; accuracies are on the test part.
     """
 
     artifact: Artifact
     verdict: str
-    validation: float
+    right: npt.NDArray[np.bool_]
     accuracy_float: float
     accuracy_int8: float | None
+
+    @property
+    def validation(self) -> float:
+        """Accuracy on the validation part."""
+        return float(self.right.mean())
 
     def to_json(self, folder: str | Path) -> dict[str, Any]:
         """The object that `--json` prints; `folder` is where the artifact was saved."""
@@ -111,7 +117,7 @@ def build(
     artifact = _artifact(
         converted, space, architecture, data, board, budget_ms, versions, accuracy_float, accuracy_int8
     )
-    return Built(artifact, verdict, _accuracy(converted.tflite, data.validation), accuracy_float, accuracy_int8)
+    return Built(artifact, verdict, _right(converted.tflite, data.validation), accuracy_float, accuracy_int8)
 
 
 def _artifact(
@@ -151,4 +157,9 @@ def _artifact(
 
 
 def _accuracy(tflite: bytes, split: Split) -> float:
-    return float(np.mean(run_tflite(tflite, as_input(split.x)).argmax(1) == split.y))
+    return float(_right(tflite, split).mean())
+
+
+def _right(tflite: bytes, split: Split) -> npt.NDArray[np.bool_]:
+    right: npt.NDArray[np.bool_] = run_tflite(tflite, as_input(split.x)).argmax(1) == split.y
+    return right

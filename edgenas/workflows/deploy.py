@@ -187,11 +187,16 @@ class _Rounds:
 def _best(rows: Sequence[Row], budget_ms: float, refused: set[str]) -> Row | None:
     """The best by validation of what may ship; of equals the faster.
 
-    Rows that waste the budget ship only if no other may: a template that cannot be made large enough.
+    What does not beat the baseline by more than the standard error of their difference is no better for all that is
+    known: then the baseline ships, so that a search on few images never makes things worse by chance. Rows that waste
+    the budget ship only if no other may: a template that cannot be made large enough.
     """
     shipping = [row for row in rows if row.ships(budget_ms) and row.architecture not in refused]
     filled = [row for row in shipping if row.measured_ms >= _FILLED * budget_ms]
     shipping = filled or shipping
+    proven = [row for row in shipping if row.baseline or row.beats_baseline]
+    if any(row.baseline for row in proven):
+        shipping = proven
     return max(shipping, key=lambda row: (row.validation, -row.measured_ms), default=None)
 
 
