@@ -91,7 +91,7 @@ class Found:
 
 
 class Strategy(Protocol):
-    """A way to search: `edgenas.strategies.strategies` registers them by name."""
+    """A way to search: `edgenas.strategies.STRATEGIES` registers them by name."""
 
     def __call__(self, problem: Problem, evaluator: Evaluator, say: Callable[[str], None]) -> Found:
         """Search; `say` gets a line for each step. Raises InfeasibleError if nothing within the budget was found."""
