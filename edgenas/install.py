@@ -8,6 +8,8 @@ from edgenas.artifact import Artifact, golden_mismatch
 from firmware_tools.device import Device, Progress, Timing, TimingPlan
 from firmware_tools.errors import DeviceError, OutputMismatchError
 
+_NEAR = 1.1  # times the budget: a miss by less may be another program's doing
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -22,6 +24,7 @@ def install(
 ) -> Installed:
     """Stage `artifact`, run its golden inputs, time it, and commit it if it is within `budget_ms` (None: always).
 
+    A timing that is over the budget by less than a tenth is taken twice more, and the middle one of the three counts.
     Whatever happens, the active model stays in place until the commit; a staged model that is not committed is
     discarded if the device still answers. Raises OutputMismatchError if the device computes something else than the
     host, DeviceError if it fails.
@@ -33,7 +36,7 @@ def install(
         mismatch = golden_mismatch(expected, device.infer_staged(inputs))
         if mismatch is not None:
             raise OutputMismatchError(f"{device.url}: {mismatch}; the active model was left in place")
-        timing = device.time_staged(plan, progress)
+        timing = _timed(device, plan, budget_ms, progress)
         if budget_ms is None or timing.latency_ms <= budget_ms:
             device.commit()
             committed = True
@@ -41,6 +44,14 @@ def install(
     finally:
         if not committed:
             _discard(device)
+
+
+def _timed(device: Device, plan: TimingPlan, budget_ms: float | None, progress: Progress | None) -> Timing:
+    first = device.time_staged(plan, progress)
+    if budget_ms is None or not budget_ms < first.latency_ms <= _NEAR * budget_ms:
+        return first
+    three = [first, *(device.time_staged(plan, progress) for _ in range(2))]
+    return sorted(three, key=lambda timing: timing.latency_ms)[1]
 
 
 def _discard(device: Device) -> None:

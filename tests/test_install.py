@@ -87,6 +87,33 @@ def test_a_budget_of_exactly_the_latency_is_met(device: Device, artifact: Artifa
     assert not install(steady, other(artifact), PLAN, 0.2499).committed  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("said", "committed"),
+    [
+        ([0.25], True),
+        ([0.26, 0.24, 0.25], True),  # another program's doing
+        ([0.26, 0.24, 0.27], False),
+        ([0.30], False),  # so far over that it is no chance
+    ],
+)
+def test_a_near_miss_is_timed_twice_more(
+    device: Device, artifact: Artifact, said: list[float], committed: bool
+) -> None:
+    left = list(said)
+
+    class Told:
+        def __getattr__(self, name: str) -> object:
+            return getattr(device, name)
+
+        def time_staged(self, plan: TimingPlan, progress: object = None) -> object:
+            return replace(device.time_staged(plan), latency_ms=left.pop(0))
+
+    installed = install(Told(), artifact, PLAN, 0.25)  # type: ignore[arg-type]
+    assert installed.committed == committed
+    assert installed.timing.latency_ms == sorted(said)[len(said) // 2]
+    assert left == []
+
+
 @pytest.mark.parametrize("spoil", ["rolled", "noise", "one class"])
 def test_other_outputs_than_the_hosts_are_refused(device: Device, artifact: Artifact, spoil: str) -> None:
     install(device, artifact, PLAN, None)

@@ -14,7 +14,7 @@ from edgenas.strategies.exact import Edge, Lattice, Limits
 from edgenas.training.recipe import Outcome
 
 HEADROOM = 0.985  # candidates aim at this part of the budget: two sessions on one device differ by about 1 %
-FIRST_RUNG, LAST_RUNG = 1 / 6, 1 / 2  # parts of the full recipe after which a search looks at the training loss
+FIRST_RUNG, LAST_RUNG = 1 / 8, 1 / 2  # parts of the full recipe after which a search looks at the training loss
 SLACK = 0.90  # and must reach this part, or a larger network would have been possible
 
 

@@ -33,7 +33,7 @@ from edgenas.strategies.candidate import (
 from edgenas.strategies.exact import Lattice
 from edgenas.strategies.fill import fill
 
-_RANDOM, _MUTATED, _SURVIVORS, _FINALISTS = 6, 4, 4, 2
+_RANDOM, _MUTATED, _SURVIVORS, _FINALISTS = 5, 3, 3, 2
 _STEPS = (1.0, 0.97, 0.94)  # of an aim, where what is proposed for it was measured before
 _LEAST_BIAS = 0.8  # a family that measures less than predicted aims higher by as much
 _WAVES = 3  # of measuring and repairing before a family is given up

@@ -20,7 +20,7 @@ from edgenas.strategies.fill import fill
 SECONDS = 60.0  # a profiling run's time unless asked otherwise
 _BATCH = 12
 _LEAST, _MOST = 36, 72  # architectures of a profiling run
-_GOOD = 0.02  # relative error by cross-validation at which a run may stop before its time
+_GOOD = 0.025  # relative error by cross-validation at which a run may stop before its time
 
 
 @dataclass(frozen=True)

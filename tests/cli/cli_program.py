@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DEPLOY = ("deploy", "--data", "digits", "--latency", "30%", "--epochs", "2")  # takes about half a minute
+# Half a minute. The budget is one that a busy computer meets, too: how well budgets are filled is a benchmark's matter.
+DEPLOY = ("deploy", "--data", "digits", "--latency", "1ms", "--epochs", "2", "--rounds", "1")
 
 
 @dataclass(frozen=True)

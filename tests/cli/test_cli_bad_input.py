@@ -14,7 +14,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.slow  # together: they need the deployed home
 
-_LATENCY = ("--latency", "30%", "--epochs", "2")
+_LATENCY = ("--latency", "1ms", "--epochs", "2")
 _COUNT = 40  # images of a class
 
 

@@ -93,7 +93,7 @@ def test_rollback_to_nothing_is_refused(deployed: Deployed) -> None:
 
 def test_agent_killed_in_mid_measurement_then_finished_on_a_terminal_then_rolled_back(program: Program) -> None:
     before = program.device()
-    command = (*DEPLOY, "--seed", "1", "--rounds", "1")
+    command = (*DEPLOY, "--seed", "1")
     running = program.start(*command).until("] install and measure")
     time.sleep(0.5)
     agents = [pid for pid, line in program.processes().items() if "agent.py" in line]

@@ -22,7 +22,19 @@ def test_the_installed_wheel_deploys_digits(full: Environment) -> None:
 
     profiled = full.run("edgenas", "profile", "--seconds", "1", "--input-shape", "1x8x8", "--json", timeout_s=300)
     assert profiled.returncode == 0, profiled.stderr
-    options = ["--data", "digits", "--latency", "40%", "--epochs", "4", "--precision", "int8", "--json"]
+    options = [
+        "--data",
+        "digits",
+        "--latency",
+        "1ms",
+        "--rounds",
+        "1",
+        "--epochs",
+        "4",
+        "--precision",
+        "int8",
+        "--json",
+    ]
     done = full.run("edgenas", "deploy", *options, timeout_s=600)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

@@ -18,6 +18,7 @@ import edgenas
 from edgenas import resources
 
 _PROGRAM = Path(sys.executable).with_name("edgenas")
+_BUDGET_MISSED = 3  # the exit code
 _RUN = [block for block in readme.blocks() if block.run]
 
 
@@ -77,7 +78,16 @@ def test_the_marked_blocks_run_in_order(tmp_path: Path) -> None:
 
 
 def _run(command: list[str], folder: Path, variables: Mapping[str, str]) -> None:
-    done = subprocess.run(
+    """Where another program's load makes the device miss the budget, do what the README says: try again."""
+    done = _tried(command, folder, variables)
+    for _ in range(2):
+        if done.returncode == _BUDGET_MISSED:
+            done = _tried(command, folder, variables)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def _tried(command: list[str], folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         command,
         cwd=folder,
         env=variables,
@@ -87,7 +97,6 @@ def _run(command: list[str], folder: Path, variables: Mapping[str, str]) -> None
         timeout=600,
         check=False,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 def _variables(tmp_path: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from sittings import OPTIONS, Copy, Place, Recorder, Slow
+from sittings import OPTIONS, SLOWED, Copy, Place, Recorder, Slow
 
 import edgenas
 from edgenas.artifact import Artifact
@@ -128,7 +128,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[Slow]:
 
 def test_a_budget_that_the_device_misses_leaves_the_old_model(again: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     before, stages = again.status(), again.files()
-    devices = slow_down(monkeypatch, 3.0)
+    devices = slow_down(monkeypatch, SLOWED)
     recorder = Recorder()
     with pytest.raises(BudgetMissedError) as caught:
         edgenas.deploy("host", **OPTIONS, runs=again.runs, reporter=recorder)
@@ -150,11 +150,11 @@ def test_a_budget_that_the_device_misses_leaves_the_old_model(again: Place, monk
 
 
 def test_a_deploy_that_missed_can_be_given_again(again: Place, deployed: Any) -> None:
-    recorder = Recorder()
-    result = edgenas.deploy("host", **OPTIONS, runs=again.runs, reporter=recorder)
+    stages = again.files()
+    result = edgenas.deploy("host", **OPTIONS, runs=again.runs)
     assert result.timing.latency_ms <= result.budget_ms == deployed.result.budget_ms
     assert (again.run() / "result.json").is_file()
-    assert "epochs" not in recorder.units
+    assert stages.items() <= again.files().items()  # nothing is done twice
     active = again.status().active
     assert active is not None
     assert active.sha256 == result.model_sha256
@@ -166,10 +166,10 @@ def test_a_search_for_another_budget_uses_the_profile(deployed: Any, copy: Copy)
     runs = place.home.parent / "searches"
     searched = edgenas.search("host", data="digits", latency="60%", epochs=2, runs=runs, reporter=recorder)
     assert not any("profiling" in line for line in recorder.lines)
-    assert searched.budget_ms > deployed.result.budget_ms
+    assert searched.budget_ms < deployed.result.budget_ms
     measured = [c.measured_ms for c in searched.found.finalists]
     assert all(ms <= searched.budget_ms for ms in measured)
-    assert max(measured) >= 0.85 * searched.budget_ms
+    assert max(measured) >= 0.5 * searched.budget_ms
     assert any(c.baseline for c in searched.found.finalists)
     assert any(c.template and not c.baseline for c in searched.found.finalists)
     (run,) = runs.iterdir()

@@ -39,8 +39,8 @@ def test_the_range_of_a_profile_holds_what_was_measured(profiled: tuple[Place, P
     with Store() as store:
         latencies = [m.latency_ms for m in store.read(result.profile.key)]
     assert 0 < result.fastest_ms < result.slowest_ms
-    assert result.fastest_ms < 1.3 * min(latencies)
-    assert result.slowest_ms > 0.7 * max(latencies)
+    assert result.fastest_ms < 2 * min(latencies)
+    assert result.slowest_ms > 0.5 * max(latencies)
     assert max(latencies) > 3 * min(latencies)  # a profile of networks that are all alike would teach nothing
     assert json.loads(json.dumps(result.to_json()))["fastest_ms"] == result.fastest_ms
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgenas.workflows.bakeoff import Row
-from edgenas.workflows.deploy import _best
+from edgenas.workflows.deploy import _best, _nearest
 
 BUDGET_MS = 1.0
 
@@ -74,3 +74,15 @@ def test_a_row_that_wastes_the_budget_ships_only_if_no_other_may() -> None:
     small = row("small", 0.95, won=50, measured_ms=0.7)
     assert _best([small, BASELINE], BUDGET_MS, set()) == BASELINE
     assert _best([small, row("over", 0.99, measured_ms=1.2)], BUDGET_MS, set()) == small
+
+
+def test_where_all_measured_over_the_budget_the_nearest_that_passed_is_installed_and_measured_once_more() -> None:
+    over = [
+        row("far", 0.99, measured_ms=1.3),
+        row("near", 0.7, measured_ms=1.02),
+        row("spoilt", 0.9, measured_ms=1.01, gate="failed"),
+    ]
+    assert _best(over, BUDGET_MS, set()) is None
+    assert _nearest(over, set()) == over[1]
+    assert _nearest(over, {"near"}) == over[0]
+    assert _nearest(over, {"near", "far"}) is None
