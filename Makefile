@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 TFLITE_STAMP := $(TFLITE_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies clean
+.PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml
 	@echo "setup: $(VENV) (a minute or two, once)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python $(PIP_INSTALL) torch==2.13.0
-	@$(BIN)/python $(PIP_INSTALL) -e '.[search,dev]'
+	@$(BIN)/python $(PIP_INSTALL) -e '.[search,mcu,dev]'
 	@mv $(VENV)/.started $@ && touch $@
 
 # The older of the two runtimes wants numpy 1 and so an environment of its own; the tests run the agent in it.
@@ -64,6 +64,9 @@ campaign-budgets: setup
 campaign-strategies: setup
 	@test -d "$(DATA)" || { echo "campaign-strategies: DATA=FOLDER names the class folders to learn" >&2; exit 2; }
 	$(BIN)/python benchmarks/deploy_strategies.py --data "$(DATA)" --json > benchmarks/results/deploy_strategies.json
+
+campaign-fuzz: setup
+	$(BIN)/python benchmarks/fuzz_engine.py > benchmarks/results/fuzz_engine.txt
 
 clean:
 	rm -rf $(VENV) $(TFLITE_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,12 +38,17 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     return {"n": len(values), "median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+def print_table(table: Sequence[Sequence[object]], out: TextIO) -> None:
+    """Columns as wide as their widest cell."""
+    widths = [max(len(str(row[i])) for row in table) for i in range(len(table[0]))]
+    for row in table:
+        print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=out)
+
+
 def publish(name: str, figures: Mapping[str, Any], table: Sequence[Sequence[object]], *, as_json: bool) -> None:
     """Print the table (on stderr with --json) and, with --json, one object on stdout."""
     out = sys.stderr if as_json else sys.stdout
-    widths = [max(len(str(row[i])) for row in table) for i in range(len(table[0]))]
     print(f"{name}  commit {commit()}  {machine()['cpu']}, {machine()['cores']} cores", file=out)
-    for row in table:
-        print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=out)
+    print_table(table, out)
     if as_json:
         print(json.dumps({"name": name, "commit": commit(), "machine": machine(), **figures}, indent=1))

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from edgenas.workflows.deploy import deploy
     from edgenas.workflows.doctor import doctor
     from edgenas.workflows.measure import measure
+    from edgenas.workflows.plan import plan
     from edgenas.workflows.profile import profile
     from edgenas.workflows.rollback import rollback
     from edgenas.workflows.search import search
     from edgenas.workflows.train import train
 
-__all__ = ["__version__", "convert", "deploy", "doctor", "measure", "profile", "rollback", "search", "train"]
+__all__ = ["__version__", "convert", "deploy", "doctor", "measure", "plan", "profile", "rollback", "search", "train"]
 
 
 def __getattr__(name: str) -> object:

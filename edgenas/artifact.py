@@ -175,6 +175,22 @@ class Artifact:
         return cls(tflite, manifest, golden)
 
 
+def read_model(path: Path) -> tuple[Path, bytes]:
+    """The model file at `path`, a .tflite file or an artifact's folder: where it is, and its bytes.
+
+    Raises UsageError if it cannot be read, is no TFLite model, or the artifact is damaged.
+    """
+    if path.is_dir():
+        return path / MODEL, Artifact.load(path).tflite
+    try:
+        tflite = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
+    if tflite[4:8] != b"TFL3":
+        raise UsageError(f"{path} is not a TFLite model: name a .tflite file or an artifact's folder", file=str(path))
+    return path, tflite
+
+
 def golden_mismatch(expected: Array, actual: Array) -> str | None:
     """What is wrong with `actual`, a device's outputs (n, classes) on the golden inputs, in one line; None if nothing.
 

@@ -70,6 +70,19 @@ class Board:
             raise UsageError(f"{path}: cannot be read: {error.strerror}", file=str(path)) from error
         return _board(table, path)
 
+    def url(self, device: str | None = None) -> str:
+        """Where the board is: `device`, else what its file says.
+
+        Raises UsageError for a microcontroller, which nothing can be installed on or measured on yet.
+        """
+        if self.kind == "mcu":
+            raise UsageError(
+                f"board {self.id} is a microcontroller, on which edgenas can neither install nor measure yet: "
+                f"`edgenas plan MODEL --board {self.id}` says what fits, `--board host` measures",
+                board=self.id,
+            )
+        return device or self.device_url
+
 
 def list_boards() -> tuple[Board, ...]:
     """Every known board by name, the user's before the shipped of the same name. Raises as `Board.load` does."""
@@ -216,10 +229,11 @@ def _board(table: Mapping[str, Any], path: Path) -> Board:
     )
     if re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", board.id) is None:
         raise _damaged(path, "id", f"is {board.id!r}, not small letters, digits, '-', '_' and '.'")
-    for key in ("processes", "threads", "ram_bytes", "flash_bytes"):
+    # Two processes are the fewest that an interval can be estimated from.
+    for key, least in (("processes", 2), ("threads", 1), ("ram_bytes", 1), ("flash_bytes", 1)):
         value = getattr(board, key)
-        if value is not None and value < 1:
-            raise _damaged(path, key, f"is {value}, which must be at least 1")
+        if value is not None and value < least:
+            raise _damaged(path, key, f"is {value}, which must be at least {least}")
     return board
 
 

@@ -5,7 +5,7 @@
     |   +-- DataError           exit 2  the data set cannot be learnt from
     |   +-- BudgetError         exit 2  the budget is not understood
     |   +-- ProfileError        exit 2  a profile or board file is damaged (names file and key)
-    +-- InfeasibleError         exit 3  no architecture of the space fits; says the nearest feasible budget
+    +-- InfeasibleError         exit 3  no architecture fits, says the nearest budget; or a model does not fit a board
     +-- BudgetMissedError       exit 3  the device measured more than the budget; says the best measured latency
     +-- ConversionError         exit 1  a model did not convert, or an artifact did not pass the gate (says which check)
 
@@ -46,7 +46,7 @@ class ProfileError(UsageError):
 
 
 class InfeasibleError(EdgenasError):
-    """No architecture of the space fits the limits; the nearest feasible budget is in the message."""
+    """No architecture of the space fits the limits, or a model those of a board; the message says what would."""
 
     exit_code = 3
 

@@ -62,7 +62,7 @@ class Session:
         if find_spec("torch") is None:  # before anything is opened or installed for nothing
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         with ExitStack() as stack:
-            self.device: Device = stack.enter_context(connect(device or board.device_url, home=home()))
+            self.device: Device = stack.enter_context(connect(board.url(device), home=home()))
             self.info: DeviceInfo = self.device.info()
             self.key = self._key()
             self.store = stack.enter_context(Store())

@@ -11,6 +11,8 @@
     +-- OutputMismatchError      exit 4  golden inputs give other outputs on the device than on the host
     +-- NothingStagedError       exit 4  no model is staged on the device
     +-- NothingToRollBackError   exit 4  the device holds no intact previous model
+    +-- EmulatorError            exit 4  an emulated board is missing, crashed, hung or reported nonsense
+    +-- PlanError                exit 2  a model that the microcontroller engine cannot run, or no plan at all
 
 A caller's bug stays ValueError or TypeError. The message is one line: the value, the limit, the next step; the same
 values are in `fields`.
@@ -70,3 +72,16 @@ class NothingStagedError(DeviceError):
 
 class NothingToRollBackError(DeviceError):
     """The device holds no intact previous model."""
+
+
+class EmulatorError(DeviceError):
+    """A program of an emulated board is missing, or the board crashed, did not end, or gave no whole report."""
+
+
+class PlanError(DeviceError):
+    """A .tflite file that is malformed or that the engine cannot run, or bytes that are not a plan.
+
+    Where one operator is the cause, its index and schema name are the fields `operator` and `name`.
+    """
+
+    exit_code = 2

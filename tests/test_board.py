@@ -52,6 +52,22 @@ def test_the_host_ships() -> None:
     hash(board)
 
 
+@pytest.mark.parametrize(
+    ("name", "kernels"), [("mps2-an385", "portable"), ("mps2-an386", "dsp"), ("mps2-an500", "dsp")]
+)
+def test_emulated_microcontrollers_ship_and_are_not_devices_yet(name: str, kernels: str) -> None:
+    board = Board.load(name)
+    assert (board.id, board.kind, board.precision, board.facts["kernels"]) == (name, "mcu", "int8", kernels)
+    assert (board.ram_bytes, board.flash_bytes) == (4 * 2**20, 4 * 2**20)
+    with pytest.raises(UsageError, match=f"edgenas plan MODEL --board {name}"):
+        board.url("local:")
+
+
+def test_a_board_is_where_its_file_says_unless_the_caller_knows_better() -> None:
+    assert Board.load("host").url() == "local:"
+    assert Board.load("host").url("local:?root=x") == "local:?root=x"
+
+
 def test_look_up_order_is_path_then_home_then_shipped(home: Path, tmp_path: Path) -> None:
     shipped = Board.load("host")
     write_board(home / "boards" / "host", TOML.replace('"pi"', '"host"'))
@@ -99,7 +115,7 @@ def test_a_path_without_a_board_says_what_is_expected(tmp_path: Path) -> None:
         ('kind = "linux"\n', "", "key 'kind' is missing"),
         ('kind = "linux"', 'kind = "toaster"', "key 'kind' is 'toaster', not one of linux, mcu"),
         ("processes = 3", "processes = true", "key 'processes' is True, not an int"),
-        ("processes = 3", "processes = 0", "key 'processes' is 0, which must be at least 1"),
+        ("processes = 3", "processes = 1", "key 'processes' is 1, which must be at least 2"),
         ('"p50"', '"mean"', "key 'statistic' is 'mean', not one of min"),
         ("processes = 3", "processes = 3\n[limits]\nram_bytes = -1", "key 'ram_bytes' is -1"),
         ("processes = 3", "processes = 3\n[limits]\nram_bytes = '1 GB'", "key 'ram_bytes' is '1 GB', not an int"),

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edgenas.cli import boards, convert, deploy, doctor, failures, measure, profile, rollback, search, train
+from edgenas.cli import boards, convert, deploy, doctor, failures, measure, plan, profile, rollback, search, train
 from edgenas.version import __version__
 
 
@@ -43,7 +43,7 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_edgenas)
-    for module in (deploy, profile, search, train, convert, measure, rollback, boards, doctor):
+    for module in (deploy, profile, search, train, convert, plan, measure, rollback, boards, doctor):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
     return app

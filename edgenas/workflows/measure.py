@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgenas.artifact import MODEL, Artifact
+from edgenas.artifact import read_model
 from edgenas.board import Board
-from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
 from edgenas.session import statistic_of
@@ -50,22 +49,11 @@ def measure(
     """
     reporter = reporter or Silent()
     described = Board.load(board)
+    url = described.url(device)
     chosen = statistic_of(statistic or described.statistic)
-    path, tflite = _read(Path(model))
+    path, tflite = read_model(Path(model))
     plan = TimingPlan(processes=described.processes, threads=described.threads, statistic=chosen)
     reporter.stage("measure")
-    with connect(device or described.device_url, home=home()) as opened:
+    with connect(url, home=home()) as opened:
         timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]
         return Measured(described.id, opened.info(), str(path), len(tflite), timing)
-
-
-def _read(path: Path) -> tuple[Path, bytes]:
-    if path.is_dir():
-        return path / MODEL, Artifact.load(path).tflite
-    try:
-        tflite = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
-    if tflite[4:8] != b"TFL3":
-        raise UsageError(f"{path} is not a TFLite model: name a .tflite file or an artifact's folder", file=str(path))
-    return path, tflite

@@ -13,5 +13,5 @@ def rollback(board: str = "host", *, device: str | None = None) -> DeviceStatus:
 
     Raises NothingToRollBackError if there is none, UsageError for an unknown board, DeviceError if the device fails.
     """
-    with connect(device or Board.load(board).device_url, home=home()) as opened:
+    with connect(Board.load(board).url(device), home=home()) as opened:
         return opened.rollback()

@@ -78,7 +78,7 @@ def test_measure_takes_the_folder_of_a_run(deployed: Deployed) -> None:
 
 def test_boards_lists_the_profile(deployed: Deployed) -> None:
     found = deployed.program.run("boards", "--json").json()
-    assert [board["id"] for board in found["boards"]] == ["host"]
+    assert [board["id"] for board in found["boards"]] == ["host", "mps2-an385", "mps2-an386", "mps2-an500"]
     assert found["profiles"][0]["measurements"] >= 12
     table = deployed.program.run("boards").stdout
     assert "this computer" in table

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_program import Program
 
-_COMMANDS = ("deploy", "profile", "search", "train", "convert", "measure", "rollback", "boards", "doctor")
+_COMMANDS = ("deploy", "profile", "search", "train", "convert", "plan", "measure", "rollback", "boards", "doctor")
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""`edgenas plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgenas.cli import options
+from edgenas.errors import InfeasibleError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgenas.workflows.plan import Need, Planned
+    from firmware_tools.plan.compile import Port
+
+
+def plan(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file, or the folder of a run.")],
+    board: options.Board,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write the plan; must not exist yet.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say what a model takes of a microcontroller.
+
+    Example: edgenas plan model.tflite --board mps2-an386
+
+    The model is compiled to what edgenas' engine for microcontrollers runs. "live" is what is in use of the arena while
+    an operator runs; * marks the operator with the most. Nothing is connected.
+    """
+    import edgenas
+    from edgenas.cli import output
+
+    def show(planned: Planned) -> None:
+        output.show(planned.to_json(), as_json, lambda console: _present(console, planned))
+
+    try:
+        show(edgenas.plan(model, board=board, out=out))
+    except InfeasibleError as error:
+        show(error.fields["planned"])  # type: ignore[arg-type]
+        raise
+
+
+def _present(console: Console, planned: Planned) -> None:
+    from edgenas.cli.output import facts, size, table
+
+    found = planned.plan
+    rows = [
+        (
+            f"{operator.index}{'*' if place == planned.peak else ''}",
+            operator.name,
+            operator.kind,
+            _shape(operator.output_shape),
+            f"{operator.macs:,}",
+            size(operator.weight_bytes),
+            size(operator.live_bytes),
+        )
+        for place, operator in enumerate(found.operators)
+    ]
+    columns = ("", "name", "kind", "output", "MACs", "weights", "live")
+    table(console, columns, rows, left=4, strong=planned.peak)
+    console.print()
+    pairs = [
+        ("model", f"{planned.model}, {size(planned.model_bytes)}"),
+        ("input", _end(found.input)),
+        ("output", _end(found.output)),
+        ("MACs", f"{sum(operator.macs for operator in found.operators):,}"),
+        ("board", f"{planned.board}, {planned.kernels} kernels"),
+        ("RAM", _need(planned, planned.ram, "arena")),
+        ("flash", _need(planned, planned.flash, "plan")),
+        ("file", planned.file),
+    ]
+    facts(console, pairs)
+
+
+def _end(tensor: Port) -> str:
+    return f"{_shape(tensor.shape)}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"
+
+
+def _need(planned: Planned, need: Need, what: str) -> str:
+    text = f"{what} {need.model_bytes:,} + engine {need.engine_bytes:,} = {need.bytes:,} bytes"
+    if need.limit_bytes is None:
+        return text
+    verdict = "" if need.fits else ": too much"
+    tightest = ", limits first" if need is planned.tightest else ""
+    return f"{text}, {100 * need.used:.1f} % of {need.limit_bytes:,}{verdict}{tightest}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

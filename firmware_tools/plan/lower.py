@@ -1,0 +1,233 @@
+"""From a graph to the operators of a plan, their arena fields still 0: `steps`.
+
+Each function of `_LOWERINGS` takes one TFLite operator and appends what it becomes to a `Lowering`. Reshapes become
+nothing: their output is the same buffer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from firmware_tools.errors import PlanError
+from firmware_tools.plan import fixed_point
+from firmware_tools.plan import operators as plan
+from firmware_tools.plan.fold import fold_pads
+from firmware_tools.plan.graph import Array, Graph, Operator, Tensor
+
+MAX_PLAN_BYTES = 1 << 26
+_MAX_STEPS = 16384
+RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+ACTIVATIONS = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step reads or writes: `at` bytes into a buffer."""
+
+    buffer: int
+    at: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator of the plan, what its arena fields refer to, and what it came from."""
+
+    operator: plan.Operator
+    reads: Mapping[str, Place]
+    writes: Place
+    source: Operator
+    shape: tuple[int, ...]  # of the output
+    macs: int = 0
+
+
+def refuse(operator: Operator, problem: str, **fields: object) -> PlanError:
+    """The error that names an operator; `problem` says the value and the next step."""
+    return PlanError(
+        f"operator {operator.index} ({operator.kind}) {problem}", operator=operator.index, name=operator.kind, **fields
+    )
+
+
+@dataclass
+class Lowering:
+    """What the lowering of one graph has come to."""
+
+    graph: Graph
+    roots: Mapping[int, int]  # which tensor's buffer holds a tensor
+    steps: list[Step] = field(default_factory=list)
+    constant_bytes: int = 0
+
+    def tensor(self, operator: Operator, index: int) -> Tensor:
+        """Input `index` of an operator."""
+        if index >= len(operator.inputs) or operator.inputs[index] == -1:
+            raise refuse(operator, f"lacks its input {index}: convert the model again")
+        return self.graph.tensors[operator.inputs[index]]
+
+    def optional(self, operator: Operator, index: int) -> Tensor | None:
+        """Input `index` of an operator, if it has one."""
+        if index >= len(operator.inputs) or operator.inputs[index] == -1:
+            return None
+        return self.graph.tensors[operator.inputs[index]]
+
+    def constant(self, operator: Operator, index: int, what: str, dtype: str) -> Array:
+        """The values of input `index`, which has to be a constant."""
+        tensor = self.tensor(operator, index)
+        if tensor.data is None or tensor.dtype != dtype:
+            kind = tensor.dtype if tensor.data is not None else "computed"
+            raise refuse(operator, f"has {kind} {what}: {dtype} constants are supported")
+        return tensor.data
+
+    def activation(self, operator: Operator, index: int) -> Tensor:
+        """Input `index`, which has to be an int8 activation."""
+        tensor = self.tensor(operator, index)
+        if tensor.data is not None:
+            raise refuse(operator, f"has a constant as its input {index}: let the converter fold constants")
+        return check_int8(operator, tensor, "input")
+
+    def output(self, operator: Operator) -> Tensor:
+        """The output, which has to be int8."""
+        return check_int8(operator, self.graph.tensors[operator.outputs[0]], "output")
+
+    def add(
+        self,
+        source: Operator,
+        operator: plan.Operator,
+        reads: Mapping[str, int | Place],
+        at: int = 0,
+        macs: int = 0,
+        constant_bytes: int = 0,
+    ) -> None:
+        """Append a step; `reads` are inputs of `source` by number, or places."""
+        self.constant_bytes += constant_bytes
+        if self.constant_bytes > MAX_PLAN_BYTES or len(self.steps) == _MAX_STEPS:
+            raise refuse(source, f"makes the plan exceed {MAX_PLAN_BYTES} bytes or {_MAX_STEPS} steps: split the model")
+        places = {
+            name: what if isinstance(what, Place) else Place(self.roots[source.inputs[what]])
+            for name, what in reads.items()
+        }
+        output = source.outputs[0]
+        shape = self.graph.tensors[output].shape
+        self.steps.append(Step(operator, places, Place(self.roots[output], at), source, shape, macs))
+
+
+def check_int8(operator: Operator, tensor: Tensor, what: str) -> Tensor:
+    """The tensor, if it is int8 with one scale and zero point."""
+    if tensor.dtype != "int8":
+        raise refuse(
+            operator,
+            f"has the {what} {tensor.name} of type {tensor.dtype}: quantise to int8 throughout, inputs and outputs too",
+            dtype=tensor.dtype,
+        )
+    if len(tensor.scales) != 1 or not -128 <= int(tensor.zero_points[0]) <= 127:
+        raise refuse(operator, f"has the {what} {tensor.name} without one scale and an int8 zero point: quantise again")
+    return tensor
+
+
+def quantization(tensor: Tensor) -> tuple[float, int]:
+    """Scale (a float32's value) and zero point of an activation."""
+    return float(tensor.scales[0]), int(tensor.zero_points[0])
+
+
+def clamp(operator: Operator, output: Tensor) -> tuple[int, int]:
+    """Lowest and highest output under the fused activation, as CalculateActivationRangeQuantized."""
+    number = int(operator.options.get("FusedActivationFunction", 0))
+    if number not in ACTIVATIONS:
+        raise refuse(operator, f"has the fused activation {number}: use none, RELU, RELU6 or RELU_N1_TO_1")
+    scale, zero_point = np.float32(output.scales[0]), int(output.zero_points[0])
+    bounds = []
+    for real, limit in zip(ACTIVATIONS[number], (-128, 127), strict=True):
+        with np.errstate(over="ignore"):
+            steps = 0.0 if real is None else float(np.float32(real) / scale)
+        if abs(steps) > 2**31:
+            raise refuse(operator, f"has the output scale {float(scale):g}: its activation does not fit an int32")
+        bounds.append(limit if real is None else zero_point + fixed_point.round_away(steps))
+    low, high = max(-128, bounds[0]), min(127, bounds[1])
+    if low > high:
+        raise refuse(operator, f"has an activation that leaves no value ({low} to {high}): quantise the model again")
+    return low, high
+
+
+def requantize(operator: Operator, real: float) -> tuple[int, int]:
+    """A quantised multiplier whose shift the engine can apply."""
+    multiplier, shift = fixed_point.quantize_multiplier(real) if math.isfinite(real) else (0, 99)
+    if shift > 30:
+        raise refuse(operator, f"rescales by {real:g}: at most 2^30 is supported; quantise the model again")
+    return multiplier, shift
+
+
+def roots(graph: Graph) -> dict[int, int]:
+    """The tensor whose buffer each activation shares; a reshape of the input into the output stays a copy."""
+    result = {graph.input: graph.input}
+    for operator in graph.operators:
+        (output,) = operator.outputs
+        result[output] = output
+        if operator.kind in RESHAPES and operator.inputs and operator.inputs[0] in result:
+            root = result[operator.inputs[0]]
+            if not (output == graph.output and root == graph.input):
+                result[output] = root
+    return result
+
+
+def steps(graph: Graph) -> tuple[list[Step], dict[int, int]]:
+    """The plan's operators in the graph's order, and the buffer (a tensor's index) of every activation.
+
+    Raises PlanError: an operator or an option that the engine does not have; says the nearest that it has.
+    """
+    from firmware_tools.plan import lower_elementwise, lower_move, lower_weights
+
+    lowerings = {**lower_weights.LOWERINGS, **lower_elementwise.LOWERINGS, **lower_move.LOWERINGS}
+    graph = fold_pads(graph)
+    shared = roots(graph)
+    _check_batch(graph)
+    result = Lowering(graph, shared)
+    for operator in graph.operators:
+        if operator.kind not in lowerings:
+            raise refuse(operator, f"is not supported: {_NEAREST.get(operator.kind, _ANY)}")
+        lowerings[operator.kind](result, operator)
+    return result.steps, shared
+
+
+def _check_batch(graph: Graph) -> None:
+    for what, index in (("input", graph.input), ("output", graph.output)):
+        tensor = graph.tensors[index]
+        if tensor.dtype != "int8" or len(tensor.scales) != 1 or not -128 <= int(tensor.zero_points[0]) <= 127:
+            raise PlanError(
+                f"the model's {what} {tensor.name} is {tensor.dtype} with {len(tensor.scales)} scales: convert it with "
+                "full integer quantisation, int8 inputs and outputs",
+                dtype=tensor.dtype,
+            )
+        if len(tensor.shape) > 1 and tensor.shape[0] != 1:
+            raise PlanError(
+                f"the model's {what} {tensor.name} has the shape {list(tensor.shape)}: convert it with batch 1",
+                shape=tensor.shape,
+            )
+
+
+_ANY = (
+    "use convolutions, FULLY_CONNECTED, ADD, MUL, pooling, MEAN, PAD, RESHAPE, CONCATENATION, SOFTMAX or an activation"
+)
+_NEAREST = {
+    "TRANSPOSE_CONV": "enlarge before the network, or use a CONV_2D on a smaller output",
+    "RESIZE_BILINEAR": "enlarge before the network",
+    "RESIZE_NEAREST_NEIGHBOR": "enlarge before the network",
+    "SUB": "fold the sign into the weights before it and use ADD",
+    "DIV": "multiply by the reciprocal with MUL",
+    "SUM": "use MEAN, and scale the weights behind it",
+    "REDUCE_MAX": "use MAX_POOL_2D over the whole input",
+    "PRELU": "use LEAKY_RELU or RELU",
+    "ELU": "use RELU, LEAKY_RELU or HARD_SWISH",
+    "GELU": "use RELU or HARD_SWISH",
+    "BATCH_MATMUL": "use FULLY_CONNECTED with constant weights",
+    "DEQUANTIZE": "convert with int8 inputs and outputs",
+    "TRANSPOSE": "keep channels last throughout",
+    "STRIDED_SLICE": "use a stride or VALID padding in the convolution before it",
+    "SLICE": "use a stride or VALID padding in the convolution before it",
+    "SPLIT": "use two convolutions on the same input",
+    "CONV_3D": "use CONV_2D",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "use convolutions over time",
+    "SVDF": "use a DEPTHWISE_CONV_2D over time",
+    "CUSTOM": "replace it by built-in operators before converting",
+}
