@@ -140,7 +140,7 @@ EN_INLINE void row_any(const en_strip *strip, const int16_t *x,
         const uint32_t *a = first, *b = both ? first + window->stride_w / 2 : first, *w = weights;
         int32_t acc0 = to->bias, acc1 = to->bias;
         for (uint32_t i = 0; i < window->kernel_h; i++, a += row, b += row, w += window->kernel_w + 1u) {
-            for (uint32_t j = 0; j < pairs; j++) {
+            EN_UNROLL for (uint32_t j = 0; j < pairs; j++) {
                 acc0 = en_smlad(a[j], w[2 * j], acc0);
                 acc1 = en_smlad(b[j], w[2 * j + 1], acc1);
             }
@@ -225,7 +225,7 @@ EN_INLINE void row_any(const en_strip *strip, const int16_t *x, const int8_t *we
         const int8_t *w = weights;
         int32_t acc0 = 0, acc1 = 0;
         for (uint32_t i = 0; i < kernel_h; i++, a += strip->row, w += kernel_w) {
-            for (uint32_t j = 0; j < kernel_w; j++) {
+            EN_UNROLL for (uint32_t j = 0; j < kernel_w; j++) {
                 acc0 += a[j] * w[j];
                 acc1 += a[next + j] * w[j];
             }

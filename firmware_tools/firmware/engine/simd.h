@@ -10,6 +10,8 @@
 
 /* For a function with an inner loop: alone it gets the registers that its caller would otherwise hold. */
 #define EN_ALONE __attribute__((noinline))
+/* Before a loop over a few taps: -O2 alone leaves it a loop. */
+#define EN_UNROLL _Pragma("GCC unroll 4")
 /* For an inner loop whose sizes are constants where it is called. */
 #define EN_INLINE static inline __attribute__((always_inline))
 
@@ -108,22 +110,27 @@ typedef struct {
     const en_tables *tables;
     int32_t multiplier, shift;
     en_fast fast;
+    int quick; /* fast, and saturate */
 } en_channel;
 
 static inline en_channel en_channel_of(const en_tables *tables, uint32_t channel) {
-    en_channel result = {tables, tables->multiplier[channel], tables->shift[channel], {0, 0, 1}};
+    en_channel result = {tables, tables->multiplier[channel], tables->shift[channel], {0, 0, 1},
+                         tables->fast && tables->saturate};
     if (tables->fast)
         result.fast = en_fast_of(result.multiplier, result.shift, tables->zero_point);
     return result;
 }
 
-static inline int8_t en_to_int8(int32_t acc, const en_channel *channel) {
+static __attribute__((noinline, unused)) int8_t en_to_int8_any(int32_t acc, const en_channel *channel) {
     const en_tables *const tables = channel->tables;
     if (!tables->fast)
         return en_finish(en_multiply(acc, channel->multiplier, channel->shift), tables->zero_point, tables->low,
                          tables->high);
-    const int32_t value = en_requant_fast(acc, &channel->fast);
-    return tables->saturate ? en_saturate(value) : en_clamp(value, tables->low, tables->high);
+    return en_clamp(en_requant_fast(acc, &channel->fast), tables->low, tables->high);
+}
+
+static inline int8_t en_to_int8(int32_t acc, const en_channel *channel) {
+    return channel->quick ? en_saturate(en_requant_fast(acc, &channel->fast)) : en_to_int8_any(acc, channel);
 }
 
 #endif
