@@ -18,8 +18,10 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 _ENGINE = _HERE / "engine"
 _CPUS = {"dsp": "cortex-m4", "portable": "cortex-m3"}
-_FLAGS = ("-mthumb", "-mfloat-abi=soft", "-std=c11", "-O2", "-ffreestanding", "-ffunction-sections")
-_UNKNOWN_STACK = 40  # bytes of a function that GCC did not compile, as dot_dsp.S: all 9 registers that a callee keeps
+_FLAGS = ("-mthumb", "-mfloat-abi=soft", "-std=c11", "-O2", "-ffreestanding", "-fbuiltin", "-ffunction-sections")
+_UNKNOWN_STACK = 40  # bytes of a function of libgcc: all 9 registers that a callee keeps
+_ASSEMBLY = re.compile(r"^\s+function (\w+)\n\s+push \{([^}]+)\}\n(?:\s+sub sp, sp, #(\w+))?", re.MULTILINE)
+_DEFINED = re.compile(r"^\s+\.equ (\w+), (\d+)", re.MULTILINE)
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?(?:\\n(\d+) bytes[^"]*)?"')
 _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 
@@ -42,6 +44,12 @@ class Calls:
         for source, target in edges:
             self.callees.setdefault(source, set()).update(by_pointer if target == "__indirect_call" else {target})
 
+    def add_assembly(self, text: str) -> None:
+        """What the functions of an assembly file push, and make room for behind it."""
+        defined = dict(_DEFINED.findall(text))
+        for name, registers, frame in _ASSEMBLY.findall(text):
+            self.stack[name] = 4 * _count(registers) + int(defined.get(frame, frame) or 0)
+
     def depth(self, function: str) -> int:
         """The stack of a function and of the deepest chain below it, in bytes."""
         below = [self.depth(callee) for callee in self.callees.get(function, ())]
@@ -60,7 +68,15 @@ def measure(cross: str, cpu: str, build: Path) -> dict[str, int]:
         objects.append(object_)
         if source.suffix == ".c":
             calls.add(object_.with_suffix(".ci").read_text(encoding="utf-8"))
+        else:
+            calls.add_assembly(source.read_text(encoding="utf-8"))
     return {"code_bytes": _code_bytes(cross, objects), "stack_bytes": max(map(calls.depth, ("en_load", "en_run")))}
+
+
+def _count(registers: str) -> int:
+    """Of a list such as "r4-r11, lr"."""
+    spans = [part.strip().partition("-") for part in registers.split(",")]
+    return sum(int(last[1:]) - int(first[1:]) + 1 if last else 1 for first, _, last in spans)
 
 
 def _sources() -> Iterable[Path]:

@@ -14,9 +14,9 @@ typedef struct {
 
 /* `count` is even: a row of a plane is. */
 static void fill(int16_t *to, uint32_t count, int8_t value) {
-    const uint32_t halves = 0x00010001u * (uint16_t)value;
-    for (uint32_t i = 0; i < count; i += 2)
-        memcpy(to + i, &halves, sizeof halves);
+    en_word *const words = (en_word *)(void *)to;
+    for (uint32_t i = 0; i < count / 2; i++)
+        words[i] = 0x00010001u * (uint16_t)value;
 }
 
 #if EN_DSP
@@ -84,8 +84,8 @@ static EN_ALONE void gather(const en_strip *strip, uint32_t channel, uint32_t la
 static EN_ALONE void move_up(const en_strip *strip, uint32_t lanes, uint32_t keep) {
     const uint32_t words = keep * strip->row / 2;
     for (uint32_t lane = 0; lane < lanes; lane++) {
-        uint32_t *const to = (uint32_t *)(void *)(strip->planes + lane * strip->plane);
-        const uint32_t *const from = to + (strip->rows - keep) * strip->row / 2;
+        en_word *const to = (en_word *)(void *)(strip->planes + lane * strip->plane);
+        const en_word *const from = to + (strip->rows - keep) * strip->row / 2;
         for (uint32_t i = 0; i < words; i++)
             to[i] = from[i];
     }
@@ -104,63 +104,78 @@ typedef struct {
 /* Weights for two adjacent outputs, as pairs of taps that begin at even columns. The first output begins at one; the
  * second begins at one if the stride is even, else one later: then its first pair is (0, w0).
  *
- * [kernel_h] rows of kernel_w + 1 words: first, second, first, second, ..; the second may have one pair more. */
+ * [kernel_h] rows of at most kernel_w + 1 words: first, second, first, second, ..; the second may have a pair more. */
 static EN_ALONE void widen_weights(const en_window *window, const int8_t *weights, uint32_t *to) {
     const uint32_t width = window->kernel_w, late = window->stride_w % 2;
-    const uint32_t pairs = (width + 1) / 2;
-    for (uint32_t row = 0; row < window->kernel_h; row++, weights += width, to += width + 1) {
-        int16_t halves[2] = {0, 0};
+    const uint32_t pairs = (width + 1) / 2, extra = late && width % 2 == 0;
+    for (uint32_t row = 0; row < window->kernel_h; row++, weights += width, to += 2 * pairs + extra) {
+        uint32_t before = 0;
         for (uint32_t j = 0; j < pairs; j++) {
-            halves[0] = weights[2 * j];
-            halves[1] = (int16_t)(2 * j + 1 < width ? weights[2 * j + 1] : 0);
-            memcpy(to + 2 * j, halves, sizeof halves);
-            if (late) {
-                halves[1] = halves[0];
-                halves[0] = (int16_t)(j > 0 ? weights[2 * j - 1] : 0);
-            }
-            memcpy(to + 2 * j + 1, halves, sizeof halves);
+            const uint32_t first = (uint32_t)weights[2 * j];
+            const uint32_t second = 2 * j + 1 < width ? (uint32_t)weights[2 * j + 1] : 0;
+            to[2 * j] = en_pack_low(first, second);
+            to[2 * j + 1] = late ? en_pack_low(before, first) : to[2 * j];
+            before = second;
         }
-        if (late && width % 2 == 0) {
-            halves[0] = weights[width - 1];
-            halves[1] = 0;
-            memcpy(to + width, halves, sizeof halves);
-        }
+        if (extra)
+            to[width] = en_pack_low(before, 0);
     }
 }
 
-/* One row of outputs; x: its first window; pairs: (kernel_w + 1) / 2, a constant where it matters. */
-EN_INLINE void row_any(const en_strip *strip, const int16_t *x,
-                                                          const uint32_t *weights, uint32_t pairs, const en_row *to) {
-    const en_window *const window = strip->window;
-    const uint32_t row = strip->row / 2, extra = window->stride_w % 2 != 0 && window->kernel_w % 2 == 0;
-    const uint32_t *first = (const uint32_t *)(const void *)x;
-    int8_t *out = to->out;
-    for (uint32_t column = 0; column < to->width; column += 2, first += window->stride_w) {
-        const int both = column + 1 < to->width;
-        const uint32_t *a = first, *b = both ? first + window->stride_w / 2 : first, *w = weights;
-        int32_t acc0 = to->bias, acc1 = to->bias;
-        for (uint32_t i = 0; i < window->kernel_h; i++, a += row, b += row, w += window->kernel_w + 1u) {
-            EN_UNROLL for (uint32_t j = 0; j < pairs; j++) {
+/* What a loop over a row of outputs reads; copied, because a byte that is written might be any of it. */
+typedef struct {
+    const en_strip *strip;
+    const int16_t *x; /* the first window */
+    const uint32_t *weights;
+    uint32_t kernel_h, pairs, extra, stride; /* constants where it matters; extra: the second has a pair more */
+} en_taps;
+
+EN_INLINE void row_any(const en_taps taps, const en_row *to) {
+    const en_row here = *to;
+    const uint32_t row = taps.strip->row / 2, next = 2 * taps.pairs + taps.extra;
+    const en_word *first = (const en_word *)(const void *)taps.x;
+    int8_t *out = here.out;
+    for (uint32_t column = 0; column < here.width; column += 2, first += taps.stride) {
+        const int both = column + 1 < here.width;
+        const en_word *a = first, *b = both ? first + taps.stride / 2 : first;
+        const uint32_t *w = taps.weights;
+        int32_t acc0 = here.bias, acc1 = here.bias;
+        for (uint32_t i = 0; i < taps.kernel_h; i++, a += row, b += row, w += next) {
+            EN_UNROLL for (uint32_t j = 0; j < taps.pairs; j++) {
                 acc0 = en_smlad(a[j], w[2 * j], acc0);
                 acc1 = en_smlad(b[j], w[2 * j + 1], acc1);
             }
-            if (extra)
-                acc1 = en_smlad(b[pairs], w[2 * pairs], acc1);
+            if (taps.extra)
+                acc1 = en_smlad(b[taps.pairs], w[2 * taps.pairs], acc1);
         }
-        out[0] = en_to_int8(acc0, &to->channel);
-        out += to->step;
+        out[0] = en_to_int8(acc0, &here.channel);
+        out += here.step;
         if (both)
-            out[0] = en_to_int8(acc1, &to->channel);
-        out += to->step;
+            out[0] = en_to_int8(acc1, &here.channel);
+        out += here.step;
     }
 }
 
+static EN_ALONE void row_3x3_2(const en_strip *strip, const int16_t *x, const uint32_t *weights, const en_row *to) {
+    row_any((en_taps){strip, x, weights, 3, 2, 0, 2}, to);
+}
+
 static EN_ALONE void row_3(const en_strip *strip, const int16_t *x, const uint32_t *weights, const en_row *to) {
-    row_any(strip, x, weights, 2, to);
+    row_any((en_taps){strip, x, weights, strip->window->kernel_h, 2, 0, strip->window->stride_w}, to);
 }
 
 static EN_ALONE void row_5(const en_strip *strip, const int16_t *x, const uint32_t *weights, const en_row *to) {
-    row_any(strip, x, weights, 3, to);
+    row_any((en_taps){strip, x, weights, strip->window->kernel_h, 3, 0, strip->window->stride_w}, to);
+}
+
+static EN_ALONE void row_7(const en_strip *strip, const int16_t *x, const uint32_t *weights, const en_row *to) {
+    row_any((en_taps){strip, x, weights, strip->window->kernel_h, 4, 0, strip->window->stride_w}, to);
+}
+
+static EN_ALONE void row_n(const en_strip *strip, const int16_t *x, const uint32_t *weights, const en_row *to) {
+    const en_window *const window = strip->window;
+    const uint32_t extra = window->stride_w % 2 != 0 && window->kernel_w % 2 == 0;
+    row_any((en_taps){strip, x, weights, window->kernel_h, (window->kernel_w + 1u) / 2, extra, window->stride_w}, to);
 }
 
 /* Where en_depthwise_3x3 can do it, it does. */
@@ -190,10 +205,6 @@ static EN_ALONE int rows_3x3(const en_strip *strip, const int8_t *w, const int16
     return 1;
 }
 
-static EN_ALONE void row_n(const en_strip *strip, const int16_t *x, const uint32_t *weights, const en_row *to) {
-    row_any(strip, x, weights, (strip->window->kernel_w + 1u) / 2, to);
-}
-
 static EN_ALONE void rows(const en_strip *strip, const int8_t *plan_weights, uint32_t lane, uint32_t count,
                           en_row *to) {
     const en_window *const window = strip->window;
@@ -204,10 +215,14 @@ static EN_ALONE void rows(const en_strip *strip, const int8_t *plan_weights, uin
         return;
     widen_weights(window, plan_weights, weights);
     for (; count > 0; count--, x += window->stride_h * strip->row, to->out += to->width * to->step) {
-        if (kernel_w == 3)
+        if (kernel_w == 3 && window->kernel_h == 3 && window->stride_w == 2)
+            row_3x3_2(strip, x, weights, to);
+        else if (kernel_w == 3)
             row_3(strip, x, weights, to);
         else if (kernel_w == 5)
             row_5(strip, x, weights, to);
+        else if (kernel_w == 7)
+            row_7(strip, x, weights, to);
         else
             row_n(strip, x, weights, to);
     }
@@ -217,24 +232,26 @@ static EN_ALONE void rows(const en_strip *strip, const int8_t *plan_weights, uin
  * dropped: it reads at most one value behind the planes, where the scratch goes on, or what the first one reads. */
 EN_INLINE void row_any(const en_strip *strip, const int16_t *x, const int8_t *weights, uint32_t kernel_h,
                        uint32_t kernel_w, uint32_t stride, const en_row *to) {
-    int8_t *out = to->out;
-    for (uint32_t column = 0; column < to->width; column += 2, x += 2 * stride) {
-        const int both = column + 1 < to->width;
+    const en_row here = *to; /* copied, because a byte that is written might be any of it */
+    const uint32_t row = strip->row;
+    int8_t *out = here.out;
+    for (uint32_t column = 0; column < here.width; column += 2, x += 2 * stride) {
+        const int both = column + 1 < here.width;
         const uint32_t next = stride <= 2 || both ? stride : 0;
         const int16_t *a = x;
         const int8_t *w = weights;
         int32_t acc0 = 0, acc1 = 0;
-        for (uint32_t i = 0; i < kernel_h; i++, a += strip->row, w += kernel_w) {
+        for (uint32_t i = 0; i < kernel_h; i++, a += row, w += kernel_w) {
             EN_UNROLL for (uint32_t j = 0; j < kernel_w; j++) {
                 acc0 += a[j] * w[j];
                 acc1 += a[next + j] * w[j];
             }
         }
-        out[0] = en_to_int8(en_wrapping_sum(acc0, to->bias), &to->channel);
-        out += to->step;
+        out[0] = en_to_int8(en_wrapping_sum(acc0, here.bias), &here.channel);
+        out += here.step;
         if (both)
-            out[0] = en_to_int8(en_wrapping_sum(acc1, to->bias), &to->channel);
-        out += to->step;
+            out[0] = en_to_int8(en_wrapping_sum(acc1, here.bias), &here.channel);
+        out += here.step;
     }
 }
 
@@ -244,6 +261,10 @@ static EN_ALONE void row_3x3(const en_strip *strip, const int16_t *x, const int8
 
 static EN_ALONE void row_3x3_2(const en_strip *strip, const int16_t *x, const int8_t *weights, const en_row *to) {
     row_any(strip, x, weights, 3, 3, 2, to);
+}
+
+static EN_ALONE void row_5(const en_strip *strip, const int16_t *x, const int8_t *weights, const en_row *to) {
+    row_any(strip, x, weights, strip->window->kernel_h, 5, strip->window->stride_w, to);
 }
 
 static EN_ALONE void row_n(const en_strip *strip, const int16_t *x, const int8_t *weights, const en_row *to) {
@@ -260,6 +281,8 @@ static EN_ALONE void rows(const en_strip *strip, const int8_t *weights, uint32_t
             row_3x3(strip, x, weights, to);
         else if (is_3x3 && window->stride_w == 2)
             row_3x3_2(strip, x, weights, to);
+        else if (window->kernel_w == 5)
+            row_5(strip, x, weights, to);
         else
             row_n(strip, x, weights, to);
     }

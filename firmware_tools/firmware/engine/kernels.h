@@ -34,7 +34,7 @@ void en_dot_1x4(const int16_t *x, const int8_t *w, uint32_t groups, const int32_
 
 #if defined(__ARM_FEATURE_DSP)
 /* The loops that take most of the time, with the requantisation in them: only for the fast way and a clamp of
- * -128 to 127. dot_dsp.S knows where the fields are. */
+ * -128 to 127. dot_dsp.S and depthwise_dsp.S know where the fields are. */
 typedef struct {
     const int16_t *x;
     const int8_t *w;
