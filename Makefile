@@ -9,7 +9,8 @@ STAMP := $(VENV)/.ready
 TFLITE_STAMP := $(TFLITE_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz clean
+.PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
+  campaign-mcu clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -64,6 +65,10 @@ campaign-budgets: setup
 campaign-strategies: setup
 	@test -d "$(DATA)" || { echo "campaign-strategies: DATA=FOLDER names the class folders to learn" >&2; exit 2; }
 	$(BIN)/python benchmarks/deploy_strategies.py --data "$(DATA)" --json > benchmarks/results/deploy_strategies.json
+
+campaign-mcu: setup
+	@test -d "$(DATA)" || { echo "campaign-mcu: DATA=FOLDER names the folder with int8 .tflite models" >&2; exit 2; }
+	$(BIN)/python benchmarks/mcu_engine.py --data "$(DATA)" --json > benchmarks/results/mcu_engine.json 2> benchmarks/results/mcu_engine.txt
 
 campaign-fuzz: setup
 	$(BIN)/python benchmarks/fuzz_engine.py > benchmarks/results/fuzz_engine.txt
