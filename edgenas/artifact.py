@@ -102,7 +102,8 @@ class Artifact:
 
         `golden_inputs` (n, height, width, channels) are in the model's input dtype, `golden_outputs` (n, classes) in
         its output dtype, as the host's runtime made them. `input_range` is what the inputs mean before quantisation;
-        accuracies are fractions. Raises ValueError if the golden vectors do not fit the tensors or there are none.
+        accuracies are fractions, `budget_ms` is in the board's unit. Raises ValueError if the golden vectors do not fit
+        the tensors or there are none.
         """
         for what, values, tensor in (("inputs", golden_inputs, input), ("outputs", golden_outputs, output)):
             if len(values) == 0 or values.shape[1:] != tensor.shape[1:] or values.dtype != np.dtype(tensor.dtype):

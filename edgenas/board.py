@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from edgenas import resources
 from edgenas.errors import EdgenasError, ProfileError, UsageError
+from edgenas.units import MS, UNITS, Unit
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,6 +26,7 @@ else:
 
 KINDS = ("linux", "mcu")
 PRECISIONS = ("int8", "float32")
+_EMULATORS = ("qemu", "unicorn")
 STATISTICS = ("min", "p10", "p50", "p95", "max")
 _FILE = "board.toml"
 _SCHEMA = 1  # of a profile file
@@ -37,7 +39,7 @@ class Board:
 
     statistic: what of the latency is held against a budget, the median over `processes` fresh processes.
     ram_bytes, flash_bytes: limits of activations and of the model file; None where there is none.
-    facts: everything else that the file says, as it stands there.
+    unit: what its latencies are given in. facts: everything else that the file says, as it stands there.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Board:
     flash_bytes: int | None
     file: Path
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    unit: Unit = MS
 
     @staticmethod
     def load(source: str | Path) -> Board:
@@ -73,15 +76,34 @@ class Board:
     def url(self, device: str | None = None) -> str:
         """Where the board is: `device`, else what its file says.
 
-        Raises UsageError for a microcontroller, which nothing can be installed on or measured on yet.
+        An emulator that is not told which machine to be is told the one of the board's facts.
         """
-        if self.kind == "mcu":
+        url, machine = device or self.device_url, self.facts.get("machine")
+        scheme, _, rest = url.partition(":")
+        path, _, options = rest.partition("?")
+        if machine is None or scheme not in _EMULATORS or path or "machine=" in options:
+            return url
+        return f"{scheme}:{machine}?{options}" if options else f"{scheme}:{machine}"
+
+    def check_device(self, name: str, unit: str) -> None:
+        """Raise UsageError if a microcontroller that calls itself `name`, and counts in `unit`, is not this board."""
+        if self.kind != "mcu":
+            return
+        firmware = self.facts.get("firmware", self.id)
+        if name != firmware:
             raise UsageError(
-                f"board {self.id} is a microcontroller, on which edgenas can neither install nor measure yet: "
-                f"`edgenas plan MODEL --board {self.id}` says what fits, `--board host` measures",
+                f"the device calls itself {name!r}, board {self.id} is {firmware!r}: say --board {name}, or name "
+                "another device with --device",
+                device=name,
                 board=self.id,
             )
-        return device or self.device_url
+        if unit != self.unit.name:
+            raise UsageError(
+                f"the device gives latencies in {unit}, board {self.id} in {self.unit.name}: "
+                f'write unit = "{unit}" in {self.file}, or name another device with --device',
+                unit=unit,
+                board=self.id,
+            )
 
 
 def list_boards() -> tuple[Board, ...]:
@@ -226,6 +248,7 @@ def _board(table: Mapping[str, Any], path: Path) -> Board:
         flash_bytes=_take(limits, "flash_bytes", int, path, default=None),
         file=path,
         facts=_take(table, "facts", dict, path, default={}),
+        unit=UNITS[_take(table, "unit", str, path, default=MS.name, among=tuple(UNITS))],
     )
     if re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", board.id) is None:
         raise _damaged(path, "id", f"is {board.id!r}, not small letters, digits, '-', '_' and '.'")

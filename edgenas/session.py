@@ -17,24 +17,29 @@ from types import TracebackType
 from typing import cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgenas import latency
+from edgenas import latency, microcontroller
+from edgenas.artifact import Artifact
 from edgenas.board import Board, BoardProfile, ProfileKey
 from edgenas.conversion import Converter, Precision
 from edgenas.errors import UsageError
 from edgenas.latency import LatencyModel
+from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
 from edgenas.refine import refine
 from edgenas.resources import home
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement, Store
 from edgenas.strategies.exact import Limits
+from edgenas.units import MINSN
 from edgenas.version import __version__
 from firmware_tools.connect import connect
 from firmware_tools.device import STATISTICS, Device, DeviceInfo, Statistic, Timing, TimingPlan
 from firmware_tools.errors import RuntimeMissingError
 
 _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1}  # for models that are one of many
+_REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
 _CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
 
 
@@ -56,7 +61,7 @@ class Session:
     ) -> None:
         self.board, self.reporter = board, reporter
         self.id = uuid.uuid4().hex[:12]
-        self.precision = precision_of(precision or board.precision)
+        self.precision = precision_of(precision or board.precision, board)
         self.statistic = statistic_of(statistic or board.statistic)
         self._spaces: dict[str, SearchSpace] = {}
         if find_spec("torch") is None:  # before anything is opened or installed for nothing
@@ -64,6 +69,7 @@ class Session:
         with ExitStack() as stack:
             self.device: Device = stack.enter_context(connect(board.url(device), home=home()))
             self.info: DeviceInfo = self.device.info()
+            board.check_device(self.info.hostname, self.info.unit)
             self.key = self._key()
             self.store = stack.enter_context(Store())
             self.converter = stack.enter_context(Converter(progress=reporter.say))
@@ -87,23 +93,58 @@ class Session:
 
     @property
     def limits(self) -> Limits:
-        """The board's hard limits."""
+        """The board's hard limits; a microcontroller's are of arena and plan, what the firmware leaves of both."""
+        if self.board.kind == "mcu":
+            return microcontroller.limits(self.board, self.info)
         return Limits(self.board.ram_bytes, self.board.flash_bytes)
 
     def versions(self) -> dict[str, str]:
         """What made and measured a model, by name."""
-        runtime = {self.key.runtime: self.key.runtime_version, "agent": self.info.agent_version}
+        agent = "firmware" if self.board.kind == "mcu" else "agent"
+        runtime = {self.key.runtime: self.key.runtime_version, agent: self.info.agent_version}
         packages = ("torch", "onnx", "ai-edge-quantizer", "numpy")
         return {"edgenas": __version__, **runtime, **{name: _version(name) for name in packages}}
 
     def plan(self, *, quick: bool = False) -> TimingPlan:
         """The board's timing protocol; `quick` for models of which many are measured."""
         plan = TimingPlan(processes=self.board.processes, threads=self.board.threads, statistic=self.statistic)
+        if quick and self.board.unit is MINSN:
+            return replace(plan, processes=_REPEATS)
         return replace(plan, **_QUICK) if quick else plan  # type: ignore[arg-type]
 
     def measure_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> list[Measurement]:
         """Convert with random weights, measure on the device, append to the store; in the architectures' order."""
+        return self._measured(space, architectures, list(self.convert_untrained(space, architectures)))
+
+    def measure_fitting(self, space: SearchSpace, architectures: Sequence[Architecture]) -> list[Measurement | None]:
+        """`measure_untrained`, but None for what the exact plan for a microcontroller is over the limits of."""
         models = list(self.convert_untrained(space, architectures))
+        fitting = [i for i, model in enumerate(models) if self._fits(model)]
+        if len(fitting) < len(models):
+            self.reporter.say(f"{len(models) - len(fitting)} of {len(models)} do not fit {self.board.id}: left out")
+        found: list[Measurement | None] = [None] * len(models)
+        measured = self._measured(space, [architectures[i] for i in fitting], [models[i] for i in fitting])
+        for index, measurement in zip(fitting, measured, strict=True):
+            found[index] = measurement
+        return found
+
+    def memory(self, tflite: bytes) -> Memory | None:
+        """What a model takes of a microcontroller, exactly; None on other boards. Raises PlanError."""
+        return microcontroller.memory(self.board, tflite) if self.board.kind == "mcu" else None
+
+    def simulated(self, artifact: Artifact) -> NDArray[np.int8] | None:
+        """What a microcontroller must compute of the golden inputs, to the bit; None where that is not known."""
+        if self.board.kind != "mcu":
+            return None
+        return microcontroller.simulated(artifact.tflite, artifact.golden_vectors()[0])
+
+    def _fits(self, tflite: bytes) -> bool:
+        memory = self.memory(tflite)
+        return memory is None or memory.fits(self.limits)
+
+    def _measured(
+        self, space: SearchSpace, architectures: Sequence[Architecture], models: Sequence[bytes]
+    ) -> list[Measurement]:
         timings = self.device.time(models, self.plan(quick=True), lambda i, n: self.reporter.progress(i, n, "timings"))
         return self.record(space, architectures, timings, trained=False)
 
@@ -151,7 +192,8 @@ class Session:
     def refined(self, near_ms: float | None = None) -> BoardProfile:
         """The profile fitted on all that the store holds of this key; `near_ms` is where it must be most right."""
         known = [m for m in self.store.read(self.key) if self._space(m) is not None]
-        return refine(BoardProfile.load(self.key), self.key, known, self._blocks, near_ms=near_ms)
+        model = "engine" if self.board.kind == "mcu" else latency.DEFAULT
+        return refine(BoardProfile.load(self.key), self.key, known, self._blocks, near_ms=near_ms, model=model)
 
     def model(self, near_ms: float | None = None) -> LatencyModel:
         """The latency model of `refined`."""
@@ -207,10 +249,16 @@ def _random_network(space: SearchSpace, architecture: Architecture):  # type: ig
     return net.eval()
 
 
-def precision_of(name: str) -> Precision:
-    """`name` as a precision. Raises UsageError listing the known ones."""
+def precision_of(name: str, board: Board | None = None) -> Precision:
+    """`name` as a precision. Raises UsageError listing the known ones, or if `board` computes in int8 alone."""
     for known in get_args(Precision):
         if name == known:
+            if board is not None and board.kind == "mcu" and name != "int8":
+                raise UsageError(
+                    f"precision {name} on board {board.id}: the engine for microcontrollers computes in int8 alone, "
+                    "leave --precision out or say int8",
+                    value=name,
+                )
             return cast("Precision", known)
     raise UsageError(f"unknown precision {name!r}: choose one of {', '.join(get_args(Precision))}", value=name)
 

@@ -21,10 +21,26 @@ class _Backend:
     open: Callable[[str, Mapping[str, str], Path, str | None], Device]
     options: tuple[str, ...]
     example: str
+    path: str | None = None  # the option that stands before the question mark
+
+
+def _open_serial(url: str, options: Mapping[str, str], home: Path, runtime: str | None) -> Device:
+    from firmware_tools.mcu.serial_board import open_serial
+
+    return open_serial(url, options, home, runtime)
+
+
+def _open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: str | None) -> Device:
+    from firmware_tools.mcu.emulated import open_emulated
+
+    return open_emulated(url, options, home, runtime)
 
 
 _BACKENDS: dict[str, _Backend] = {
     "local": _Backend(open_local, ("python", "root", "runtime"), "local:?python=PATH&root=DIR&runtime=litert"),
+    "qemu": _Backend(_open_emulated, ("machine", "root"), "qemu:mps2-an386?root=DIR", "machine"),
+    "serial": _Backend(_open_serial, ("port", "baud"), "serial:///dev/ttyACM0?baud=115200", "port"),
+    "unicorn": _Backend(_open_emulated, ("machine", "root"), "unicorn:mps2-an386?root=DIR", "machine"),
 }
 
 
@@ -32,8 +48,8 @@ def connect(url: str, *, home: Path, runtime: str | None = None) -> Device:
     """Connect to the device at `url`, for example "local:" or "local:?python=PATH&root=DIR&runtime=tflite".
 
     `home` is the folder under which a device without a root of its own keeps its slots. `runtime`, one of litert,
-    tflite, tensorflow, holds if the URL names none; without either the device's first is used. Values may be
-    percent-encoded.
+    tflite, tensorflow, holds if the URL names none; without either the device's first is used. A microcontroller has
+    its engine and no choice. Values may be percent-encoded.
     Raises DeviceUrlError if the URL is not understood, else as the back end: DeviceBusyError, RuntimeMissingError,
     DeviceLostError, DeviceFullError, DeviceError.
     """
@@ -46,11 +62,11 @@ def connect(url: str, *, home: Path, runtime: str | None = None) -> Device:
     if backend is None:
         raise _unknown("device scheme", scheme, _BACKENDS, url, " ".join(b.example for b in _BACKENDS.values()))
     path, _, query = rest.partition("?")
-    if path:
+    if path and backend.path is None:
         raise DeviceUrlError(
             f"{url.rstrip(':')}: {scheme}: takes no {path!r}, write {backend.example}", url=url, value=path
         )
-    options: dict[str, str] = {}
+    options: dict[str, str] = {backend.path: unquote(path)} if backend.path and path else {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
         if name not in backend.options:

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 Slot = Literal["a", "b"]
 Statistic = Literal["min", "p10", "p50", "p95", "max"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+# What a latency is given in: milliseconds, or millions of executed instructions where a board has no clock to speak of.
+Unit = Literal["ms", "Minsn"]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class RuntimeInfo:
-    """A TFLite runtime on the device: `name` is litert, tflite or tensorflow."""
+    """What runs models on the device: `name` is litert, tflite or tensorflow, on a microcontroller edgenas-engine."""
 
     name: str
     version: str
@@ -26,7 +28,11 @@ class RuntimeInfo:
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """What the device says of itself; `runtimes` in order of preference, `notes` say which were passed over and why."""
+    """What the device says of itself; `runtimes` in order of preference, `notes` say which were passed over and why.
+
+    `hostname` is the board's own name for itself; a microcontroller's is its board id. There, `ram_bytes` is the arena
+    that a model may use and `free_disk_bytes` the size of a slot. Latencies are in `unit`.
+    """
 
     url: str
     hostname: str
@@ -40,6 +46,7 @@ class DeviceInfo:
     free_disk_bytes: int
     agent_version: str
     notes: tuple[str, ...] = ()
+    unit: Unit = "ms"
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class Conditions:
     """Under which circumstances a timing was taken; None where the device cannot say.
 
     `load_*` are the 1-minute load averages, `clock_mhz_*` the highest clock of any core, `temperature_c` is read after
-    the last inference.
+    the last inference. `emulator` is name and version of what emulates the board; None for a real one.
     """
 
     runtime: str
@@ -114,17 +121,20 @@ class Conditions:
     load_after: float | None
     python_version: str
     started_utc: str
+    emulator: str | None = None
 
 
 @dataclass(frozen=True)
 class Timing:
     """One model's measured latency; every `*_ms` is the median over the processes of that statistic of one process.
 
+    Every `*_ms` is in `unit`: in milliseconds, or in millions of instructions where `unit` is "Minsn".
+
     `latency_ms` is that of `statistic`; `per_process_ms` are the values behind it, in order of time; `n` counts all
     timed inferences. `ci95_ms` is the interval of `firmware_tools.timing.interval95`. `peak_ram_bytes` is the growth of
     the process's peak resident set from just before the model is loaded to after two inferences (what the runtime needs
     once, whatever the model, left out), the median over the processes; None where the system cannot say. It repeats to
-    about 0.2 MiB.
+    about 0.2 MiB. On a microcontroller it is the arena that the model takes, exactly.
     """
 
     sha256: str
@@ -141,6 +151,7 @@ class Timing:
     per_process_ms: tuple[float, ...]
     peak_ram_bytes: int | None
     conditions: Conditions
+    unit: Unit = "ms"
 
 
 class Device(Protocol):

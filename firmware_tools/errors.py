@@ -4,8 +4,9 @@
     +-- DeviceUrlError           exit 2  the URL names an unknown scheme or option; lists the known and the near ones
     +-- DeviceBusyError          exit 4  another process uses the device; its `pid` is a field
     +-- DeviceLostError          exit 4  the agent ended, or fell silent, in mid-command
+    +-- ProtocolError            exit 4  what answers does not speak the board's wire, or another version of it
     +-- RuntimeMissingError      exit 4  no usable TFLite runtime in that interpreter; says the pip command
-    +-- DeviceFullError          exit 4  no disk space; the active model is as it was
+    +-- DeviceFullError          exit 4  no disk space, or a model larger than the slot; the active model is as it was
     +-- TransferError            exit 4  bytes read back from the device have another sha256
     +-- InferenceError           exit 4  the runtime refused the model or its inputs, crashed or hung
     +-- OutputMismatchError      exit 4  golden inputs give other outputs on the device than on the host
@@ -44,6 +45,10 @@ class DeviceBusyError(DeviceError):
 
 class DeviceLostError(DeviceError):
     """The agent ended, or gave no answer in time, in mid-command."""
+
+
+class ProtocolError(DeviceError):
+    """What answers on the line does not speak the wire of edgenas' firmware, or another version of it."""
 
 
 class RuntimeMissingError(DeviceError):

@@ -9,6 +9,8 @@ import pytest
 
 from edgenas.board import Board, BoardProfile, ProfileKey, list_boards
 from edgenas.errors import EdgenasError, ProfileError, UsageError
+from edgenas.units import MINSN, MS
+from firmware_tools.plan.footprint import footprints
 
 KEY = ProfileKey("host", "ai-edge-litert", "2.3.0", "int8", 1, "p10")
 PROFILE = BoardProfile(
@@ -55,12 +57,57 @@ def test_the_host_ships() -> None:
 @pytest.mark.parametrize(
     ("name", "kernels"), [("mps2-an385", "portable"), ("mps2-an386", "dsp"), ("mps2-an500", "dsp")]
 )
-def test_emulated_microcontrollers_ship_and_are_not_devices_yet(name: str, kernels: str) -> None:
+def test_emulated_microcontrollers_ship(name: str, kernels: str) -> None:
     board = Board.load(name)
     assert (board.id, board.kind, board.precision, board.facts["kernels"]) == (name, "mcu", "int8", kernels)
     assert (board.ram_bytes, board.flash_bytes) == (4 * 2**20, 4 * 2**20)
-    with pytest.raises(UsageError, match=f"edgenas plan MODEL --board {name}"):
-        board.url("local:")
+    assert board.unit is MINSN
+    assert board.url() == f"qemu:{name}"
+
+
+def test_every_board_that_ships_says_what_was_verified_and_what_it_is() -> None:
+    shipped = list_boards()
+    assert {board.file.parent.name for board in shipped} == {board.id for board in shipped}
+    for board in shipped:
+        assert board.facts["verified"]
+        assert board.ram_bytes is not None
+        assert board.flash_bytes is not None
+        if board.kind == "mcu":
+            assert board.facts["kernels"] in footprints()
+            assert board.precision == "int8"
+        if board.device_url.startswith("serial:"):
+            assert board.facts["verified"] == "not run on hardware"
+            assert board.facts["source"]
+            assert board.unit is MS
+
+
+@pytest.mark.parametrize(
+    ("device", "url"),
+    [
+        ("qemu:", "qemu:mps2-an500"),
+        ("unicorn:", "unicorn:mps2-an500"),
+        ("qemu:?root=x", "qemu:mps2-an500?root=x"),
+        ("qemu:mps2-an385", "qemu:mps2-an385"),
+        ("unicorn:?machine=mps2-an385", "unicorn:?machine=mps2-an385"),
+        ("serial:///dev/ttyACM0", "serial:///dev/ttyACM0"),
+    ],
+)
+def test_an_emulator_that_is_not_told_which_board_to_be_becomes_this_one(device: str, url: str) -> None:
+    assert Board.load("mps2-an500").url(device) == url
+    assert Board.load("nucleo-l4r5zi").url(device) == device
+
+
+def test_a_device_that_is_another_board_is_refused_in_one_line() -> None:
+    board = Board.load("mps2-an386")
+    board.check_device("mps2-an386", "Minsn")
+    with pytest.raises(UsageError, match=r"the device calls itself 'mps2-an500', .* say --board mps2-an500") as caught:
+        board.check_device("mps2-an500", "Minsn")
+    assert caught.value.fields == {"device": "mps2-an500", "board": "mps2-an386"}
+    with pytest.raises(UsageError, match="gives latencies in ms, board mps2-an386 in Minsn"):
+        board.check_device("mps2-an386", "ms")
+    Board.load("host").check_device("anything", "ms")
+    mine = replace(board, id="mine", facts={**board.facts, "firmware": "mps2-an386"})
+    mine.check_device("mps2-an386", "Minsn")
 
 
 def test_a_board_is_where_its_file_says_unless_the_caller_knows_better() -> None:
@@ -97,7 +144,9 @@ def test_limits_are_optional(tmp_path: Path) -> None:
 
 def test_an_unknown_board_lists_near_names_and_all_known(home: Path) -> None:
     write_board(home / "boards" / "pi4")
-    with pytest.raises(UsageError, match=r"unknown board 'hosst': did you mean host\? known are host, .*pi4") as caught:
+    with pytest.raises(
+        UsageError, match=r"unknown board 'hosst': did you mean host\? known are .*host, .*pi4"
+    ) as caught:
         Board.load("hosst")
     assert caught.value.exit_code == 2
     with pytest.raises(UsageError, match="unknown board 'zzz': known are"):
@@ -116,6 +165,7 @@ def test_a_path_without_a_board_says_what_is_expected(tmp_path: Path) -> None:
         ('kind = "linux"', 'kind = "toaster"', "key 'kind' is 'toaster', not one of linux, mcu"),
         ("processes = 3", "processes = true", "key 'processes' is True, not an int"),
         ("processes = 3", "processes = 1", "key 'processes' is 1, which must be at least 2"),
+        ("processes = 3", 'processes = 3\nunit = "cycles"', "key 'unit' is 'cycles', not one of ms, Minsn"),
         ('"p50"', '"mean"', "key 'statistic' is 'mean', not one of min"),
         ("processes = 3", "processes = 3\n[limits]\nram_bytes = -1", "key 'ram_bytes' is -1"),
         ("processes = 3", "processes = 3\n[limits]\nram_bytes = '1 GB'", "key 'ram_bytes' is '1 GB', not an int"),

@@ -28,7 +28,9 @@ def boards(as_json: options.Json = False) -> None:
                 "kind": board.kind,
                 "device": board.device_url,
                 "precision": board.precision,
+                "unit": board.unit.name,
                 "statistic": board.statistic,
+                "verified": board.facts.get("verified"),
                 "limits": {"ram_bytes": board.ram_bytes, "flash_bytes": board.flash_bytes},
                 "file": str(board.file),
             }
@@ -44,13 +46,14 @@ def _present(console: Console, found: dict[str, list[dict[str, Any]]]) -> None:
 
     rows = [
         (
-            *(board[key] for key in ("id", "name", "kind", "device", "precision", "statistic")),
+            *(board[key] for key in ("id", "kind", "unit", "statistic")),
+            board["verified"] or "-",
             size(board["limits"]["ram_bytes"]),
             size(board["limits"]["flash_bytes"]),
         )
         for board in found["boards"]
     ]
-    table(console, ("board", "name", "kind", "device", "precision", "statistic", "RAM", "flash"), rows, left=6)
+    table(console, ("board", "kind", "unit", "statistic", "verified", "RAM", "flash"), rows, left=5)
     console.print()
     profiles = found["profiles"]
     if not profiles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from edgenas.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgenas.units import Unit
     from edgenas.workflows.bakeoff import Row
     from edgenas.workflows.result import Result
 
@@ -74,7 +76,7 @@ def _present(console: Console, result: Result) -> None:
     output.facts(console, _facts(result))
     console.print()
     columns = ("", "origin", "predicted", "measured", "valid.", "float", "int8", "MMAC", "size", "gate")
-    table = [_cells(index + 1, row, index == shipped) for index, row in enumerate(rows)]
+    table = [_cells(index + 1, row, index == shipped, result.unit) for index, row in enumerate(rows)]
     output.table(console, columns, table, left=2, strong=shipped)
     console.print()
     output.lines(console, [f"{i + 1}  {row.architecture}" for i, row in enumerate(rows)])
@@ -83,12 +85,15 @@ def _present(console: Console, result: Result) -> None:
 
 
 def _facts(result: Result) -> list[tuple[str, str | None]]:
-    from edgenas.cli.output import duration, latency, percent, size
+    from edgenas.cli import output
+    from edgenas.cli.output import duration, percent, size
 
     timing, row, baseline, projection = result.timing, result.row, result.baseline, result.projection
+    latency = partial(output.latency, result.unit)
     low, high = timing.ci95_ms
     spent = [f"{name} {duration(seconds)}" for name, seconds in result.seconds.items() if seconds]
     rounds = [f"predicted {latency(r.predicted_ms)}, measured {latency(r.measured_ms)}" for r in result.rounds]
+    plan = f", plan {size(row.plan_bytes)}" if row.plan_bytes is not None else ""
     accuracy = f"float {percent(row.accuracy_float)}"
     if row.accuracy_int8 is not None:
         accuracy += f", int8 {percent(row.accuracy_int8)}"
@@ -105,7 +110,7 @@ def _facts(result: Result) -> list[tuple[str, str | None]]:
         ),
         ("", f"p50 {latency(timing.p50_ms)}, p95 {latency(timing.p95_ms)}, n {timing.n:,}"),
         ("accuracy", accuracy),
-        ("model", f"{size(row.bytes)}, peak RAM {size(timing.peak_ram_bytes)}, {row.macs / 1e6:.2f} MMAC"),
+        ("model", f"{size(row.bytes)}{plan}, peak RAM {size(result.peak_ram_bytes)}, {row.macs / 1e6:.2f} MMAC"),
         ("projection", f"{projection.before:+.1%} before, {projection.after:+.1%} after" if projection else None),
         ("rounds", f"{len(rounds)}: {'; '.join(rounds)}"),
         ("committed", "yes, it is the board's active model" if result.committed else "no"),
@@ -114,14 +119,14 @@ def _facts(result: Result) -> list[tuple[str, str | None]]:
     ]
 
 
-def _cells(number: int, row: Row, shipped: bool) -> tuple[str, ...]:
+def _cells(number: int, row: Row, shipped: bool, unit: Unit) -> tuple[str, ...]:
     from edgenas.cli.output import latency, percent, size
 
     return (
         f"{number}{'*' if shipped else ''}{'b' if row.baseline else ''}",
         row.origin.removeprefix("template:"),
-        latency(row.predicted_ms),
-        latency(row.measured_ms),
+        latency(unit, row.predicted_ms),
+        latency(unit, row.measured_ms),
         percent(row.validation),
         percent(row.accuracy_float),
         percent(row.accuracy_int8),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,7 @@ def measure(
 
     with output.working() as reporter:
         measured = edgenas.measure(model, board=board, device=device, statistic=statistic, reporter=reporter)
-    timing, latency = measured.timing, output.latency
+    timing, latency = measured.timing, partial(output.latency, measured.unit)
     low, high = timing.ci95_ms
     pairs = [
         ("model", f"{measured.model}, {output.size(measured.bytes)}"),

@@ -16,6 +16,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from edgenas.units import Unit
+
 _WIDTH = 100  # of tables that go into a file or a pipe
 _BAR = 30
 
@@ -163,11 +165,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def latency(ms: float | None) -> str:
-    """A latency for people, "-" if there is none."""
-    from edgenas.strategies.budget import format_ms
-
-    return format_ms(ms) if ms is not None and ms == ms else "-"
+def latency(unit: Unit, value: float | None) -> str:
+    """A latency in `unit` for people, "-" if there is none."""
+    return unit.format(value) if value is not None and value == value else "-"
 
 
 def percent(fraction: float | None) -> str:

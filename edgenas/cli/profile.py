@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,8 +65,10 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 
 def _present(console: Console, profiled: Profiled) -> None:
-    from edgenas.cli.output import duration, facts, latency
+    from edgenas.cli import output
+    from edgenas.cli.output import duration, facts
 
+    latency = partial(output.latency, profiled.unit)
     found = profiled.profile
     shape = "x".join(map(str, found.input_shape))
     pairs = [

@@ -13,6 +13,7 @@ def rollback(board: options.Board = "host", device: options.Device = None, as_js
     from dataclasses import asdict
 
     import edgenas
+    from edgenas.board import Board
     from edgenas.cli import output
 
     with output.working():
@@ -22,4 +23,4 @@ def rollback(board: options.Board = "host", device: options.Device = None, as_js
         ("active", f"{active.manifest.get('name', 'a model')}, sha256 {active.sha256}" if active else "no model"),
         ("size", output.size(active.bytes) if active else None),
     ]
-    output.show(asdict(status), as_json, lambda console: output.facts(console, pairs))
+    output.show(Board.load(board).unit.label(asdict(status)), as_json, lambda console: output.facts(console, pairs))

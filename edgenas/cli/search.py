@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,10 @@ def search(
 
 
 def _present(console: Console, searched: Searched) -> None:
-    from edgenas.cli.output import duration, facts, latency, lines, percent, table
+    from edgenas.cli import output
+    from edgenas.cli.output import duration, facts, lines, percent, table
 
+    latency = partial(output.latency, searched.unit)
     found, projection = searched.found, searched.found.projection
     console.print()
     pairs: list[tuple[str, str | None]] = [

@@ -17,7 +17,11 @@ from edgenas.space import Block
 
 Array = NDArray[np.float64]
 
-MODELS = {"features": "edgenas.latency.features:FeatureModel"}  # name -> module:class, imported where asked for
+# name -> module:class, imported where asked for
+MODELS = {
+    "features": "edgenas.latency.features:FeatureModel",
+    "engine": "edgenas.latency.engine:EngineModel",
+}
 DEFAULT = "features"
 
 

@@ -16,13 +16,19 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgenas.errors import ProfileError
 from edgenas.latency import Array
+from edgenas.latency.regression import (
+    UNKNOWN_STD,
+    Indices,
+    cross_validate,
+    damaged,
+    folds_of,
+    number,
+    observations,
+    solve,
+)
 from edgenas.space import Block
-
-Indices = NDArray[np.int64]
 
 
 class Tile(NamedTuple):
@@ -57,10 +63,7 @@ FEATURES = (
 )
 # Prices relative to each other before anything is measured, from two precisions of one host and a Cortex-M4.
 _START = (2000.0, 1.0, 1.0, 5.0, 20.0, 20.0, 20.0, 4.0, 5.0)
-_RIDGE = 0.03  # weight of the start against one measurement: it decides only what the measurements leave open
-_FOLDS = 10
 _MIN_FOR_TILE = 8  # fewer architectures cannot tell tiles apart
-_UNKNOWN_STD = 0.3  # relative, while there is too little to cross-validate
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class FeatureModel:
     prices: tuple[float, ...] = _START
     bias_ms: float = 0.0
     tile: Tile = TILES[0]
-    relative_std: float = _UNKNOWN_STD
+    relative_std: float = UNKNOWN_STD
     measurements: int = 0
 
     def fit(
@@ -84,24 +87,18 @@ class FeatureModel:
         weights: Sequence[float] | None = None,
     ) -> FeatureModel:
         """As `LatencyModel.fit`. Relative errors are minimised, so small networks count as much as large ones."""
-        y = np.asarray(latency_ms, dtype=np.float64)
-        w = np.ones_like(y) if weights is None else np.asarray(weights, dtype=np.float64)
-        if len(y) == 0 or len(y) != len(architectures) or len(w) != len(y):
-            raise ValueError(f"{len(architectures)} architectures, {len(y)} latencies, {len(w)} weights")
-        if not np.all(np.isfinite(y) & (y > 0)) or not np.all(np.isfinite(w) & (w > 0)):
-            raise ValueError("latencies and weights must be positive")
-        w = w / w.max()
+        y, w = observations(architectures, latency_ms, weights)
         layers, owners = _layers(architectures)
-        folds = _folds(architectures)
+        folds = folds_of(architectures)
         start = np.array((self.bias_ms, *self.prices))
         enough = len(np.unique(folds)) >= _MIN_FOR_TILE
         best, tile, matrix = np.inf, self.tile, np.empty((0, 0))
         for candidate in TILES if enough else (self.tile,):
             x = _matrix(layers, owners, len(y), candidate)
-            error = _cross_validate(x, y, w, start, folds)
+            error = cross_validate(x, y, w, start, folds)
             if error < best or not matrix.size:
                 best, tile, matrix = error, candidate, x
-        solved = _solve(matrix, y, w, start)
+        solved = solve(matrix, y, w, start)
         std = best if enough else max(best, self.relative_std)
         return FeatureModel(tuple(map(float, solved[1:])), float(solved[0]), tile, float(std), len(y))
 
@@ -133,16 +130,16 @@ class FeatureModel:
         """As `LatencyModel.from_json`."""
         tile = table.get("tile")
         if not (isinstance(tile, list) and len(tile) == 3 and all(isinstance(n, int) and n > 0 for n in tile)):
-            raise _damaged(file, "tile", table)
+            raise damaged(file, "tile", table)
         prices = table.get("prices")
         if not isinstance(prices, Mapping):
-            raise _damaged(file, "prices", table)
+            raise damaged(file, "prices", table)
         return cls(
-            prices=tuple(_number(prices, name, file) for name in FEATURES),
-            bias_ms=_number(table, "bias_ms", file),
+            prices=tuple(number(prices, name, file) for name in FEATURES),
+            bias_ms=number(table, "bias_ms", file),
             tile=Tile(*tile),
-            relative_std=_number(table, "relative_std", file),
-            measurements=int(_number(table, "measurements", file)),
+            relative_std=number(table, "relative_std", file),
+            measurements=int(number(table, "measurements", file)),
         )
 
     def _require_fit(self) -> None:
@@ -194,56 +191,3 @@ def _matrix(layers: Array, owners: Indices, count: int, tile: Tile) -> Array:
     columns += [outputs * mask for mask in of_kind[:-1]]
     columns += [elements * of_kind[-1], weights]
     return np.stack([np.ones(count)] + [np.bincount(owners, column, minlength=count) for column in columns], axis=1)
-
-
-def _solve(x: Array, y: Array, w: Array, start: Array) -> Array:
-    """Prices >= 0 that minimise the weighted squared relative error plus `_RIDGE` x the squared distance from `start`.
-
-    The start is scaled to the data first. Distance is counted in shares of the latency, so that features of any unit
-    weigh alike; a feature that occurs nowhere in `x` keeps the (scaled) price of the start.
-    """
-    from scipy.optimize import nnls
-
-    start = start * np.median(y / (x @ start))
-    relative = x / y[:, None]
-    share = relative.mean(axis=0)
-    share[share == 0] = 1 / (start[share == 0] + 1e-30)
-    root, ridge = np.sqrt(w), np.sqrt(_RIDGE)
-    left = np.vstack([relative / share * root[:, None], ridge * np.eye(x.shape[1])])
-    right = np.concatenate([root, ridge * start * share])
-    solved: Array = nnls(left, right)[0] / share
-    return solved
-
-
-def _folds(architectures: Sequence[Sequence[Block]]) -> Indices:
-    """The fold of every row, at most `_FOLDS`; repeated measurements of one architecture share it."""
-    known: dict[tuple[Block, ...], int] = {}
-    group = [known.setdefault(tuple(blocks), len(known)) for blocks in architectures]
-    shuffled = np.random.default_rng(0).permutation(len(known))
-    folds: Indices = shuffled[group] % _FOLDS
-    return folds
-
-
-def _cross_validate(x: Array, y: Array, w: Array, start: Array, folds: Indices) -> float:
-    """Weighted root mean square of the relative error on rows left out; `_UNKNOWN_STD` with fewer than two folds."""
-    numbers = np.unique(folds)
-    if len(numbers) < 2:
-        return _UNKNOWN_STD
-    error = np.empty_like(y)
-    for number in numbers:
-        out = folds == number
-        error[out] = x[out] @ _solve(x[~out], y[~out], w[~out], start) / y[out] - 1
-    return float(np.sqrt(np.average(error**2, weights=w)))
-
-
-def _number(table: Mapping[str, Any], key: str, file: str) -> float:
-    value = table.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise _damaged(file, key, table)
-    return float(value)
-
-
-def _damaged(file: str, key: str, table: Mapping[str, Any]) -> ProfileError:
-    reason = f"is {table[key]!r}, which is no such value" if key in table else "is missing"
-    message = f"{file}: key {key!r} {reason}; delete it and run `edgenas profile` to measure again"
-    return ProfileError(message, file=file, key=key)

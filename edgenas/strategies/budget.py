@@ -1,4 +1,4 @@
-"""The latency budget as a user writes it: a duration with a unit, or a percentage of the space's range on the board."""
+"""The latency budget as a user writes it: a number with a unit, or a percentage of the space's range on the board."""
 
 from __future__ import annotations
 
@@ -6,43 +6,50 @@ import re
 from dataclasses import dataclass
 
 from edgenas.errors import BudgetError, InfeasibleError
-
-_UNITS_MS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
+from edgenas.units import MINSN, MS, Unit
 
 
 @dataclass(frozen=True)
 class LatencyBudget:
-    """Either `ms` or `percent` (0 is the space's fastest architecture on the board, 100 its slowest) is set."""
+    """Either `ms` or `percent` (0 is the space's fastest architecture on the board, 100 its slowest) is set.
+
+    `ms` is in `unit`, the board's.
+    """
 
     text: str
     ms: float | None = None
     percent: float | None = None
+    unit: Unit = MS
 
     @staticmethod
-    def parse(text: str) -> LatencyBudget:
-        """Read `350us`, `2.5ms`, `1s` or `40%`. Raises BudgetError with the fix in the message."""
+    def parse(text: str, unit: Unit = MS) -> LatencyBudget:
+        """Read `350us`, `2.5ms`, `1s` or `40%`; for a board that counts instructions `800kinsn`, `8Minsn` or `40%`.
+
+        Raises BudgetError with the fix in the message.
+        """
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Zµ%]*)\s*", text)
         if match is None:
-            raise BudgetError(
-                f"latency budget {text!r} is not a number with a unit: write 350us, 2.5ms or 40%", value=text
-            )
-        number, unit = float(match[1]), match[2]
-        if not unit:
-            fix = f"write {match[1]}us, {match[1]}ms or {match[1]}%"
-            raise BudgetError(f"latency budget {text!r} has no unit: {fix}", value=text)
-        if unit == "%":
+            examples = "350us, 2.5ms or 40%" if unit is MS else "800kinsn, 8Minsn or 40%"
+            raise BudgetError(f"latency budget {text!r} is not a number with a unit: write {examples}", value=text)
+        number, name = float(match[1]), match[2]
+        if not name:
+            written = ", ".join(match[1] + multiple for multiple, _ in unit.multiples[:2])
+            raise BudgetError(f"latency budget {text!r} has no unit: write {written} or {match[1]}%", value=text)
+        if name == "%":
             if number > 100:
                 raise BudgetError(
                     f"latency budget {text!r} is over 100%, the space's slowest: write 0% to 100%", value=text
                 )
-            return LatencyBudget(text, percent=number)
-        if unit not in _UNITS_MS:
-            raise BudgetError(
-                f"latency budget {text!r} has the unknown unit {unit!r}: write us, ms, s or %", value=text
-            )
+            return LatencyBudget(text, percent=number, unit=unit)
+        size = unit.size(name)
+        if size is None:
+            raise BudgetError(f"latency budget {text!r} {_other(name, unit)}: write {unit.choices}", value=text)
         if number == 0:
-            raise BudgetError(f"latency budget {text!r} is zero: write a positive duration, as 350us", value=text)
-        return LatencyBudget(text, ms=number * _UNITS_MS[unit])
+            what = "duration" if unit is MS else "number of instructions"
+            raise BudgetError(
+                f"latency budget {text!r} is zero: write a positive {what}, as {unit.example}", value=text
+            )
+        return LatencyBudget(text, ms=number * size, unit=unit)
 
     def resolve(self, fastest_ms: float, slowest_ms: float) -> float:
         """The budget in ms, given the range of the space on the board.
@@ -56,17 +63,17 @@ class LatencyBudget:
         if self.ms < fastest_ms:
             raise InfeasibleError(
                 f"latency budget {self.text} is below the fastest architecture of the space on this board "
-                f"({format_ms(fastest_ms)}): ask for at least {format_ms(fastest_ms * 1.03)}",
+                f"({self.unit.format(fastest_ms)}): ask for at least {self.unit.format(fastest_ms * 1.03)}",
                 budget_ms=self.ms,
                 fastest_ms=fastest_ms,
             )
         return self.ms
 
 
-def format_ms(ms: float) -> str:
-    """A latency for people: `84.3 us`, `2.51 ms`, `1.2 s`."""
-    for limit, factor, unit in ((1.0, 1e3, "us"), (1e3, 1.0, "ms"), (float("inf"), 1e-3, "s")):
-        if ms < limit:
-            value = ms * factor
-            return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"  # not 1e+03
-    raise ValueError(f"latency {ms!r} is not a number")
+def _other(name: str, unit: Unit) -> str:
+    """What is wrong with a unit that is none of the board's."""
+    if unit is MINSN and MS.size(name) is not None:
+        return "is a time, but this board counts instructions"
+    if unit is MS and MINSN.size(name) is not None:
+        return "counts instructions, but this board's latencies are times"
+    return f"has the unknown unit {name!r}"

@@ -12,6 +12,7 @@ from edgenas.latency import LatencyModel
 from edgenas.space import Architecture, SearchSpace
 from edgenas.strategies.exact import Edge, Lattice, Limits
 from edgenas.training.recipe import Outcome
+from edgenas.units import MS, Unit
 
 HEADROOM = 0.985  # candidates aim at this part of the budget: two sessions on one device differ by about 1 %
 FIRST_RUNG, LAST_RUNG = 1 / 8, 1 / 2  # parts of the full recipe after which a search looks at the training loss
@@ -43,7 +44,10 @@ class Evaluator(Protocol):
     """Prices and ranks architectures; the only door to the device and to training."""
 
     def measure(self, architectures: Sequence[Architecture]) -> list[float]:
-        """Measured latencies in ms on the device, of random weights; `model()` knows them afterwards."""
+        """Measured latencies in ms on the device, of random weights; `model()` knows them afterwards.
+
+        Infinite for what does not fit the board, however fast it would be.
+        """
 
     def model(self) -> LatencyModel:
         """The latency model fitted on all that was measured so far, most right near the budget."""
@@ -57,7 +61,7 @@ class Problem:
     """One search: the space, the budget and the board's limits.
 
     `target_ms` is what to fill: the budget, or the space's slowest where that is less. `proposals(lattice, high_ms)`
-    are a cached supernet's best guesses for a budget; empty without one.
+    are a cached supernet's best guesses for a budget; empty without one. `unit` is the latencies', for messages.
     """
 
     space: SearchSpace
@@ -67,6 +71,7 @@ class Problem:
     precision: str
     seed: int
     proposals: Callable[[Lattice, float], list[Architecture]] = lambda lattice, high: []
+    unit: Unit = MS
 
     def lattice(self, model: LatencyModel) -> Lattice:
         """The space priced by a latency model, under the board's limits."""

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas import cost
+from edgenas import cost, plan_cost
 from edgenas.errors import InfeasibleError
 from edgenas.space import Architecture, Block, SearchSpace, Stage, stage_blocks
 
@@ -36,10 +36,26 @@ Score = Callable[[int, "Edge"], float]
 
 @dataclass(frozen=True)
 class Limits:
-    """The board's hard limits in bytes; None is no limit."""
+    """The board's hard limits in bytes; None is no limit.
+
+    planned: they are of the arena and of the plan of a microcontroller, else of activations and of the .tflite.
+    """
 
     ram_bytes: int | None = None
     flash_bytes: int | None = None
+    planned: bool = False
+
+    def block_ram_bytes(self, block: Block, precision: str) -> int:
+        """What of `ram_bytes` a block takes while it runs."""
+        return plan_cost.block_arena_bytes(block) if self.planned else cost.block_ram_bytes(block, precision)
+
+    def block_flash_bytes(self, block: Block, precision: str) -> int:
+        """What a block adds to what `flash_bytes` limits."""
+        return plan_cost.block_flash_bytes(block) if self.planned else cost.block_flash_bytes(block, precision)
+
+    def network_flash_bytes(self, blocks: Sequence[Block], precision: str) -> int:
+        """What a whole network takes of `flash_bytes`."""
+        return plan_cost.flash_bytes(blocks) if self.planned else cost.flash_bytes(blocks, precision)
 
 
 @dataclass(frozen=True)
@@ -85,14 +101,14 @@ class Lattice:
 
     def _fits(self, blocks: Sequence[Block]) -> bool:
         limit = self._limits.ram_bytes
-        return limit is None or all(cost.block_ram_bytes(block, self._precision) <= limit for block in blocks)
+        return limit is None or all(self._limits.block_ram_bytes(block, self._precision) <= limit for block in blocks)
 
     def _stem_edges(self) -> list[Edge]:
         edges = []
         for stride, width in product(self.space.stem_strides, self.space.stem_widths):
             block = self.space.stem(stride, width)
             if self._fits([block]):
-                flash = cost.flash_bytes([block], self._precision)
+                flash = self._limits.network_flash_bytes([block], self._precision)
                 edges.append(Edge(_ROOT, (stride, width), None, self._bias + self._block(block), flash))
         return edges
 
@@ -113,7 +129,7 @@ class Lattice:
                     end = walk[-1]
                     after.setdefault((source[0], width), end)
                     paid = [*walk, self.space.head(end.c_out, end.h_out, end.w_out)] if last else walk
-                    flash = sum(cost.block_flash_bytes(b, self._precision) for b in paid)
+                    flash = sum(self._limits.block_flash_bytes(b, self._precision) for b in paid)
                     edges.append(Edge(source, (source[0], width), stage, sum(map(self._block, paid)), flash))
             layers.append(edges)
             before = after
@@ -205,7 +221,8 @@ class Lattice:
 
     def _fits_flash(self, architecture: Architecture) -> bool:
         limit = self._limits.flash_bytes
-        return limit is None or cost.flash_bytes(self.space.blocks(architecture), self._precision) <= limit
+        blocks = self.space.blocks(architecture)
+        return limit is None or self._limits.network_flash_bytes(blocks, self._precision) <= limit
 
 
 class _Table:

@@ -17,7 +17,6 @@ import numpy as np
 
 from edgenas.errors import InfeasibleError
 from edgenas.space import Architecture
-from edgenas.strategies.budget import format_ms
 from edgenas.strategies.candidate import (
     FIRST_RUNG,
     HEADROOM,
@@ -104,7 +103,9 @@ def admit(
         results = [(i, replace(c, measured_ms=ms)) for (i, c), ms in zip(proposed, measured, strict=True)]
         inside = [(i, c) for i, c in results if c.measured_ms <= problem.budget_ms]
         admitted += inside
-        say(f"wave {wave + 1}: {len(inside)} of {len(results)} measured within {format_ms(problem.budget_ms)}")
+        say(
+            f"wave {wave + 1}: {len(inside)} of {len(results)} measured within {problem.unit.format(problem.budget_ms)}"
+        )
         missed = _missed(problem, results)
         if not missed:
             break
@@ -116,6 +117,7 @@ def _bias(lattice: Lattice, measured: Sequence[Candidate]) -> float:
 
     The most, not the median: a family that stays over the budget for all waves is lost, one that is under rises again.
     """
+    measured = [c for c in measured if isfinite(c.measured_ms)]  # what does not fit says nothing of latencies
     if not measured:
         return 1.0
     return max(_LEAST_BIAS, max(c.measured_ms / lattice.price(c.architecture) for c in measured))
@@ -209,8 +211,8 @@ def nothing_fits(problem: Problem, evaluator: Evaluator) -> InfeasibleError:
     fastest, _ = problem.lattice(evaluator.model()).extremes()
     measured = evaluator.measure([fastest])[0]
     return InfeasibleError(
-        f"no architecture measured within {format_ms(problem.budget_ms)}; the fastest measured "
-        f"{format_ms(measured)}: ask for at least {format_ms(measured * 1.05)}",
+        f"no architecture measured within {problem.unit.format(problem.budget_ms)}; the fastest measured "
+        f"{problem.unit.format(measured)}: ask for at least {problem.unit.format(measured * 1.05)}",
         budget_ms=problem.budget_ms,
         fastest_ms=measured,
     )

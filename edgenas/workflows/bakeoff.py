@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgenas.artifact import Artifact
+from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
@@ -21,6 +22,7 @@ from edgenas.training import Recipe
 from edgenas.training.pool import Pool
 from edgenas.workflows.convert import PASSED, Built, build
 from edgenas.workflows.evaluator import job
+from firmware_tools.device import Timing
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Row:
 
     `validation` is the accuracy of the converted model on the validation part, which chooses; `won` and `lost` count
     the images there on which this row alone, or the baseline alone, is right. `gate` is "passed" or the check that
-    failed; `folder` holds its artifact.
+    failed; `folder` holds its artifact. On a microcontroller `peak_ram_bytes` is what arena and stack take,
+    `plan_bytes` the plan that is installed; `bytes` is the .tflite's.
     """
 
     architecture: str
@@ -48,6 +51,7 @@ class Row:
     peak_ram_bytes: int | None
     gate: str
     folder: str
+    plan_bytes: int | None = None
 
     @property
     def accuracy(self) -> float:
@@ -132,9 +136,15 @@ def measure_all(rows: Sequence[Row], session: Session, space: SearchSpace) -> li
     timings = session.device.time(models, session.plan(), lambda i, n: session.reporter.progress(i, n, "timings"))
     session.record(space, [Architecture.parse(row.architecture) for row in rows], timings, trained=True)
     return [
-        replace(row, measured_ms=t.latency_ms, ci95_ms=t.ci95_ms, peak_ram_bytes=t.peak_ram_bytes)
-        for row, t in zip(rows, timings, strict=True)
+        _measured(row, timing, session.memory(model)) for row, timing, model in zip(rows, timings, models, strict=True)
     ]
+
+
+def _measured(row: Row, timing: Timing, memory: Memory | None) -> Row:
+    timed = replace(row, measured_ms=timing.latency_ms, ci95_ms=timing.ci95_ms, peak_ram_bytes=timing.peak_ram_bytes)
+    if memory is None:
+        return timed
+    return replace(timed, peak_ram_bytes=memory.ram_bytes, plan_bytes=memory.plan_bytes)
 
 
 def _row(candidate: Candidate, built: Built, folder: Path) -> Row:

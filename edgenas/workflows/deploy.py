@@ -16,7 +16,6 @@ from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError
 from edgenas.install import Installed, install
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture
-from edgenas.strategies.budget import format_ms
 from edgenas.strategies.candidate import SLACK, Projection
 from edgenas.training.pool import Pool
 from edgenas.workflows import bakeoff
@@ -133,13 +132,16 @@ class _Rounds:
         session, number = self._session, len(self._rounds) + 1
         self._walk.reporter.stage(f"install and measure, round {number}")
         artifact = Artifact.load(Path(row.folder))
-        installed = install(session.device, artifact, session.plan(), self._aim.budget_ms)
+        installed = install(
+            session.device, artifact, session.plan(), self._aim.budget_ms, exact=session.simulated(artifact)
+        )
         architecture = Architecture.parse(row.architecture)
         session.record(self._walk.space, [architecture], [installed.timing], trained=True)
         session.refined().save()
         self._rounds.append(Round(row.predicted_ms, installed.timing.latency_ms))
-        verdict = "committed" if installed.committed else f"over the budget of {format_ms(self._aim.budget_ms)}"
-        self._walk.reporter.say(f"measured {format_ms(installed.timing.latency_ms)}: {verdict}")
+        shown = session.board.unit.format
+        verdict = "committed" if installed.committed else f"over the budget of {shown(self._aim.budget_ms)}"
+        self._walk.reporter.say(f"measured {shown(installed.timing.latency_ms)}: {verdict}")
         return installed
 
     def _missed(self) -> EdgenasError:
@@ -149,9 +151,10 @@ class _Rounds:
         everything = [r.measured_ms for r in self._rounds] + [row.measured_ms for row in self._rows]
         # A row that measured within the budget in the bake-off and over it once installed has no say here.
         measured = min(ms for ms in everything if ms > budget_ms)
+        shown = self._session.board.unit.format
         return BudgetMissedError(
-            f"best measured latency {format_ms(measured)} is over the budget of {format_ms(budget_ms)}: ask for "
-            f"at least {format_ms(measured * 1.03)}; the device's active model was left in place",
+            f"best measured latency {shown(measured)} is over the budget of {shown(budget_ms)}: ask for "
+            f"at least {shown(measured * 1.03)}; the device's active model was left in place",
             measured_ms=measured,
             budget_ms=budget_ms,
         )
@@ -163,6 +166,7 @@ class _Rounds:
         stages = ("profile", "supernet", "search", "train", "convert", "measure")
         result = Result(
             board=session.board.id,
+            unit=session.board.unit,
             device=session.device.url,
             budget_ms=self._aim.budget_ms,
             statistic=session.statistic,

@@ -11,6 +11,7 @@ from edgenas.board import Board
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
 from edgenas.session import statistic_of
+from edgenas.units import Unit
 from firmware_tools.connect import connect
 from firmware_tools.device import DeviceInfo, Timing, TimingPlan
 
@@ -20,6 +21,7 @@ class Measured:
     """A model's timing on a device."""
 
     board: str
+    unit: Unit
     device: DeviceInfo
     model: str
     bytes: int
@@ -27,12 +29,13 @@ class Measured:
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {
+        table = {
             "board": self.board,
             "device": asdict(self.device),
             "model": {"path": self.model, "sha256": self.timing.sha256, "bytes": self.bytes},
             "measured": asdict(self.timing),
         }
+        return self.unit.label(table)
 
 
 def measure(
@@ -55,5 +58,7 @@ def measure(
     plan = TimingPlan(processes=described.processes, threads=described.threads, statistic=chosen)
     reporter.stage("measure")
     with connect(url, home=home()) as opened:
+        info = opened.info()
+        described.check_device(info.hostname, info.unit)
         timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]
-        return Measured(described.id, opened.info(), str(path), len(tflite), timing)
+        return Measured(described.id, described.unit, info, str(path), len(tflite), timing)

@@ -9,11 +9,11 @@ from typing import Any
 from edgenas import resources
 from edgenas.artifact import read_model
 from edgenas.board import Board
-from edgenas.errors import EdgenasError, InfeasibleError, ProfileError, UsageError
+from edgenas.errors import EdgenasError, InfeasibleError, UsageError
+from edgenas.microcontroller import engine_of
 from firmware_tools.errors import PlanError
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.compile import Plan, PlannedOperator, Port
-from firmware_tools.plan.footprint import Footprint, footprints
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def plan(model: str | Path, *, board: str, out: str | Path | None = None) -> Pla
     EdgenasError if `out` cannot be written.
     """
     described = Board.load(board)
-    kernels, engine = _engine(described)
+    kernels, engine = engine_of(described)
     if out is not None and Path(out).exists():
         raise UsageError(f"{out} exists: name another file, or delete it to plan again", file=str(out))
     path, tflite = read_model(Path(model))
@@ -128,23 +128,6 @@ def _written(planned: Planned, out: Path) -> Planned:
             f"{out} cannot be written: {error.strerror}: name a file that can be, or mend the folder", file=str(out)
         ) from error
     return replace(planned, file=str(out))
-
-
-def _engine(board: Board) -> tuple[str, Footprint]:
-    """The board's kernel set and what it takes."""
-    if board.kind != "mcu":
-        raise UsageError(
-            f"board {board.id} is of kind {board.kind}: plans are for microcontrollers, `edgenas boards` lists them",
-            board=board.id,
-        )
-    known, kernels = footprints(), board.facts.get("kernels")
-    if not isinstance(kernels, str) or kernels not in known:
-        raise ProfileError(
-            f"{board.file}: key 'facts.kernels' is {kernels!r}, not one of {', '.join(sorted(known))}",
-            file=str(board.file),
-            key="facts.kernels",
-        )
-    return kernels, known[kernels]
 
 
 def _check(planned: Planned) -> None:

@@ -16,6 +16,7 @@ from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.strategies.candidate import operator_weight
 from edgenas.strategies.exact import Lattice
 from edgenas.strategies.fill import fill
+from edgenas.units import Unit
 
 SECONDS = 60.0  # a profiling run's time unless asked otherwise
 _BATCH = 12
@@ -25,9 +26,10 @@ _GOOD = 0.025  # relative error by cross-validation at which a run may stop befo
 
 @dataclass(frozen=True)
 class Profiled:
-    """A saved profile, with the space's predicted range on the board in ms."""
+    """A saved profile, with the space's predicted range on the board in `unit`."""
 
     profile: BoardProfile
+    unit: Unit
     fastest_ms: float
     slowest_ms: float
     seconds: float
@@ -35,7 +37,7 @@ class Profiled:
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         profile = self.profile
-        return {
+        table = {
             **asdict(profile.key),
             "space": profile.space_name,
             "input_shape": list(profile.input_shape),
@@ -45,6 +47,7 @@ class Profiled:
             "file": str(BoardProfile.path(profile.key)),
             "seconds": round(self.seconds, 3),
         }
+        return self.unit.label(table)
 
 
 def profile(
@@ -89,7 +92,7 @@ def profile_session(session: Session, space: SearchSpace, *, seconds: float = SE
         batch = [a for a in _batch(lattice, rng) if a not in measured][:_BATCH]
         if not batch:  # a space of few architectures
             break
-        session.measure_untrained(space, batch)
+        session.measure_fitting(space, batch)
         measured.update(batch)
         lattice = _priced(session, space)
         spent, last = time.monotonic() - started, time.monotonic() - before
@@ -100,7 +103,7 @@ def profile_session(session: Session, space: SearchSpace, *, seconds: float = SE
     refined = session.refined()
     refined.save()
     fastest, slowest = (lattice.price(a) for a in lattice.extremes())
-    return Profiled(refined, fastest, slowest, time.monotonic() - started)
+    return Profiled(refined, session.board.unit, fastest, slowest, time.monotonic() - started)
 
 
 def _interrupted(session: Session, space: SearchSpace) -> set[Architecture]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgenas.strategies.candidate import Projection
+from edgenas.units import Unit
 from edgenas.workflows.bakeoff import Row
 from firmware_tools.device import Timing
 
@@ -25,6 +26,7 @@ class Result:
     """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared."""
 
     board: str
+    unit: Unit
     device: str
     budget_ms: float
     statistic: str
@@ -48,6 +50,11 @@ class Result:
     def baseline(self) -> Row | None:
         """The best row of the baseline."""
         return max((row for row in self.rows if row.baseline), key=lambda row: row.validation, default=None)
+
+    @property
+    def peak_ram_bytes(self) -> int | None:
+        """As measured with the installed model; on a microcontroller exactly what arena and stack take."""
+        return self.timing.peak_ram_bytes if self.row.plan_bytes is None else self.row.peak_ram_bytes
 
     def to_json(self) -> dict[str, Any]:
         """The documented object; numbers that do not exist are null."""
@@ -85,7 +92,8 @@ class Result:
                 "path": self.model_path,
                 "sha256": self.model_sha256,
                 "bytes": row.bytes,
-                "peak_ram_bytes": timing.peak_ram_bytes,
+                "peak_ram_bytes": self.peak_ram_bytes,
+                "plan_bytes": row.plan_bytes,
                 "macs": row.macs,
             },
             "rows": [asdict(r) for r in self.rows],
@@ -96,7 +104,7 @@ class Result:
             "seed": self.seed,
             "versions": dict(self.versions),
         }
-        return {key: _finite(value) for key, value in table.items()}
+        return self.unit.label({key: _finite(value) for key, value in table.items()})
 
 
 def _finite(value: Any) -> Any:

@@ -13,5 +13,8 @@ def rollback(board: str = "host", *, device: str | None = None) -> DeviceStatus:
 
     Raises NothingToRollBackError if there is none, UsageError for an unknown board, DeviceError if the device fails.
     """
-    with connect(Board.load(board).url(device), home=home()) as opened:
+    described = Board.load(board)
+    with connect(described.url(device), home=home()) as opened:
+        info = opened.info()
+        described.check_device(info.hostname, info.unit)
         return opened.rollback()

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgenas.progress import Reporter, Silent
 from edgenas.strategies.candidate import Candidate, Found
+from edgenas.units import Unit
 from edgenas.workflows.walk import Options, opened
 
 
@@ -17,6 +18,7 @@ class Searched:
     """A finished search."""
 
     board: str
+    unit: Unit
     budget_ms: float
     statistic: str
     found: Found
@@ -26,7 +28,7 @@ class Searched:
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         projection = self.found.projection
-        return {
+        table = {
             "board": self.board,
             "budget": {"latency_ms": self.budget_ms, "statistic": self.statistic},
             "finalists": [_table(c) for c in self.found.finalists],
@@ -35,6 +37,7 @@ class Searched:
             "folder": self.folder,
             "seconds": self.seconds,
         }
+        return self.unit.label(table)
 
 
 def search(
@@ -62,7 +65,9 @@ def search(
         session, run = walk.session, walk.run
         session.refined().save()
         seconds = run.seconds("search")
-        searched = Searched(session.board.id, aim.budget_ms, session.statistic, found, str(run.folder), seconds)
+        searched = Searched(
+            session.board.id, session.board.unit, aim.budget_ms, session.statistic, found, str(run.folder), seconds
+        )
         run.finish(searched.to_json())
         return searched
 

@@ -17,7 +17,7 @@ from edgenas.run import Logged, Run
 from edgenas.session import Session, precision_of, statistic_of
 from edgenas.space import Architecture, SearchSpace
 from edgenas.strategies import STRATEGIES
-from edgenas.strategies.budget import LatencyBudget, format_ms
+from edgenas.strategies.budget import LatencyBudget
 from edgenas.strategies.candidate import Candidate, Found, Problem, Projection
 from edgenas.strategies.exact import Lattice
 from edgenas.strategies.halving import with_references
@@ -51,7 +51,7 @@ class Options:
     epochs: int | None
     size: int | None
 
-    def check(self) -> LatencyBudget:
+    def check(self, board: Board) -> LatencyBudget:
         """The parsed budget. Raises UsageError or BudgetError for a value that cannot be used."""
         if self.strategy not in STRATEGIES:
             known = ", ".join(STRATEGIES)
@@ -60,12 +60,11 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} is {value}, the least is {least}", value=value, limit=least)
-        if self.precision is not None:
-            precision_of(self.precision)
+        precision_of(self.precision or board.precision, board)
         if self.statistic is not None:
             statistic_of(self.statistic)
         SearchSpace.load(self.space, (1, 8, 8), 2)  # before the data, which may take minutes to load
-        return LatencyBudget.parse(self.latency)
+        return LatencyBudget.parse(self.latency, board.unit)
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,9 @@ class Walk:
         """Profile the board if it has no profile yet, then resolve the budget on it. Raises InfeasibleError."""
         self.stage("profile", "profile", self._profile)
         aim = Aim(**self.stage("budget", "budget", lambda: asdict(self._resolve())))
-        self.reporter.say(f"budget {format_ms(aim.budget_ms)} ({self.budget.text}), {self.session.statistic}")
+        self.reporter.say(
+            f"budget {self.budget.unit.format(aim.budget_ms)} ({self.budget.text}), {self.session.statistic}"
+        )
         return aim
 
     def pool(self) -> Pool:
@@ -144,6 +145,7 @@ class Walk:
             session.precision,
             options.seed,
             lambda lattice, high: [] if state is None else propose(state, lattice, self.data, high, options.seed),
+            session.board.unit,
         )
         strategy = STRATEGIES[options.strategy].make(state, self.data)
         found = strategy(problem, evaluator, self.reporter.say)
@@ -158,8 +160,8 @@ def default_epochs(data: ImageData) -> int:
 @contextmanager
 def opened(options: Options, runs: str | Path, reporter: Reporter, purpose: str = "deploy") -> Iterator[Walk]:
     """Check the options, load the data, open the device, find or make the run's folder."""
-    budget = options.check()
     board = Board.load(options.board)
+    budget = options.check(board)
     reporter.stage("data")
     data = tasks.load(
         options.data, seed=options.seed, size=options.size, progress=lambda i, n: reporter.progress(i, n, "images")

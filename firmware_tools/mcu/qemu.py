@@ -13,18 +13,23 @@ from firmware_tools.mcu.emulator import NS_SHIFT, Machine
 PROGRAM = "qemu-system-arm"
 
 
+def program() -> str:
+    """QEMU's path. Raises EmulatorError if it is not installed."""
+    path = shutil.which(PROGRAM)
+    if path is None:
+        raise EmulatorError(f"{PROGRAM} is not on the PATH: apt-get install qemu-system-arm", program=PROGRAM)
+    return path
+
+
 def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
     """What the runner in `image` writes to its UART when `job` lies in PSRAM.
 
     Raises EmulatorError if QEMU is missing, fails, or takes longer than `timeout_s` seconds.
     """
-    program = shutil.which(PROGRAM)
-    if program is None:
-        raise EmulatorError(f"{PROGRAM} is not on the PATH: apt-get install qemu-system-arm", program=PROGRAM)
     with TemporaryDirectory(prefix="edgenas-qemu-") as folder:
         path = Path(folder) / "job"
         path.write_bytes(job)
-        command = [program, "-M", machine.name, "-icount", f"shift={NS_SHIFT}", "-no-reboot"]
+        command = [program(), "-M", machine.name, "-icount", f"shift={NS_SHIFT}", "-no-reboot"]
         command += ["-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio"]
         command += ["-kernel", str(image)]
         escaped = str(path).replace(",", ",,")  # a comma ends an option's value

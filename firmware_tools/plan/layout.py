@@ -28,15 +28,7 @@ class Layout:
 
 def lay_out(graph: Graph, steps: Sequence[Step], roots: Mapping[int, int]) -> Layout:
     """The arrangement with the fewest bytes that was found, but for what wider depthwise strips take."""
-    ordered = _in_order(graph, steps)
-    if not any(isinstance(step.operator, plan.Depthwise) for step in steps):
-        return _arranged(graph, ordered, roots)
-    smallest = _arranged(graph, _with_strips(ordered, 1), roots)
-    for rows in _STRIPS[:-1]:
-        layout = _arranged(graph, _with_strips(ordered, rows), roots)
-        if layout.arena_bytes <= smallest.arena_bytes + smallest.arena_bytes // _SPARE:
-            return layout
-    return smallest
+    return _arranged(graph, [_with_strip(step) for step in _in_order(graph, steps)], roots)
 
 
 def _in_order(graph: Graph, steps: Sequence[Step]) -> list[Step]:
@@ -56,17 +48,23 @@ def _in_order(graph: Graph, steps: Sequence[Step]) -> list[Step]:
     return [step for number in order(reads, writes, tensor_bytes) for step in all_groups[number]]
 
 
-def _with_strips(steps: Sequence[Step], rows: int) -> list[Step]:
-    """The steps with depthwise strips of at most `rows` output rows, all about equally high."""
+def _with_strip(step: Step) -> Step:
+    """A depthwise convolution with the widest strip, of about equally high ones, that costs little memory of its own.
 
-    def cut(operator: plan.Depthwise) -> plan.Depthwise:
-        strips = -(-operator.window.out_h // rows)
-        return replace(operator, strip=-(-operator.window.out_h // strips))
-
-    return [
-        replace(step, operator=cut(step.operator)) if isinstance(step.operator, plan.Depthwise) else step
-        for step in steps
-    ]
+    Its own tensors alone decide, so that what a layer takes does not depend on the network around it: a latency model
+    that adds up layers can be right.
+    """
+    operator = step.operator
+    if not isinstance(operator, plan.Depthwise):
+        return step
+    window = operator.window
+    tensors = window.in_bytes + (0 if plan.overlap(operator) else window.out_bytes)
+    least = tensors + plan.scratch_bytes(replace(operator, strip=1))
+    for rows in _STRIPS:
+        cut = replace(operator, strip=-(-window.out_h // -(-window.out_h // rows)))
+        if tensors + plan.scratch_bytes(cut) <= least + least // _SPARE:
+            return replace(step, operator=cut)
+    return replace(step, operator=replace(operator, strip=1))
 
 
 def _arranged(graph: Graph, steps: Sequence[Step], roots: Mapping[int, int]) -> Layout:

@@ -169,6 +169,14 @@ def _built(folder: Path, name: str, more: Sequence[Path], flags: Sequence[str]) 
     return built
 
 
+def available() -> bool:
+    """Whether there is a C compiler, without which nothing can be simulated."""
+    try:
+        return bool(_compiler())
+    except PlanError:
+        return False
+
+
 def _compiler() -> list[str]:
     """The command of a C compiler. Raises PlanError if there is none."""
     named = os.environ.get("CC", "")

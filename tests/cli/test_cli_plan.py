@@ -139,11 +139,3 @@ def test_without_the_packages_the_line_says_what_to_install(program: Program, mo
     done = program.run("plan", model, "--board", "mps2-an386", PYTHONPATH=str(hidden))
     assert (done.code, done.stdout) == (2, "")
     assert "pip install 'edgenas[mcu]'" in done.message
-
-
-@pytest.mark.parametrize("command", [("measure", "text.tflite"), ("rollback",)])
-def test_a_microcontroller_is_no_device_yet(program: Program, command: tuple[str, ...]) -> None:
-    done = program.run(*command, "--board", "mps2-an386")
-    assert (done.code, done.stdout) == (2, "")
-    assert "board mps2-an386 is a microcontroller" in done.message
-    assert "edgenas plan MODEL --board mps2-an386" in done.message

@@ -1,4 +1,4 @@
-"""A short run of both fuzzers; `make campaign-fuzz` is the long one."""
+"""A short run of every fuzzer; `make campaign-fuzz` is the long one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _fuzzes(folder: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["loader", "run"])
+@pytest.mark.parametrize("target", ["loader", "run", "frames", "session"])
 def test_fifteen_seconds(target: str, tmp_path: Path) -> None:
     if not _fuzzes(tmp_path):
         pytest.skip("needs make, clang-14 and its libFuzzer: apt-get install clang-14 libclang-rt-14-dev")

@@ -174,7 +174,7 @@ def test_callers_bugs_are_value_errors() -> None:
         latency.create().fit([], [])
     with pytest.raises(ValueError, match="positive"):
         latency.create().fit(known, [1.0, 0.0])
-    with pytest.raises(UsageError, match="known are features"):
+    with pytest.raises(UsageError, match="known are engine, features"):
         latency.create("oracle")
 
 

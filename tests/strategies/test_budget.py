@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenas.errors import BudgetError, InfeasibleError
-from edgenas.strategies.budget import LatencyBudget, format_ms
+from edgenas.strategies.budget import LatencyBudget
+from edgenas.units import MINSN, MS, Unit
 
 UNITS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 NUMBERS = st.decimals(min_value="0.001", max_value=9999, places=3).map(str)
@@ -77,8 +78,8 @@ def test_a_duration_is_kept_or_refused_naming_the_fastest(fastest: float, span: 
         return
     with pytest.raises(InfeasibleError) as caught:
         budget.resolve(fastest, fastest * span)
-    assert format_ms(fastest) in caught.value.message
-    assert format_ms(1.03 * fastest) in caught.value.message
+    assert MS.format(fastest) in caught.value.message
+    assert MS.format(1.03 * fastest) in caught.value.message
     assert caught.value.fields == {"budget_ms": budget.ms, "fastest_ms": fastest}
     assert caught.value.exit_code == 3
 
@@ -86,7 +87,7 @@ def test_a_duration_is_kept_or_refused_naming_the_fastest(fastest: float, span: 
 @given(st.floats(1e-5, 1e6))
 @settings(deadline=None, max_examples=200)
 def test_a_latency_for_people_is_right_to_three_digits_and_can_be_read_back(ms: float) -> None:
-    text = format_ms(ms)
+    text = MS.format(ms)
     assert re.fullmatch(r"\d+(\.\d+)?(e-\d+)? (us|ms|s)", text)
     if "e" not in text:
         read = LatencyBudget.parse(text).ms
@@ -99,9 +100,37 @@ def test_a_latency_for_people_is_right_to_three_digits_and_can_be_read_back(ms: 
     [(0.0843, "84.3 us"), (2.514, "2.51 ms"), (1200.0, "1.2 s"), (0.35, "350 us"), (999.9, "1000 ms"), (5e6, "5000 s")],
 )
 def test_formatted_examples(ms: float, text: str) -> None:
-    assert format_ms(ms) == text
+    assert MS.format(ms) == text
 
 
 def test_a_latency_that_is_no_number_is_a_callers_bug() -> None:
     with pytest.raises(ValueError, match="nan"):
-        format_ms(math.nan)
+        MS.format(math.nan)
+
+
+@pytest.mark.parametrize(("text", "millions"), [("8Minsn", 8), ("800kinsn", 0.8), (" .5 Minsn ", 0.5)])
+def test_instructions_are_a_budget_of_a_board_that_counts_them(text: str, millions: float) -> None:
+    budget = LatencyBudget.parse(text, MINSN)
+    assert budget.ms == pytest.approx(millions)
+    assert LatencyBudget.parse("40%", MINSN).percent == 40
+    with pytest.raises(InfeasibleError, match=r"\(9\.5 Minsn\): ask for at least 9\.785 Minsn"):
+        budget.resolve(9.5, 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "fix"),
+    [
+        ("20ms", MINSN, "is a time, but this board counts instructions: write kinsn, Minsn or %"),
+        ("20µs", MINSN, "is a time, but this board counts instructions"),
+        ("8Minsn", MS, "counts instructions, but this board's latencies are times: write us, ms, s or %"),
+        ("8insn", MINSN, "has the unknown unit 'insn': write kinsn, Minsn or %"),
+        ("8", MINSN, "has no unit: write 8kinsn, 8Minsn or 8%"),
+        ("fast", MINSN, "is not a number with a unit: write 800kinsn, 8Minsn or 40%"),
+        ("0Minsn", MINSN, "is zero: write a positive number of instructions, as 8Minsn"),
+    ],
+)
+def test_a_budget_in_a_unit_that_the_board_does_not_have_says_the_fix(text: str, unit: Unit, fix: str) -> None:
+    with pytest.raises(BudgetError, match=re.escape(fix)) as caught:
+        LatencyBudget.parse(text, unit)
+    assert caught.value.fields["value"] == text
+    assert "\n" not in caught.value.message

@@ -10,11 +10,11 @@ from synthetic_device import SyntheticDevice
 
 from edgenas.errors import InfeasibleError
 from edgenas.space import Architecture, SearchSpace, Template
-from edgenas.strategies.budget import format_ms
 from edgenas.strategies.candidate import LAST_RUNG, SLACK, Candidate, Found, Problem
 from edgenas.strategies.exact import Edge, Lattice, Limits
 from edgenas.strategies.halving import fills, halving, with_references
 from edgenas.training import Outcome
+from edgenas.units import MS
 
 SPACE = SearchSpace.load("tiny", (1, 8, 8), 10)
 # (seed, part of the range, whether the profile knows nothing of how slow two operators are)
@@ -119,7 +119,7 @@ def test_nothing_within_the_budget_names_the_fastest() -> None:
     assert isinstance(fastest, float)
     assert caught.value.fields["budget_ms"] == budget
     for ms in (budget, fastest, 1.05 * fastest):
-        assert format_ms(ms) in caught.value.message
+        assert MS.format(ms) in caught.value.message
     assert device.trained == []
 
 

@@ -11,7 +11,7 @@ from edgenas.artifact import Artifact
 from edgenas.conversion.gate import OPERATORS
 from edgenas.errors import BudgetMissedError, InfeasibleError
 from edgenas.space import Architecture, SearchSpace
-from edgenas.strategies.budget import format_ms
+from edgenas.units import MS
 from edgenas.workflows.result import Result
 from firmware_tools.connect import connect
 
@@ -139,7 +139,7 @@ def test_a_budget_that_the_device_misses_leaves_the_old_model(again: Place, monk
     assert isinstance(budget_ms, float)
     assert best_ms == min(device.staged)
     assert best_ms > budget_ms
-    for said in (format_ms(best_ms), format_ms(budget_ms), format_ms(1.03 * best_ms), "was left in place"):
+    for said in (MS.format(best_ms), MS.format(budget_ms), MS.format(1.03 * best_ms), "was left in place"):
         assert said in caught.value.message
     after = again.status()
     assert after.active == before.active
@@ -186,5 +186,5 @@ def test_a_budget_below_the_fastest_names_it(deployed: Any, copy: Copy) -> None:
         edgenas.deploy("host", **{**OPTIONS, "latency": "0.01us"}, runs=runs)
     fastest_ms = caught.value.fields["fastest_ms"]
     assert isinstance(fastest_ms, float)
-    assert format_ms(1.03 * fastest_ms) in caught.value.message
+    assert MS.format(1.03 * fastest_ms) in caught.value.message
     assert place.status() == before

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import edgenas
+from edgenas import microcontroller
 from edgenas.errors import EdgenasError, InfeasibleError, ProfileError, UsageError
 from edgenas.workflows import plan as workflow
 from firmware_tools.errors import PlanError
@@ -50,7 +51,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     )
     monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(workflow, "compile_plan", lambda tflite: made)
-    monkeypatch.setattr(workflow, "footprints", lambda: {"dsp": Footprint(CODE, STACK)})
+    monkeypatch.setattr(microcontroller, "footprints", lambda: {"dsp": Footprint(CODE, STACK)})
     return made
 
 

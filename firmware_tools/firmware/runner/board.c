@@ -1,20 +1,6 @@
 #include "board.h"
 
-#define REGISTER(address) (*(volatile uint32_t *)(address))
-
-#define TIMER_CONTROL REGISTER(0x40000000u)
-#define TIMER_VALUE REGISTER(0x40000004u)
-#define TIMER_RELOAD REGISTER(0x40000008u)
-
-#define UART_DATA REGISTER(0x40004000u)
-#define UART_STATE REGISTER(0x40004004u)
-#define UART_CONTROL REGISTER(0x40004008u)
-#define UART_DIVIDER REGISTER(0x40004010u)
-#define UART_TRANSMIT_FULL 1u
-#define UART_TRANSMIT_ENABLE 1u
-
-#define SCB_AIRCR REGISTER(0xE000ED0Cu)
-#define SCB_AIRCR_RESET 0x05FA0004u
+#include "registers.h"
 
 void board_start(void) {
     UART_DIVIDER = 217; /* 115200 baud of 25 MHz; an emulator does not care, a board would */

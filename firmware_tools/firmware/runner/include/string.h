@@ -1,4 +1,4 @@
-/* All of libc that the engine uses; the cross compiler comes without a libc. startup.c has the code. */
+/* All of libc that the engine uses; the cross compiler comes without a libc. ports/mps2/memory.c has the code. */
 #ifndef EDGENAS_RUNNER_STRING_H
 #define EDGENAS_RUNNER_STRING_H
 

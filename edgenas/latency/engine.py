@@ -1,0 +1,261 @@
+"""The loops of edgenas' engine for microcontrollers, priced by non-negative least squares on whole measured networks.
+
+How often each loop of `firmware_tools/firmware/engine` turns follows from a layer's shape; what a turn costs is one
+price, the same in every network. Counted in instructions, convolutions of random networks are explained to 0.3 % so,
+where the few features of `features.py`, which fit any engine, leave 4 %. What remains is depthwise convolutions: in
+how many strips one is computed is up to the memory plan of the whole network, which no price of a layer can know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from edgenas.latency import Array
+from edgenas.latency.regression import UNKNOWN_STD, cross_validate, damaged, folds_of, number, observations
+from edgenas.space import Block, Layer
+
+# Loops by the kind of layer, with a price before anything is measured: instructions of a Cortex-M4, fitted on 350
+# operators alone in an emulator. Only their relations matter.
+START: Mapping[str, float] = {
+    "conv": 69.0,
+    "conv.triples": 246.0,  # three pixels are computed at a time ...
+    "conv.blocks": 64.0,  # ... for two channels ...
+    "conv.products": 19.4,  # ... from four inputs
+    "conv.words": 10.7,  # four inputs of three pixels, widened
+    "conv.rows": 13.5,  # of a patch, of three pixels
+    "conv.byte_rows": 1.0,  # the same where rows are no whole words ...
+    "conv.bytes": 45.0,
+    "conv.border_rows": 110.0,  # ... and of patches that reach over the edge
+    "conv.border_bytes": 4.8,
+    "depthwise": 100.0,
+    "depthwise.gathered": 49.0,  # two columns of four channels, widened
+    "depthwise.groups": 141.0,  # four channels
+    "depthwise.strips": 200.0,  # of one channel
+    "depthwise.kept": 9.0,  # two columns that two strips share
+    "depthwise.cleared": 4.1,
+    "depthwise.filled": 11.0,
+    "depthwise.pairs.k3s1": 21.0,  # of outputs of one channel, by kernel and stride
+    "depthwise.rows.k3s1": 10.0,
+    "depthwise.parts.k3s1": 10.0,
+    "depthwise.pairs.k3s2": 37.0,
+    "depthwise.rows.k3s2": 120.0,
+    "depthwise.parts.k3s2": 10.0,
+    "depthwise.pairs.k5s1": 154.0,
+    "depthwise.rows.k5s1": 98.0,
+    "depthwise.parts.k5s1": 20.0,
+    "depthwise.pairs.k5s2": 121.0,
+    "depthwise.rows.k5s2": 96.0,
+    "depthwise.parts.k5s2": 20.0,
+    "dense": 50.0,
+    "dense.inputs": 15.7,
+    "dense.products": 18.0,
+    "dense.outputs": 37.0,
+    "pool": 38.0,
+    "pool.elements": 2.5,
+    "pool.channels": 59.0,
+    "add": 139.0,
+    "add.elements": 15.0,
+}
+# (Error of a prediction / error of a price of START, both relative) squared: counts carry no noise.
+_RIDGE = 1e-3
+_LEAST_BIAS = 1e-3  # of the latency: a start that is zero would stay zero
+_ENOUGH = 8  # architectures that can be cross-validated
+_STRIPS = (16, 8, 4, 2, 1)
+
+
+@dataclass(frozen=True)
+class EngineModel:
+    """Milliseconds (or millions of instructions) as `bias_ms` + sum over layers of prices x turns of loops.
+
+    prices: of each of START, none negative. relative_std: of a prediction, cross-validated. measurements: 0 before
+    `fit`; the prices are then only relative to each other.
+    """
+
+    prices: tuple[float, ...] = tuple(START.values())
+    bias_ms: float = 0.0
+    relative_std: float = UNKNOWN_STD
+    measurements: int = 0
+
+    def fit(
+        self,
+        architectures: Sequence[Sequence[Block]],
+        latency_ms: Sequence[float],
+        weights: Sequence[float] | None = None,
+    ) -> EngineModel:
+        """As `LatencyModel.fit`. Relative errors are minimised, so small networks count as much as large ones."""
+        y, w = observations(architectures, latency_ms, weights)
+        x, folds = _matrix(architectures), folds_of(architectures)
+        start = np.array((self.bias_ms, *self.prices))
+        std = cross_validate(x, y, w, start, folds, _solve)
+        if len(np.unique(folds)) < _ENOUGH:
+            std = max(std, self.relative_std)
+        solved = _solve(x, y, w, start)
+        return EngineModel(tuple(map(float, solved[1:])), float(solved[0]), float(std), len(y))
+
+    def predict(self, architectures: Sequence[Sequence[Block]]) -> tuple[Array, Array]:
+        """As `LatencyModel.predict`."""
+        self._require_fit()
+        mean = _matrix(architectures) @ np.array((self.bias_ms, *self.prices))
+        return mean, mean * self.relative_std
+
+    def block_ms(self, block: Block) -> float:
+        """As `LatencyModel.block_ms`; cached."""
+        self._require_fit()
+        return float(_turns(block) @ np.array(self.prices))
+
+    def to_json(self) -> dict[str, Any]:
+        """As `LatencyModel.to_json`."""
+        return {
+            "model": "engine",
+            "bias_ms": self.bias_ms,
+            "prices": dict(zip(START, self.prices, strict=True)),
+            "relative_std": self.relative_std,
+            "measurements": self.measurements,
+        }
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any], file: str = "latency model") -> EngineModel:
+        """As `LatencyModel.from_json`."""
+        prices = table.get("prices")
+        if not isinstance(prices, Mapping):
+            raise damaged(file, "prices", table)
+        return cls(
+            prices=tuple(number(prices, name, file) for name in START),
+            bias_ms=number(table, "bias_ms", file),
+            relative_std=number(table, "relative_std", file),
+            measurements=int(number(table, "measurements", file)),
+        )
+
+    def _require_fit(self) -> None:
+        if self.measurements == 0:
+            raise ValueError("a latency model predicts only after fit")
+
+
+def _solve(x: Array, y: Array, w: Array, start: Array) -> Array:
+    """Prices >= 0 that minimise the weighted squared relative error plus `_RIDGE` x the squared relative distance from
+    `start`, which is scaled to the data first: a loop that measurements say little of keeps its relation to the others.
+    """
+    from scipy.optimize import nnls
+
+    scaled = start * np.median(y / (x @ start))
+    scaled[0] = max(scaled[0], _LEAST_BIAS * float(np.median(y)))
+    root = np.sqrt(w)
+    left = np.vstack([x * scaled / y[:, None] * root[:, None], np.sqrt(_RIDGE) * np.eye(len(start))])
+    right = np.concatenate([root, np.sqrt(_RIDGE) * np.ones(len(start))])
+    solved: Array = nnls(left, right)[0] * scaled
+    return solved
+
+
+def _matrix(architectures: Sequence[Sequence[Block]]) -> Array:
+    """Turns summed over each architecture's blocks, shape (architectures, 1 + START); column 0 is the bias's 1."""
+    return np.array([[1.0, *np.sum([_turns(block) for block in blocks], axis=0)] for blocks in architectures])
+
+
+_PLACE = {name: index for index, name in enumerate(START)}
+
+
+@lru_cache(maxsize=200_000)
+def _turns(block: Block) -> Array:
+    """How often the block's loops turn, in the order of START."""
+    row = np.zeros(len(START))
+    for layer in block.layers():
+        for name, count in _LOOPS.get(layer.kind, _nothing)(layer):
+            row[_PLACE[name]] += count
+    return row
+
+
+_Turns = Iterator[tuple[str, float]]
+
+
+def _nothing(layer: Layer) -> _Turns:
+    """A PAD becomes a part of the convolution behind it when the plan is made."""
+    return iter(())
+
+
+def _conv(layer: Layer) -> _Turns:
+    pixels, kernel = layer.h_out * layer.w_out, layer.kernel
+    run = kernel * layer.c_in
+    triples, blocks, groups = ceil(pixels / 3), ceil(layer.c_out / 2), ceil(kernel * run / 4)
+    yield "conv", 1
+    yield "conv.triples", triples
+    yield "conv.blocks", triples * blocks
+    yield "conv.products", triples * blocks * groups
+    if run % 4:
+        yield "conv.byte_rows", pixels * kernel
+        yield "conv.bytes", pixels * kernel * run
+        return
+    yield "conv.words", triples * groups
+    yield "conv.rows", triples * kernel
+    border = pixels - _inside(layer, layer.h_in, layer.h_out) * _inside(layer, layer.w_in, layer.w_out)
+    yield "conv.border_rows", border * kernel
+    yield "conv.border_bytes", border * run
+
+
+def _padding(layer: Layer) -> tuple[int, int]:
+    """What is added to a side, and what of `h_in` a PAD of the converter's has added already, on both sides."""
+    pad = layer.kernel // 2
+    return pad, 2 * pad if layer.stride > 1 else 0
+
+
+def _inside(layer: Layer, size: int, outputs: int) -> int:
+    """Of the outputs along an axis those whose window lies inside the input."""
+    pad, added = _padding(layer)
+    last = (size - added + pad - layer.kernel) // layer.stride
+    return max(0, min(last, outputs - 1) - ceil(pad / layer.stride) + 1)
+
+
+def _depthwise(layer: Layer) -> _Turns:
+    pad, added = _padding(layer)
+    height, width = layer.h_in - added, layer.w_in - added
+    columns = ceil(((layer.w_out - 1) * layer.stride + layer.kernel + 1) / 2)
+    groups, strip = ceil(layer.c_out / 4), _strip(layer, height * width * layer.c_in, columns)
+    strips = ceil(layer.h_out / strip)
+    rows = (ceil(layer.h_out / strips) - 1) * layer.stride + layer.kernel
+    yield "depthwise", 1
+    yield "depthwise.gathered", groups * height * ceil(width / 2)
+    yield "depthwise.groups", groups
+    yield "depthwise.strips", layer.c_out * strips
+    yield "depthwise.kept", layer.c_out * (strips - 1) * max(0, layer.kernel - layer.stride) * columns
+    yield "depthwise.cleared", 4 * rows * columns
+    yield "depthwise.filled", layer.c_out * 2 * pad * columns
+    of = f"k{min(5, max(3, layer.kernel))}s{min(2, layer.stride)}"
+    yield f"depthwise.pairs.{of}", layer.c_out * layer.h_out * ceil(layer.w_out / 2)
+    yield f"depthwise.rows.{of}", layer.c_out * layer.h_out
+    yield f"depthwise.parts.{of}", layer.c_out * strips
+
+
+def _strip(layer: Layer, in_bytes: int, columns: int) -> int:
+    """How many output rows the planner lets it compute at a time, as if nothing else decided over the arena."""
+    tensors = in_bytes if layer.stride == 1 else in_bytes + layer.elements_out
+
+    def arena(strip: int) -> int:
+        return tensors + 16 * columns * ((strip - 1) * layer.stride + layer.kernel)
+
+    return next(strip for strip in _STRIPS if arena(strip) <= 1.125 * arena(1) or strip == 1)
+
+
+def _dense(layer: Layer) -> _Turns:
+    yield "dense", 1
+    yield "dense.inputs", layer.c_in
+    yield "dense.products", ceil(layer.c_out / 4) * ceil(layer.c_in / 4)
+    yield "dense.outputs", layer.c_out
+
+
+def _pool(layer: Layer) -> _Turns:
+    yield "pool", 1
+    yield "pool.elements", layer.elements_in
+    yield "pool.channels", layer.c_out
+
+
+def _add(layer: Layer) -> _Turns:
+    yield "add", 1
+    yield "add.elements", layer.elements_out
+
+
+_LOOPS = {"conv": _conv, "conv1x1": _conv, "depthwise": _depthwise, "dense": _dense, "pool": _pool, "add": _add}

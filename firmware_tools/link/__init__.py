@@ -1,0 +1,1 @@
+"""The serial wire to a microcontroller: byte pipes, frames, messages and the session over them (PROTOCOL.md)."""

@@ -1,0 +1,104 @@
+"""Many WRITEs under way at once, go-back-N: the line is never idle, and a lost frame costs one window."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from firmware_tools.device import Progress
+from firmware_tools.errors import DeviceLostError, ProtocolError
+from firmware_tools.link.frames import Frame, line_bytes
+from firmware_tools.link.messages import Kind, Write
+from firmware_tools.link.refusals import Code
+
+if TYPE_CHECKING:
+    from firmware_tools.link.session import Link
+
+_WRITE_UNIT = 8  # flash is written in units of 8 bytes: only the last piece may end within one
+_OFFSET_BYTES = 4
+_MOST_UNDER_WAY = 128  # sequences are bytes; an answer to an old one must not look like one to a new one
+_PATIENCE_S = 10.0
+_FEWEST_TRIES = 4
+_LONGEST_WAIT_S = 8.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How a transfer went: where it began, the plan's bytes, how often it went back for a lost frame."""
+
+    resumed_from: int
+    total: int
+    went_back: int
+
+
+def transfer(link: Link, window: int, data: bytes, offset: int, progress: Progress | None) -> Sent:
+    """Send `data` from `offset` on, after BEGIN. Raises NothingStagedError if the board has forgotten the BEGIN."""
+    return _Transfer(link, window, data, offset, progress).run()
+
+
+class _Transfer:
+    def __init__(self, link: Link, window: int, data: bytes, offset: int, progress: Progress | None) -> None:
+        self._link, self._data, self._progress = link, data, progress
+        self._window = min(window, _MOST_UNDER_WAY)
+        self._piece = (link.max_payload - _OFFSET_BYTES) // _WRITE_UNIT * _WRITE_UNIT
+        self._resumed_from = offset
+        self._done = offset  # what the board has
+        self._next = offset  # what is sent next
+        self._under_way: dict[int, int] = {}  # sequence -> offset, in order of sending
+        self._timeout_s = link.answer_time_s(self._window * line_bytes(self._piece + _OFFSET_BYTES))
+        self._wait_s = self._timeout_s
+        self._went_back, self._tries, self._last_progress = 0, 0, time.monotonic()
+
+    def run(self) -> Sent:
+        if self._progress is not None:
+            self._progress(self._done, len(self._data))
+        while self._done < len(self._data):
+            self._fill()
+            answer = self._link.wait(Kind.WRITE, self._under_way, self._wait_s)
+            if answer is None:
+                self._wait_s = max(self._wait_s, min(2 * self._wait_s, _LONGEST_WAIT_S))
+                self._link.reopen_line()
+                self._go_back()
+            else:
+                self._take(answer)
+        return Sent(self._resumed_from, len(self._data), self._went_back)
+
+    def _fill(self) -> None:
+        while self._next < len(self._data) and len(self._under_way) < self._window:
+            piece = self._data[self._next : self._next + self._piece]
+            self._under_way[self._link.post(Kind.WRITE, Write(self._next, piece).pack())] = self._next
+            self._next += len(piece)
+
+    def _take(self, answer: Frame) -> None:
+        code, body = answer.payload[0], answer.payload[1:]
+        if code not in (Code.OK, Code.WRONG_OFFSET):
+            raise self._link.refused(Kind.WRITE, code, body)
+        expected = int.from_bytes(body[:4], "little")
+        if len(body) < _OFFSET_BYTES or expected > self._next:
+            message = f"{self._link.name}: WRITE is answered with offset {expected}, {self._next} bytes were sent"
+            raise ProtocolError(f"{message}: report this bug", offset=expected)
+        # The board answers in order: whatever was sent before this one is answered, or lost.
+        for sequence in list(self._under_way):
+            del self._under_way[sequence]
+            if sequence == answer.sequence:
+                break
+        advanced = expected > self._done
+        self._done = expected
+        if advanced:
+            self._tries, self._wait_s, self._last_progress = 0, self._timeout_s, time.monotonic()
+            if self._progress is not None:
+                self._progress(self._done, len(self._data))
+        if code == Code.WRONG_OFFSET and expected not in self._under_way.values():
+            self._go_back()
+
+    def _go_back(self) -> None:
+        self._under_way.clear()
+        self._next = self._done
+        self._went_back += 1
+        self._tries += 1
+        seconds = time.monotonic() - self._last_progress
+        if self._tries >= _FEWEST_TRIES and seconds > max(_PATIENCE_S, _FEWEST_TRIES * self._timeout_s):
+            doing = f"WRITE at {self._done} of {len(self._data)} bytes"
+            lost: DeviceLostError = self._link.silent(doing, seconds, self._tries)
+            raise DeviceLostError(f"{lost.message}, and the transfer goes on where it was", **lost.fields)

@@ -1,0 +1,55 @@
+"""What a host knows of the plans that it sent to boards, whose own memory holds a plan and its sha256, no more.
+
+One JSON file for each plan, named by its sha256. A computer that did not send a plan knows neither its .tflite file nor
+its manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware_tools.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A plan's origin: sha256 and size of the .tflite file, its manifest, shapes of input and output with batch 1."""
+
+    sha256: str
+    bytes: int
+    manifest: Mapping[str, Any]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+
+class Manifests:
+    """The records in `folder`, which is made when the first is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, plan_sha256: str) -> Sent | None:
+        """What is known of a plan; None if nothing readable is."""
+        try:
+            record: dict[str, Any] = json.loads((self._folder / f"{plan_sha256}.json").read_text())
+            shapes = {name: tuple(record[name]) for name in ("input_shape", "output_shape")}
+            return Sent(**{**record, **shapes})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def put(self, plan_sha256: str, sent: Sent) -> None:
+        """Remember where a plan comes from. Raises DeviceError if the folder cannot be written."""
+        path = self._folder / f"{plan_sha256}.json"
+        new = path.with_suffix(f".{os.getpid()}")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps(asdict(sent), indent=1) + "\n")
+            new.replace(path)
+        except OSError as error:
+            message = f"cannot write {path} ({error.strerror}): free space there, or name another folder"
+            raise DeviceError(message, path=str(path)) from error

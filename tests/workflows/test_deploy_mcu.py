@@ -1,0 +1,157 @@
+"""A deploy to an emulated microcontroller: real firmware, the real wire, and what is printed of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgenas
+from edgenas.artifact import Artifact
+from edgenas.board import Board
+from edgenas.errors import BudgetError, UsageError
+from edgenas.progress import Silent
+from edgenas.session import Session
+from edgenas.space import Architecture
+from edgenas.units import MINSN
+from edgenas.workflows.result import Result
+from firmware_tools.connect import connect
+from firmware_tools.device import TimingPlan
+
+BOARD = "mps2-an386"
+OPTIONS: dict[str, Any] = {"data": "digits", "latency": "40%", "epochs": 2}
+pytest.importorskip("tflite", reason="needs the packages of edgenas[mcu]")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    home: Path
+    device: str
+    result: Result
+
+
+@pytest.fixture(scope="module", params=["unicorn", "qemu"])
+def emulator(request: pytest.FixtureRequest) -> str:
+    """An emulator that is there."""
+    name = str(request.param)
+    if name == "unicorn" and find_spec("unicorn") is None:
+        pytest.skip("needs pip install unicorn")
+    if name == "qemu" and shutil.which("qemu-system-arm") is None:
+        pytest.skip("needs apt-get install qemu-system-arm")
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("needs apt-get install gcc-arm-none-eabi")
+    return name
+
+
+@pytest.fixture(scope="module")
+def deployed(emulator: str, make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    folder = tmp_path_factory.mktemp("mcu")
+    home, device = make_home(folder / "home"), f"{emulator}:"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGENAS_HOME", str(home))
+        edgenas.profile(BOARD, device=device, input_shape=(1, 8, 8), seconds=5)
+        result = edgenas.deploy(BOARD, device=device, **OPTIONS, runs=folder / "runs")
+    return Deployed(home, device, result)
+
+
+@pytest.mark.slow
+def test_the_committed_model_is_within_the_budget_and_says_so_in_instructions(deployed: Deployed) -> None:
+    result = deployed.result
+    assert result.committed
+    assert result.timing.latency_ms <= result.budget_ms
+    assert result.timing.unit == "Minsn"
+    assert result.timing.ci95_ms == (result.timing.latency_ms, result.timing.latency_ms)
+    table = result.to_json()
+    text = json.dumps(table)
+    assert table["unit"] == "Minsn"
+    assert table["measured"]["latency_minsn"] == result.timing.latency_ms
+    assert re.search(r'_ms"|"ms"', text) is None
+    assert {row["plan_bytes"] > 0 for row in table["rows"]} == {True}
+
+
+@pytest.mark.slow
+def test_what_it_takes_is_exactly_the_plan(deployed: Deployed) -> None:
+    result, board = deployed.result, Board.load(BOARD)
+    planned = edgenas.plan(Path(result.folder), board=BOARD)
+    assert (result.row.plan_bytes, result.peak_ram_bytes) == (len(planned.plan.blob), planned.ram.bytes)
+    assert result.timing.peak_ram_bytes == planned.plan.arena_bytes
+    assert board.ram_bytes is not None
+    assert planned.ram.bytes <= board.ram_bytes
+
+
+@pytest.mark.slow
+def test_the_board_runs_the_model_and_a_second_measurement_counts_the_same(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGENAS_HOME", str(deployed.home))
+    result = deployed.result
+    measured = edgenas.measure(result.folder, board=BOARD, device=deployed.device)
+    assert measured.timing.latency_ms == result.timing.latency_ms
+    artifact = Artifact.load(Path(result.folder))
+    with Session(Board.load(BOARD), Silent(), device=deployed.device) as session:
+        status = session.device.status()
+        assert status.active is not None
+        assert status.active.sha256 == result.model_sha256
+        exact = session.simulated(artifact)
+        if exact is None:
+            pytest.skip("needs a C compiler")
+        session.device.stage(artifact.tflite, artifact.manifest)
+        outputs = session.device.infer_staged(artifact.golden_vectors()[0])
+        assert np.array_equal(outputs.reshape(exact.shape), exact)
+        assert (
+            session.device.time_staged(TimingPlan(processes=2, statistic="max")).latency_ms == result.timing.latency_ms
+        )
+        session.device.discard()
+
+
+@pytest.mark.slow
+def test_the_refined_profile_knows_what_was_installed(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGENAS_HOME", str(deployed.home))
+    result = deployed.result
+    with Session(Board.load(BOARD), Silent(), device=deployed.device) as session:
+        assert session.key.runtime == "edgenas-engine"
+        model = session.model(result.timing.latency_ms)
+        (last,) = {m.architecture for m in session.store.read(session.key)[-1:]}
+        space = session._space(session.store.read(session.key)[-1])
+        assert space is not None
+        mean, _ = model.predict([space.blocks(Architecture.parse(last))])
+    assert last == result.row.architecture
+    assert abs(mean[0] / result.timing.latency_ms - 1) < 0.03
+
+
+@pytest.mark.slow
+def test_another_board_is_refused_before_anything_is_staged(
+    deployed: Deployed, emulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGENAS_HOME", str(deployed.home))
+    with pytest.raises(UsageError, match="the device calls itself 'mps2-an386', board mps2-an500"):
+        edgenas.measure(deployed.result.folder, board="mps2-an500", device=f"{emulator}:{BOARD}")
+    with pytest.raises(UsageError, match="calls itself"):
+        edgenas.rollback("mps2-an500", device=f"{emulator}:{BOARD}")
+    with connect(f"{emulator}:{BOARD}", home=deployed.home) as device:
+        assert device.status().staged is None
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"latency": "20ms"}, BudgetError, "is a time, but this board counts instructions: write kinsn, Minsn or %"),
+        ({"latency": "40%", "precision": "float32"}, UsageError, "computes in int8 alone"),
+    ],
+)
+def test_what_the_board_cannot_do_is_one_line_before_the_data_are_loaded(
+    options: dict[str, Any], error: type[UsageError], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        edgenas.deploy(BOARD, data="no such data", **options, runs=tmp_path)
+    assert "\n" not in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+    assert MINSN is Board.load(BOARD).unit
