@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,19 +98,6 @@ def test_weights_decide_between_contradictions() -> None:
     known = networks()[:1]
     model = latency.create().fit(known * 2, [1.0, 2.0], [1.0, 0.01])
     assert model.predict(known)[0][0] < 1.1
-
-
-def test_fitting_sixty_networks_and_predicting_ten_thousand_blocks_is_quick() -> None:
-    known, y = networks()[:60], measured("int8")[:60].tolist()
-    model = latency.create().fit(known, y)
-    started = time.perf_counter()
-    latency.create().fit(known, y)
-    fitted = time.perf_counter()
-    model.predict([(Block("mbconv", 8 + i % 50, 8 + i // 50, 3, 1, 3, 28, 28),) for i in range(10_000)])
-    predicted = time.perf_counter()
-    # Aims: 50 ms and 0.5 s on an idle core; these bounds only catch another order of growth on a loaded one.
-    assert fitted - started < 0.5
-    assert predicted - fitted < 5
 
 
 @settings(max_examples=50, deadline=None)

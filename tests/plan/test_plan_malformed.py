@@ -54,7 +54,7 @@ def compiles(tflite: bytes) -> bool:
         assert check(compile_plan(tflite).blob) == "EN_OK"  # what is compiled, the engine accepts
     except PlanError as error:
         text, code = str(error), error.exit_code
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60  # a tenth of a second: only a hang is caught
     assert "\n" not in text
     assert len(text) < 400
     assert code == 2
