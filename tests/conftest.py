@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from edgenas.conversion import Converter
 
 Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start hear Ctrl-C also where a shell started pytest with it ignored (`make test &`)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

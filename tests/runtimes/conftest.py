@@ -58,5 +58,5 @@ def _deployed(name: str, folder: Path) -> Deployed:
     url = f"local:?python={_PYTHONS[name]}"
     # As short as a profile can be: the measurements of the search refine it.
     profiled = edgenas.profile(device=url, seconds=1, input_shape=_INPUT_SHAPE)
-    result = edgenas.deploy(data="digits", latency="1ms", device=url, epochs=_EPOCHS, runs=folder / "runs")
+    result = edgenas.deploy(data="digits", latency="1ms", device=url, epochs=_EPOCHS, rounds=1, runs=folder / "runs")
     return Deployed(name, url, profiled, result)
