@@ -231,7 +231,7 @@ def _depthwise(layer: Layer) -> _Turns:
 
 
 def _strip(layer: Layer, in_bytes: int, columns: int) -> int:
-    """How many output rows the planner lets it compute at a time, as if nothing else decided over the arena."""
+    """How many output rows it computes at a time: the rule of firmware_tools.plan.layout."""
     tensors = in_bytes if layer.stride == 1 else in_bytes + layer.elements_out
 
     def arena(strip: int) -> int:

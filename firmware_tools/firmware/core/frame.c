@@ -31,7 +31,7 @@ static int is_whole(frame_receiver *receiver) {
         return 0;
     }
     in->used -= FRAME_CRC_BYTES;
-    return crc32_of(in->bytes, in->used) == get_u32(in->bytes + in->used);
+    return en_crc32(in->bytes, in->used) == get_u32(in->bytes + in->used);
 }
 
 static void forget(frame_receiver *receiver) {
@@ -84,7 +84,7 @@ static void send_blocks(const uint8_t *bytes, uint32_t count) {
 
 void frame_send(frame *out) {
     static const uint8_t end = 0;
-    put_u32(out->bytes + out->used, crc32_of(out->bytes, out->used));
+    put_u32(out->bytes + out->used, en_crc32(out->bytes, out->used));
     send_blocks(out->bytes, out->used + FRAME_CRC_BYTES);
     port_send(&end, 1);
 }

@@ -28,12 +28,12 @@ static int is_marked(const uint8_t *at) {
 
 static int is_begun(const uint8_t *header, uint32_t most) {
     const uint32_t bytes = get_u32(header + 4);
-    return get_u32(header) == BEGUN_MAGIC && get_u32(header + 40) == crc32_of(header, 40) && bytes > 0u && bytes <= most;
+    return get_u32(header) == BEGUN_MAGIC && get_u32(header + 40) == en_crc32(header, 40) && bytes > 0u && bytes <= most;
 }
 
 static int is_valid(const uint8_t *header) {
     const uint8_t *const valid = header + VALID_AT;
-    return get_u32(valid) == VALID_MAGIC && get_u32(valid + 8) == crc32_of(valid, 8);
+    return get_u32(valid) == VALID_MAGIC && get_u32(valid + 8) == en_crc32(valid, 8);
 }
 
 slot_info slot_read(uint32_t slot) {
@@ -91,7 +91,7 @@ int slot_write_begun(uint32_t slot, uint32_t bytes, const uint8_t sha[SHA256_BYT
     put_u32(begun, BEGUN_MAGIC);
     put_u32(begun + 4, bytes);
     memcpy(begun + 8, sha, SHA256_BYTES);
-    put_u32(begun + 40, crc32_of(begun, 40));
+    put_u32(begun + 40, en_crc32(begun, 40));
     return flash_write(port_slot_at(slot)->header, begun, sizeof begun);
 }
 
@@ -99,7 +99,7 @@ int slot_write_valid(uint32_t slot, uint32_t sequence) {
     uint8_t valid[VALID_BYTES] = {0};
     put_u32(valid, VALID_MAGIC);
     put_u32(valid + 4, sequence);
-    put_u32(valid + 8, crc32_of(valid, 8));
+    put_u32(valid + 8, en_crc32(valid, 8));
     return flash_write(port_slot_at(slot)->header + VALID_AT, valid, sizeof valid);
 }
 

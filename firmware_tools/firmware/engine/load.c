@@ -1,23 +1,9 @@
 /* en_load: the header here, the operators in check.c and check_window.c. */
 #include "check.h"
+#include "crc32.h"
 
 /* Operators together name at most this many times plan_bytes of tables. */
 #define EN_SHARING 16u
-
-static uint32_t crc32_of(const uint8_t *bytes, uint32_t count) {
-    /* One entry for each value of 4 bits: 64 bytes instead of 1 KB, and two steps a byte. */
-    static const uint32_t table[16] = {
-        0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
-        0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C,
-    };
-    uint32_t crc = 0xFFFFFFFFu;
-    for (uint32_t i = 0; i < count; i++) {
-        crc ^= bytes[i];
-        crc = (crc >> 4) ^ table[crc & 15u];
-        crc = (crc >> 4) ^ table[crc & 15u];
-    }
-    return ~crc;
-}
 
 static en_status check_identity(const uint8_t *plan, uint32_t plan_bytes) {
     const en_plan_header *header = (const en_plan_header *)(const void *)plan;
@@ -31,7 +17,7 @@ static en_status check_identity(const uint8_t *plan, uint32_t plan_bytes) {
     if (header->version != EN_PLAN_VERSION || header->packing != EN_PACKING) {
         return EN_BAD_VERSION;
     }
-    return crc32_of(plan + 16, header->plan_bytes - 16u) == header->crc32 ? EN_OK : EN_BAD_CRC;
+    return en_crc32(plan + 16, header->plan_bytes - 16u) == header->crc32 ? EN_OK : EN_BAD_CRC;
 }
 
 static int is_int8(int32_t value) {

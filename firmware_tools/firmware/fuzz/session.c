@@ -39,7 +39,7 @@ static void make_plan(uint8_t plan[PLAN_BYTES], uint32_t add) {
         plan[ops + sizeof op + i] = (uint8_t)(i + add);
     }
     memcpy(plan, &header, sizeof header);
-    header.crc32 = crc32_of(plan + 16, PLAN_BYTES - 16u);
+    header.crc32 = en_crc32(plan + 16, PLAN_BYTES - 16u);
     memcpy(plan, &header, sizeof header);
 }
 
