@@ -20,8 +20,8 @@ from firmware_tools.mcu.emulator import job, parse
 from firmware_tools.mcu.images import FIRMWARE
 
 MACHINE = "mps2-an386"
-RUNNER = FIRMWARE / "runner"
-RUNNER_OBJECTS = ("startup.c.o", "board.c.o", "count.c.o", "main.c.o")
+PORTS = FIRMWARE / "ports"
+RUNNER_OBJECTS = ("cortex_m.c.o", "port.c.o", "count.c.o", "main.c.o")
 
 # The engine's interface (engine.h) around bakenn's. Its arena lies first, then the input, then the output.
 SHIM = """
@@ -100,7 +100,7 @@ def measure_peer(model: bytes, inputs: Sequence[bytes], folder: Path, emulator: 
         raise RuntimeError(f"bakenn refuses it: {error}") from error
     image = _build(artifacts, folder)
     board = MACHINES[MACHINE]
-    report = parse(EMULATORS[emulator](board, image, job(_header(artifacts.memory_report), inputs), 120))
+    report = parse(EMULATORS[emulator](board, image, job(board, _header(artifacts.memory_report), inputs), 120))
     kernels = tuple(selection.kernel_id for selection in artifacts.backend_plan.selections)
     constants = text_bytes(image.parent / MACHINE / "bknn_model_weights.c.o")
     return Peer(version("bakenn"), report, engine_bytes(image.parent, MACHINE) - constants, constants, kernels)
@@ -117,9 +117,11 @@ def _build(artifacts: Any, folder: Path) -> Path:
         shutil.copy(path, sources)
     (sources / "shim.c").write_text(SHIM, encoding="utf-8")
     (sources / "math.h").write_text("", encoding="utf-8")  # CMSIS-NN includes it and uses nothing of it
-    image = folder / "build" / f"{MACHINE}.bin"
-    flags = f"FLAGS={FLAGS} -I{sources} -I{RUNNER} -I{RUNNER / 'include'}"
-    command = ["make", "--silent", "-C", str(RUNNER), f"BUILD={image.parent}", f"engine={sources}", flags, str(image)]
+    image = folder / "build" / f"{MACHINE}-runner.bin"
+    places = (sources, FIRMWARE, FIRMWARE / "core", PORTS, PORTS / "include", PORTS / "mps2")
+    flags = f"FLAGS={FLAGS} {' '.join(f'-I{place}' for place in places)}"
+    command = ["make", "--silent", "-C", str(PORTS / "mps2"), f"BUILD={image.parent}", f"engine={sources}", flags]
+    command.append(str(image))
     built = subprocess.run(command, capture_output=True, text=True)
     if built.returncode != 0:
         raise RuntimeError(f"its C does not build: {built.stderr.strip().splitlines()[:1]}")
@@ -149,4 +151,4 @@ def text_bytes(path: Path) -> int:
 def engine_bytes(build: Path, machine: str) -> int:
     """What an image has beside the runner's own files: the engine, and what of libgcc it calls."""
     own = sum(text_bytes(build / machine / name) for name in RUNNER_OBJECTS)
-    return text_bytes(build / f"{machine}.elf") - own
+    return text_bytes(build / f"{machine}-runner.elf") - own

@@ -59,7 +59,7 @@ class Calls:
 def measure(cross: str, cpu: str, build: Path) -> dict[str, int]:
     """Code and stack of the engine for one processor, in bytes. Raises CalledProcessError if it does not compile."""
     build.mkdir(parents=True, exist_ok=True)
-    include = _HERE / "runner" / "include"
+    include = _HERE / "ports" / "include"
     objects, calls = [], Calls()
     for source in _sources():
         object_ = build / f"{source.name}.o"

@@ -30,6 +30,6 @@ def measure(
         raise ValueError(f"machine must be one of {sorted(MACHINES)}, got {machine!r}")
     if emulator not in EMULATORS:
         raise ValueError(f"emulator must be one of {sorted(EMULATORS)}, got {emulator!r}")
-    blob = job(plan_blob, inputs)
     board = MACHINES[machine]
+    blob = job(board, plan_blob, inputs)
     return parse(EMULATORS[emulator](board, images.image(board), blob, timeout_s))

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from firmware_tools.errors import DeviceBusyError, DeviceError
-from firmware_tools.mcu.emulator import PSRAM_BYTES
 
 _ORPHAN_TIMEOUT_S = 5.0
 
@@ -17,11 +16,11 @@ _ORPHAN_TIMEOUT_S = 5.0
 class BoardFolder:
     """The folder `root` of one emulated board, ours alone until `close`; `name` stands in the messages.
 
-    `flash` is the file of its PSRAM, which plays the flash; erased when there is none yet.
+    `flash` is the file that plays its flash, of `flash_bytes`; erased when there is none yet.
     Raises DeviceBusyError if another process has it, DeviceError if it cannot be written.
     """
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path, flash_bytes: int) -> None:
         self.flash = root / "flash.bin"
         self._name, self._root, self._ours = name, root, False
         try:
@@ -31,7 +30,7 @@ class BoardFolder:
             raise self._unusable(error) from error
         try:
             self._take()
-            self._make_flash()
+            self._make_flash(flash_bytes)
         except OSError as error:
             self.close()
             raise self._unusable(error) from error
@@ -75,11 +74,11 @@ class BoardFolder:
         text = self._lock.read().strip()
         return int(text) if text.isdigit() else None
 
-    def _make_flash(self) -> None:
-        if self.flash.exists() and self.flash.stat().st_size == PSRAM_BYTES:
+    def _make_flash(self, size: int) -> None:
+        if self.flash.exists() and self.flash.stat().st_size == size:
             return
         new = self.flash.with_suffix(".new")
-        new.write_bytes(b"\xff" * PSRAM_BYTES)
+        new.write_bytes(b"\xff" * size)
         new.replace(self.flash)  # whole, or not there
 
     def _unusable(self, error: OSError) -> DeviceError:

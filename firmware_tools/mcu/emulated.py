@@ -43,7 +43,7 @@ def open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: str
     root = Path(options.get("root", home / "devices" / machine.name)).expanduser().absolute()
     stack = ExitStack()
     try:
-        folder = BoardFolder(name, root)
+        folder = BoardFolder(name, root, machine.flash.bytes)
         stack.callback(folder.close)
         pipe = ProcessPipe(board_command(scheme, machine, image, folder.flash), name, (folder.lock_fd,))
         stack.callback(pipe.close)
@@ -72,7 +72,7 @@ def _qemu(machine: Machine, image: Path, flash: Path) -> list[str]:
     escaped = str(flash).replace(",", ",,")  # a comma ends an option's value
     return [
         *(qemu.program(), "-M", f"{machine.name},memory-backend=flash", "-icount", f"shift={NS_SHIFT}"),
-        *("-object", f"memory-backend-file,id=flash,size=16M,share=on,mem-path={escaped}"),
+        *("-object", f"memory-backend-file,id=flash,size={machine.flash.bytes},share=on,mem-path={escaped}"),
         *("-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio"),
         *("-kernel", str(image)),
     ]

@@ -9,35 +9,73 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, NamedTuple
 
 from firmware_tools.errors import EmulatorError
 from firmware_tools.plan.simulate import STATUSES
 
 JOB_MAGIC = 0x424F4A45  # "EJOB"
-PSRAM_BYTES = 16 << 20
-CODE_BYTES = RAM_BYTES = 4 << 20
-CODE, RAM = 0x00000000, 0x20000000
 
-# An instruction takes 2^7 ns of virtual time, a tick of the timer 40 ns: 3.2 ticks, so that rounding is exact.
+# An instruction takes 2^7 ns of virtual time: more than two ticks of any board's timer, so that rounding is exact.
 NS_SHIFT = 7
-TICKS_PER_5_INSTRUCTIONS = 16
+
+
+class Region(NamedTuple):
+    """Memory: where it begins, and its size in bytes."""
+
+    address: int
+    bytes: int
+
+
+class Peripheral(NamedTuple):
+    """A device of a board in Unicorn: a key of `unicorn_devices.KINDS`, its registers, its interrupt's number."""
+
+    kind: str
+    address: int
+    irq: int = 0
 
 
 @dataclass(frozen=True)
 class Machine:
-    """An emulated board, named as QEMU names it; `psram` is the address of the job."""
+    """An emulated board, named as QEMU names it.
+
+    The image is loaded where `code` begins, with the table of vectors first. `flash` holds the slots, or the runner's
+    job; a file plays it: "memory" is QEMU's memory-backend-file, whose file has all the bytes of `flash`; with
+    "semihosting" the firmware reads and writes it itself. `peripherals` are for Unicorn, `timer_hz` is their clock.
+    """
 
     name: str
     core: str
-    psram: int
+    code: Region
+    ram: tuple[Region, ...]
+    flash: Region
+    flash_file: Literal["memory", "semihosting"] = "memory"
+    peripherals: tuple[Peripheral, ...] = ()
+    timer_hz: int = 25_000_000
+    in_unicorn: bool = True
+
+
+def _mps2(name: str, core: str, psram: int) -> Machine:
+    return Machine(
+        name,
+        core,
+        code=Region(0x00000000, 4 << 20),
+        ram=(Region(0x20000000, 4 << 20),),
+        flash=Region(psram, 16 << 20),
+        peripherals=(
+            Peripheral("cmsdk-timer", 0x40000000),
+            Peripheral("cmsdk-uart", 0x40004000),
+            Peripheral("cmsdk-watchdog", 0x40008000),
+        ),
+    )
 
 
 MACHINES = {
     machine.name: machine
     for machine in (
-        Machine("mps2-an385", "cortex-m3", 0x21000000),
-        Machine("mps2-an386", "cortex-m4", 0x21000000),
-        Machine("mps2-an500", "cortex-m7", 0x60000000),
+        _mps2("mps2-an385", "cortex-m3", 0x21000000),
+        _mps2("mps2-an386", "cortex-m4", 0x21000000),
+        _mps2("mps2-an500", "cortex-m7", 0x60000000),
     )
 }
 
@@ -62,8 +100,8 @@ class Report:
     outputs: tuple[bytes, ...]
 
 
-def job(plan: bytes, inputs: Sequence[bytes]) -> bytes:
-    """What the runner reads from PSRAM: a header of six words, the plan, the inputs.
+def job(machine: Machine, plan: bytes, inputs: Sequence[bytes]) -> bytes:
+    """What the runner reads from the flash: a header of six words, the plan, the inputs.
 
     Raises ValueError for no inputs, or inputs of different sizes, EmulatorError for more bytes than the board has.
     """
@@ -76,16 +114,10 @@ def job(plan: bytes, inputs: Sequence[bytes]) -> bytes:
         "<6I", JOB_MAGIC, header_bytes, len(plan), header_bytes + len(padded), len(inputs), sizes.pop()
     )
     blob = header + padded + b"".join(inputs)
-    if len(blob) > PSRAM_BYTES:
-        raise EmulatorError(
-            f"plan and inputs take {len(blob)} bytes, the board has {PSRAM_BYTES}: give fewer inputs", bytes=len(blob)
-        )
+    if len(blob) > machine.flash.bytes:
+        message = f"plan and inputs take {len(blob)} bytes, {machine.name} has {machine.flash.bytes}"
+        raise EmulatorError(f"{message}: give fewer inputs", bytes=len(blob))
     return blob
-
-
-def instructions(ticks: int) -> int:
-    """Instructions executed in `ticks` of the timer, exactly: the error of a difference is below one tick."""
-    return (ticks * 5 + TICKS_PER_5_INSTRUCTIONS // 2) // TICKS_PER_5_INSTRUCTIONS
 
 
 def parse(text: str) -> Report:
@@ -96,7 +128,7 @@ def parse(text: str) -> Report:
     lines = [line.split() for line in text.splitlines() if line.strip()]
     fault = next((words for words in lines if words[0] == "fault"), None)
     if fault is not None:
-        raise EmulatorError(f"the runner stopped with exception {int(fault[1], 16)} at 0x{fault[2]}", text=text)
+        raise EmulatorError(f"the runner stopped at 0x{int(fault[2], 16):08x}", text=text)
     if not lines or lines[-1] != ["end"] or lines[0][0] != "status":
         raise EmulatorError(
             f"the runner gave no whole report, its last line is {lines[-1] if lines else None}", text=text
@@ -109,31 +141,19 @@ def parse(text: str) -> Report:
     if "refused" in values:
         raise EmulatorError("the runner refused the job: inputs of another size than the plan's, or too many operators")
     outputs = tuple(bytes.fromhex(words[1]) for words in lines if words[0] == "output")
-    first_run = next(words[1:] for words in lines if words[0] == "run")
-    total = _elapsed([int(word, 16) for word in first_run], values["empty"])
-    hooked = _elapsed(values["hooked"], values["empty"])
+    total = next(int(words[1], 16) for words in lines if words[0] == "run")
     return Report(
         status,
         failed,
         total,
-        _per_operator(values["operators"], hooked - total),
+        _per_operator(values["operators"], values["hooked"][0] - total),
         values["arena"][0],
         values["stack"][0],
         outputs,
     )
 
 
-def _elapsed(ticks: Sequence[int], empty: Sequence[int]) -> int:
-    """Instructions of a function; the empty one, which is subtracted, has itself one instruction, its return."""
-    return _between(ticks[0], ticks[1]) - _between(empty[0], empty[1]) + 1
-
-
-def _between(start: int, end: int) -> int:
-    """Instructions between two values of a timer that counts down and wraps at 2^32."""
-    return instructions((start - end) % 2**32)
-
-
 def _per_operator(ticks: Sequence[int], hooks: int) -> tuple[int, ...]:
     """Differences without the hook's own cost, which is what the run with it took longer, by calls of it."""
     cost = hooks // len(ticks)
-    return tuple(_between(start, end) - cost for start, end in pairwise(ticks))
+    return tuple(end - start - cost for start, end in pairwise(ticks))

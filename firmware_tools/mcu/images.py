@@ -15,30 +15,28 @@ COMPILER = "arm-none-eabi-gcc"
 
 
 def image(machine: Machine) -> Path:
-    """The runner for `machine`, as a file to be loaded at address 0.
+    """The runner for `machine`, as a file to be loaded where its code memory begins.
 
     Raises EmulatorError if it has to be built and cannot be.
     """
-    folder = FIRMWARE / "build" / "runner"
-    path = folder / f"{machine.name}.bin"
-    return _made(path, ["-C", str(FIRMWARE / "runner"), f"BUILD={folder}", str(path)])
+    return _made(f"{machine.name}-runner.bin")
 
 
 def firmware(machine: Machine) -> Path:
-    """The firmware for `machine`, as a file to be loaded at address 0. Raises EmulatorError as `image` does."""
+    """The firmware for `machine`, likewise. Raises EmulatorError as `image` does."""
+    return _made(f"{machine.name}.bin")
+
+
+def _made(name: str) -> Path:
     build = FIRMWARE / "build"
-    path = build / "boards" / f"{machine.name}.bin"
-    return _made(path, ["-C", str(FIRMWARE), f"BUILD={build}", "boards"])
-
-
-def _made(path: Path, arguments: list[str]) -> Path:
+    path = build / "boards" / name
     for program, package in ((COMPILER, "gcc-arm-none-eabi"), ("make", "make")):
         if shutil.which(program) is None:
             raise EmulatorError(f"{program} is not on the PATH: apt-get install {package}", program=program)
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / ".lock").open("w") as lock:  # two processes must not build the same files
         fcntl.flock(lock, fcntl.LOCK_EX)
-        command = ["make", "--silent", *arguments]
+        command = ["make", "--silent", "-C", str(FIRMWARE), f"BUILD={build}", "boards"]
         built = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if built.returncode != 0:
         errors = [line for line in built.stderr.splitlines() if "rror" in line]

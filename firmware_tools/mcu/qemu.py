@@ -22,7 +22,7 @@ def program() -> str:
 
 
 def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
-    """What the runner in `image` writes to its UART when `job` lies in PSRAM.
+    """What the runner in `image` writes to its UART when `job` lies in the flash.
 
     Raises EmulatorError if QEMU is missing, fails, or takes longer than `timeout_s` seconds.
     """
@@ -33,7 +33,7 @@ def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
         command += ["-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio"]
         command += ["-kernel", str(image)]
         escaped = str(path).replace(",", ",,")  # a comma ends an option's value
-        command += ["-device", f"loader,file={escaped},addr={machine.psram:#x},force-raw=on"]
+        command += ["-device", f"loader,file={escaped},addr={machine.flash.address:#x},force-raw=on"]
         try:
             finished = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, errors="replace"

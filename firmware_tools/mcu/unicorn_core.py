@@ -1,4 +1,4 @@
-"""A Cortex-M processor in Unicorn that counts what it executes; the devices around it are its users'.
+"""A Cortex-M processor in Unicorn with its memories and peripherals, that counts what it executes.
 
 Time is the number of executed instructions: those of all blocks that were entered, the present one included. Unicorn
 tells the place in a block only at the price of a hook on every load, and it cancels out where times are compared that
@@ -8,26 +8,25 @@ were read by the same instructions.
 from __future__ import annotations
 
 import ctypes
+from collections import deque
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from firmware_tools.errors import EmulatorError
-from firmware_tools.mcu.emulator import (
-    CODE,
-    CODE_BYTES,
-    RAM,
-    RAM_BYTES,
-    TICKS_PER_5_INSTRUCTIONS,
-    Machine,
-)
+from firmware_tools.mcu.emulator import Machine, Peripheral
+from firmware_tools.mcu.unicorn_devices import KINDS, Device
 
 NOWHERE = 0xFFFFFFFE  # where a run would end by itself; its devices end it
+_PAGE_BYTES = 0x1000
+_SYSTEM = Peripheral("system", 0xE000E000)
 
 
 class Processor:
-    """`machine`'s processor with `image` in its code memory and with its RAM; devices are to be mapped by subclasses.
+    """`machine`'s processor with `image` in its code memory, its RAM and its peripherals; the flash is its users'.
 
-    Raises EmulatorError if Unicorn is missing.
+    Subclasses say how bytes leave, and take exceptions if they need to. Raises EmulatorError if Unicorn is missing or
+    has no such processor.
     """
 
     def __init__(self, machine: Machine, image: bytes) -> None:
@@ -36,26 +35,52 @@ class Processor:
         except ImportError as error:
             message = "the emulator unicorn is not installed: pip install unicorn"
             raise EmulatorError(message, module="unicorn") from error
+        if not machine.in_unicorn:
+            message = f"unicorn has no {machine.core}: run {machine.name} in QEMU, qemu:{machine.name}"
+            raise EmulatorError(message, machine=machine.name)
         self.machine, self.image = machine, image
         self.executed = 0  # instructions of all blocks that were entered
         self.lengths: dict[int, int] = {}  # of a block: its address and its size in bytes, see enter
+        self.received: deque[int] = deque()
+        self.resetting = False
         self.arm: Any = self.unicorn.arm_const
         self.cpu: Any = self.unicorn.Uc(
             self.unicorn.UC_ARCH_ARM, self.unicorn.UC_MODE_THUMB | self.unicorn.UC_MODE_MCLASS
         )
         self.cpu.ctl_set_cpu_model(getattr(self.arm, "UC_CPU_ARM_" + machine.core.upper().replace("-", "_")))
-        self.cpu.mem_map(CODE, CODE_BYTES)
-        self.cpu.mem_map(RAM, RAM_BYTES)
-        self.cpu.mem_write(CODE, image)
+        for region in (machine.code, *machine.ram):
+            self.cpu.mem_map(region.address, region.bytes)
+        self.cpu.mem_write(machine.code.address, image)
+        self.devices: dict[int, Device] = {}
+        self.new_devices()
+        for page in sorted({address & -_PAGE_BYTES for address in self.devices}):
+            self.cpu.mmio_map(page, _PAGE_BYTES, self._read, page, self._write, page)
         self._hook_blocks()
 
     def vector(self, number: int) -> int:
         """Entry `number` of the vector table: 0 is the stack, 1 the reset handler."""
         return int.from_bytes(self.image[4 * number : 4 * number + 4], "little")
 
-    def timer(self) -> int:
-        """A timer that counts down from 2^32 - 1 at 25 MHz."""
-        return (0xFFFFFFFF - self.executed * TICKS_PER_5_INSTRUCTIONS // 5) % 2**32
+    def new_devices(self) -> None:
+        """All peripherals as they are after a reset, by the address of their registers."""
+        own = sorted((*self.machine.peripherals, _SYSTEM), key=lambda one: one.address)
+        self.devices = {one.address: KINDS[one.kind](self, one.irq) for one in own}
+
+    def transmit(self, byte: int) -> None:
+        """See unicorn_devices.Board."""
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """See unicorn_devices.Board."""
+        self.resetting = True
+        self.cpu.emu_stop()
+
+    def interrupt(self, exception: int) -> None:
+        """See unicorn_devices.Board."""
+        raise NotImplementedError
+
+    def set_alarm(self, at: int, ring: Callable[[], None]) -> None:
+        """See unicorn_devices.Board; here no alarm ever rings."""
 
     def enter(self, _cpu: Any, address: int, size: int, _data: object) -> None:
         """Called for every block, a million times a second: nearly all the time of a run is spent here."""
@@ -64,6 +89,20 @@ class Processor:
         except KeyError:
             self.lengths[address << 16 | size] = length = self._instructions(address, size)
             self.executed += length
+
+    def _read(self, _cpu: Any, offset: int, _size: int, page: int) -> int:
+        start = self._start(page + offset)
+        return self.devices[start].read(page + offset - start) if start else 0
+
+    def _write(self, _cpu: Any, offset: int, _size: int, value: int, page: int) -> None:
+        start = self._start(page + offset)
+        if start:
+            self.devices[start].write(page + offset - start, value & 0xFFFFFFFF)
+
+    def _start(self, address: int) -> int:
+        """Where the peripheral's registers begin that `address` belongs to; 0: there is none before it in its page."""
+        page = address & -_PAGE_BYTES
+        return max((start for start in self.devices if page <= start <= address), default=0)
 
     def _hook_blocks(self) -> None:
         """Call enter for every block: as hook_add does, without the two functions that it puts around."""
@@ -80,7 +119,8 @@ class Processor:
 
     def _instructions(self, address: int, size: int) -> int:
         """How many Thumb instructions `size` bytes are: those that begin with 11101, 11110 or 11111 take 4 bytes."""
-        code = self.image[address : address + size]
+        start = address - self.machine.code.address
+        code = self.image[start : start + size]
         at = number = 0
         while at + 1 < len(code):
             at += 4 if code[at + 1] >> 3 in (0b11101, 0b11110, 0b11111) else 2

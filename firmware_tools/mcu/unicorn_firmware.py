@@ -2,9 +2,7 @@
 
     python -m firmware_tools.mcu.unicorn_firmware MACHINE IMAGE FLASH
 
-It runs until stdin ends. Beside the processor there are the UART, the timer, the watchdog and the system control
-registers that the firmware uses. There is no interrupt controller: the firmware polls, and waits with WFI, at which
-this program waits for bytes without using the processor that it runs on.
+It runs until stdin ends. At WFI this program waits for bytes without using the processor that it runs on.
 """
 
 from __future__ import annotations
@@ -16,23 +14,16 @@ import struct
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from firmware_tools.mcu.emulator import MACHINES, PSRAM_BYTES, TICKS_PER_5_INSTRUCTIONS, Machine
+from firmware_tools.mcu.emulator import MACHINES, Machine
 from firmware_tools.mcu.unicorn_core import NOWHERE, Processor
+from firmware_tools.mcu.unicorn_devices import NEVER, NMI
 
-PERIPHERALS, PERIPHERALS_BYTES = 0x40000000, 0x10000
-TIMER_VALUE = 0x0004
-UART_DATA, UART_STATE, UART_INTERRUPT = 0x4000, 0x4004, 0x400C
-UART_RECEIVED = 2
-WATCHDOG_LOAD, WATCHDOG_VALUE, WATCHDOG_CONTROL, WATCHDOG_CLEAR, WATCHDOG_RAW = (0x8000 + 4 * i for i in range(5))
-WATCHDOG_ENABLED, WATCHDOG_RESETS = 1, 2
-SYSTEM, SYSTEM_BYTES = 0xE000E000, 0x1000
-RESET = 0xD0C
-NMI, HARD_FAULT = 2, 3
+HARD_FAULT = 3
 TO_THREAD_MODE = 0xFFFFFFF9  # what LR holds in an exception's handler
-NEVER = 1 << 63
 
 
 class Input:
@@ -57,50 +48,19 @@ class Input:
         os._exit(0)  # whatever the firmware does: a host that went away must not leave boards behind
 
 
-class Watchdog:
-    """The CMSDK's: counts down at the timer's 25 MHz, first asks for an NMI and then, if nobody answered, resets."""
-
-    def __init__(self) -> None:
-        self.load, self.control, self.asked = 0xFFFFFFFF, 0, False
-        self.deadline = NEVER  # in executed instructions
-
-    def start(self, now: int) -> None:
-        """Count from the load value on."""
-        enabled = self.control & WATCHDOG_ENABLED
-        self.deadline = now + self.load * 5 // TICKS_PER_5_INSTRUCTIONS if enabled else NEVER
-
-    def value(self, now: int) -> int:
-        """What is left, in ticks."""
-        return self.load if self.deadline == NEVER else (self.deadline - now) * TICKS_PER_5_INSTRUCTIONS // 5
-
-    def write(self, offset: int, value: int, now: int) -> None:
-        """A register is written."""
-        if offset == WATCHDOG_LOAD:
-            self.load = value
-        elif offset == WATCHDOG_CONTROL:
-            self.control = value
-        elif offset == WATCHDOG_CLEAR:
-            self.asked = False
-        else:
-            return
-        self.start(now)
-
-
 class Board(Processor):
     """The board; `run` does not return."""
 
     def __init__(self, machine: Machine, image: bytes, flash: Path) -> None:
+        self.alarm, self.ring = NEVER, _nothing
         super().__init__(machine, image)
         self.input, self.output = Input(), bytearray()
-        self.watchdog = Watchdog()
-        self.system = bytearray(SYSTEM_BYTES)
-        self.resetting = self.expired = False
+        self.received = self.input.bytes
+        self.expired = False
         with flash.open("r+b") as file:
-            self.flash = mmap.mmap(file.fileno(), PSRAM_BYTES)
-        memory = (ctypes.c_char * PSRAM_BYTES).from_buffer(self.flash)
-        self.cpu.mem_map_ptr(machine.psram, PSRAM_BYTES, self.unicorn.UC_PROT_ALL, ctypes.addressof(memory))
-        self.cpu.mmio_map(PERIPHERALS, PERIPHERALS_BYTES, self._read, None, self._write, None)
-        self.cpu.mmio_map(SYSTEM, SYSTEM_BYTES, self._read_system, None, self._write_system, None)
+            self.flash = mmap.mmap(file.fileno(), machine.flash.bytes)
+        memory = (ctypes.c_char * machine.flash.bytes).from_buffer(self.flash)
+        self.cpu.mem_map_ptr(*machine.flash, self.unicorn.UC_PROT_ALL, ctypes.addressof(memory))
 
     def run(self) -> None:
         """From reset to reset, as a board that is on."""
@@ -110,15 +70,26 @@ class Board(Processor):
             while not self.resetting:
                 faulted = self._go(at)
                 if self.expired:
-                    self._expire()
+                    self.expired = False
+                    self.ring()
                 elif faulted:
                     self._fault()
                 at = self.cpu.reg_read(self.arm.UC_ARM_REG_PC)
 
+    def transmit(self, byte: int) -> None:
+        """To stdout, frame by frame."""
+        self.output.append(byte)
+        if byte == 0:
+            self._flush()
+
+    def set_alarm(self, at: int, ring: Callable[[], None]) -> None:
+        """See Processor."""
+        self.alarm, self.ring = at, ring
+
     def enter(self, _cpu: Any, address: int, size: int, _data: object) -> None:
-        """Count, and look at the watchdog."""
+        """Count, and look at the alarm."""
         super().enter(_cpu, address, size, _data)
-        if self.executed >= self.watchdog.deadline:
+        if self.executed >= self.alarm:
             self.expired = True
             self.cpu.emu_stop()
 
@@ -137,27 +108,17 @@ class Board(Processor):
         """As after power-on, but memories keep what they hold."""
         self._flush()
         self.resetting = self.expired = False
-        self.watchdog = Watchdog()
-        self.system = bytearray(SYSTEM_BYTES)
+        self.new_devices()
         for name, value in (("XPSR", 1 << 24), ("CONTROL", 0), ("PRIMASK", 0), ("MSP", self.vector(0))):
             self.cpu.reg_write(getattr(self.arm, f"UC_ARM_REG_{name}"), value)
-
-    def _expire(self) -> None:
-        self.expired = False
-        if self.watchdog.asked:
-            self.resetting = self.resetting or bool(self.watchdog.control & WATCHDOG_RESETS)
-            return
-        self.watchdog.asked = True
-        self.watchdog.start(self.executed)
-        self._take(NMI)
 
     def _fault(self) -> None:
         """A fault in a fault's handler locks a real processor up, until a watchdog resets it: it is reset at once."""
         self.resetting = self.cpu.reg_read(self.arm.UC_ARM_REG_IPSR) in (NMI, HARD_FAULT)
         if not self.resetting:
-            self._take(HARD_FAULT)
+            self.interrupt(HARD_FAULT)
 
-    def _take(self, exception: int) -> None:
+    def interrupt(self, exception: int) -> None:
         """Enter a handler as the processor does: eight registers on the stack, the exception's number in IPSR."""
         arm, cpu = self.arm, self.cpu
         names = ("R0", "R1", "R2", "R3", "R12", "LR", "PC", "XPSR")
@@ -173,42 +134,13 @@ class Board(Processor):
         cpu.reg_write(arm.UC_ARM_REG_XPSR, 1 << 24 | exception)
         cpu.reg_write(arm.UC_ARM_REG_PC, self.vector(exception) | 1)
 
-    def _read(self, _cpu: Any, offset: int, _size: int, _data: object) -> int:
-        if offset == UART_STATE:
-            return UART_RECEIVED if self.input.bytes else 0
-        if offset == UART_DATA:
-            return self.input.bytes.popleft() if self.input.bytes else 0
-        if offset == TIMER_VALUE:
-            return self.timer()
-        if offset == WATCHDOG_VALUE:
-            return self.watchdog.value(self.executed)
-        if offset == WATCHDOG_RAW:
-            return int(self.watchdog.asked)
-        if offset == UART_INTERRUPT:
-            return UART_RECEIVED if self.input.bytes else 0
-        return 0
-
-    def _write(self, _cpu: Any, offset: int, _size: int, value: int, _data: object) -> None:
-        if offset == UART_DATA:
-            self.output.append(value & 0xFF)
-            if value & 0xFF == 0:  # a frame's end
-                self._flush()
-        else:
-            self.watchdog.write(offset, value, self.executed)
-
     def _flush(self) -> None:
         while self.output:
             del self.output[: os.write(1, self.output)]
 
-    def _read_system(self, _cpu: Any, offset: int, size: int, _data: object) -> int:
-        return int.from_bytes(self.system[offset : offset + size], "little")
 
-    def _write_system(self, _cpu: Any, offset: int, size: int, value: int, _data: object) -> None:
-        if offset == RESET:
-            self.resetting = True
-            self.cpu.emu_stop()
-        else:
-            self.system[offset : offset + size] = (value % (1 << 8 * size)).to_bytes(size, "little")
+def _nothing() -> None:
+    """No alarm was set."""
 
 
 def main(machine: str, image: str, flash: str) -> None:

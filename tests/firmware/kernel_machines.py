@@ -82,7 +82,7 @@ class Emulated:
         memory.write_text(_MEMORY)
         sources = [str(_FIRMWARE / "engine" / name) for name in (*_C_FILES, *_ASSEMBLY)]
         flags = ["-mthumb", f"-mcpu={cpu}", "-mfloat-abi=soft", "-O2", "-std=c11", "-ffreestanding", "-fbuiltin"]
-        flags += ["-fno-tree-loop-distribute-patterns", "-nostdlib", f"-I{_FIRMWARE / 'runner' / 'include'}"]
+        flags += ["-fno-tree-loop-distribute-patterns", "-nostdlib", f"-I{_FIRMWARE / 'ports' / 'include'}"]
         link = [f"-Ttext={self._CODE:#x}", "-Wl,-e,en_conv", "-Wl,--build-id=none"]
         command = ["arm-none-eabi-gcc", *flags, *link, "-o", str(elf), str(memory), *sources, "-lgcc"]
         subprocess.run(command, check=True)

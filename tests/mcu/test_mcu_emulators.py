@@ -86,8 +86,9 @@ def test_restarts(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> 
         pytest.skip(reason)
     image = request.getfixturevalue("image")
     asked = ((b"x", b"?"), (b"r", b"R"), (b"f", b"FR"), (b"pA", b""), (b"r", b"R"), (b"g", b"A"), (b"w", b"NR"))
-    with closing(BoardFolder(name, tmp_path)) as folder:
-        command = board_command(name, MACHINES["mps2-an386"], image, folder.flash)
+    machine = MACHINES["mps2-an386"]
+    with closing(BoardFolder(name, tmp_path, machine.flash.bytes)) as folder:
+        command = board_command(name, machine, image, folder.flash)
         with closing(ProcessPipe(command, name)) as pipe:
             assert heard(pipe, 1) == b"R"
             pipe.write(b"g")

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "mps2.h"
+#include "cortex_m.h"
 #include "registers.h"
 #include "ring.h"
 
@@ -11,13 +11,10 @@
 #define SLOT_BYTES (1u << 20)
 #define WATCHDOG_TICKS 2500000000u /* 100 s of emulated time: 781 million instructions */
 
-extern const uint32_t board_stack[], board_stack_end[];
-
 static ring received;
 static uint64_t slept_at;    /* instructions until the last sleep */
 static uint64_t timer_ticks; /* since then */
 static uint32_t timer_last;
-static uint32_t kept[PORT_KEPT_WORDS] __attribute__((section(".noinit")));
 
 /* QEMU's PSRAM, which it can keep in a file, plays the flash. */
 static const port_slot slots[PORT_SLOTS] = {
@@ -26,37 +23,31 @@ static const port_slot slots[PORT_SLOTS] = {
      SLOT_BYTES - PAGE_BYTES},
 };
 
-void mps2_start(void) {
+void port_start(void) {
     UART_DIVIDER = 217; /* 115200 baud of 25 MHz; an emulator does not care, a board would */
     UART_CONTROL = UART_TRANSMIT_ENABLE | UART_RECEIVE_ENABLE | UART_RECEIVE_INTERRUPT_ENABLE;
-    NVIC_ENABLE = 1u << UART_RECEIVE_IRQ;
+    NVIC_ENABLE(UART_RECEIVE_IRQ) = NVIC_BIT(UART_RECEIVE_IRQ);
     TIMER_RELOAD = 0xFFFFFFFFu;
     TIMER_VALUE = 0xFFFFFFFFu;
     TIMER_CONTROL = 1;
     timer_last = 0xFFFFFFFFu;
 }
 
-void mps2_receive(void) {
+static void receive(void) {
     UART_INTERRUPT = UART_RECEIVE_INTERRUPT;
     while ((UART_STATE & UART_RECEIVE_FULL) != 0u) {
         ring_put(&received, (uint8_t)UART_DATA);
     }
 }
 
-static void mask_interrupts(void) {
-    __asm__ volatile("cpsid i" ::: "memory");
-}
-
-static void allow_interrupts(void) {
-    __asm__ volatile("cpsie i" ::: "memory");
-}
+static const vector interrupts[] VECTORS_OF_INTERRUPTS = {[UART_RECEIVE_IRQ] = {receive}};
 
 /* Polls where the ring is empty, too, so that it also works on an emulator without interrupts. */
 int port_receive(void) {
     int byte = ring_get(&received);
     if (byte < 0) {
         mask_interrupts();
-        mps2_receive();
+        receive();
         allow_interrupts();
         byte = ring_get(&received);
     }
@@ -118,16 +109,6 @@ int port_write(const uint8_t *to, const uint8_t unit[PORT_UNIT_BYTES]) {
     return 1;
 }
 
-uint32_t *port_kept(void) {
-    return kept;
-}
-
-void port_reset(void) {
-    SCB_AIRCR = SCB_AIRCR_RESET;
-    for (;;) {
-    }
-}
-
 void port_watchdog_start(void) {
     WATCHDOG_LOCK = WATCHDOG_UNLOCK;
     WATCHDOG_LOAD = WATCHDOG_TICKS;
@@ -153,12 +134,4 @@ void port_unique_id(uint8_t id[16]) {
 
 const char *port_board(void) {
     return BOARD_NAME;
-}
-
-const uint32_t *port_stack_low(void) {
-    return board_stack;
-}
-
-const uint32_t *port_stack_high(void) {
-    return board_stack_end;
 }

@@ -2,9 +2,7 @@
 #ifndef EDGENAS_MPS2_REGISTERS_H
 #define EDGENAS_MPS2_REGISTERS_H
 
-#include <stdint.h>
-
-#define REGISTER(address) (*(volatile uint32_t *)(address))
+#include "cortex_m.h"
 
 #define TIMER_CONTROL REGISTER(0x40000000u)
 #define TIMER_VALUE REGISTER(0x40000004u)
@@ -29,11 +27,5 @@
 #define WATCHDOG_LOCK REGISTER(0x40008C00u)
 #define WATCHDOG_UNLOCK 0x1ACCE551u
 #define WATCHDOG_INTERRUPT_AND_RESET 3u
-
-#define NVIC_ENABLE REGISTER(0xE000E100u)
-#define SCB_AIRCR REGISTER(0xE000ED0Cu)
-#define SCB_AIRCR_RESET 0x05FA0004u
-#define SCB_CFSR REGISTER(0xE000ED28u)
-#define SCB_BFAR REGISTER(0xE000ED38u)
 
 #endif

@@ -1,12 +1,14 @@
-/* Vectors, what C needs before main, and the handlers. */
+/* Vectors, what C needs before main, the handlers, and the part of a port that is the same on every Cortex-M. */
+#include "cortex_m.h"
+
 #include "core.h"
 #include "port.h"
-#include "mps2.h"
-#include "registers.h"
 
 extern uint32_t board_bss[], board_bss_end[], board_stack[], board_stack_end[];
 
 void reset(void);
+
+static uint32_t kept[PORT_KEPT_WORDS] __attribute__((section(".noinit")));
 
 static void paint_stack(void) {
     uint32_t *const top = __builtin_frame_address(0);
@@ -20,8 +22,26 @@ void reset(void) {
         *word = 0;
     }
     paint_stack();
-    mps2_start();
+    port_start();
     core_run();
+}
+
+uint32_t *port_kept(void) {
+    return kept;
+}
+
+void port_reset(void) {
+    SCB_AIRCR = SCB_AIRCR_RESET;
+    for (;;) {
+    }
+}
+
+const uint32_t *port_stack_low(void) {
+    return board_stack;
+}
+
+const uint32_t *port_stack_high(void) {
+    return board_stack_end;
 }
 
 /* `frame` is what the core pushed: r0-r3, r12, lr, pc. */
@@ -30,7 +50,6 @@ __attribute__((used)) static void note_fault(const uint32_t *frame) {
     port_reset();
 }
 
-/* The watchdog's first time-out; the second one would reset. */
 __attribute__((used)) static void note_watchdog(const uint32_t *frame) {
     core_fault(CORE_WATCHDOG, frame[6], frame[5], 0, 0);
     port_reset();
@@ -41,21 +60,13 @@ __attribute__((naked)) static void fault(void) {
             "b note_fault\n");
 }
 
-__attribute__((naked)) static void watchdog(void) {
+__attribute__((naked)) void cortex_m_watchdog(void) {
     __asm__("mrs r0, msp\n"
             "b note_watchdog\n");
 }
 
-typedef union {
-    const void *stack;
-    void (*handler)(void);
-} vector;
-
-__attribute__((section(".vectors"), used)) static const vector vectors[17] = {
-    {.stack = board_stack_end}, {.handler = reset}, {.handler = watchdog}, {.handler = fault},
-    {.handler = fault},         {.handler = fault}, {.handler = fault},    {.handler = fault},
-    {.handler = fault},         {.handler = fault}, {.handler = fault},    {.handler = fault},
-    {.handler = fault},         {.handler = fault}, {.handler = fault},    {.handler = fault},
-    {.handler = mps2_receive},
+__attribute__((section(".vectors.stack"), used)) static const uint32_t *const stack = board_stack_end;
+__attribute__((section(".vectors.system"), used)) static const vector system_vectors[15] = {
+    {reset}, {cortex_m_watchdog}, {fault}, {fault}, {fault}, {fault}, {fault}, {fault},
+    {fault}, {fault},             {fault}, {fault}, {fault}, {fault}, {fault},
 };
-_Static_assert(UART_RECEIVE_IRQ == 0u, "vector 16");
