@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from firmware_tools.errors import DeviceBusyError, DeviceError
+from firmware_tools.mcu.emulator import FLASH_FILE
 
 _ORPHAN_TIMEOUT_S = 5.0
 
@@ -21,7 +22,7 @@ class BoardFolder:
     """
 
     def __init__(self, name: str, root: Path, flash_bytes: int) -> None:
-        self.flash = root / "flash.bin"
+        self.flash = root / FLASH_FILE
         self._name, self._root, self._ours = name, root, False
         try:
             root.mkdir(parents=True, exist_ok=True)

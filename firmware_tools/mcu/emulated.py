@@ -19,7 +19,7 @@ from firmware_tools.link.session import Link
 from firmware_tools.mcu import images, qemu
 from firmware_tools.mcu.board_folder import BoardFolder
 from firmware_tools.mcu.device import McuDevice
-from firmware_tools.mcu.emulator import MACHINES, NS_SHIFT, Machine
+from firmware_tools.mcu.emulator import MACHINES, Machine
 from firmware_tools.mcu.manifests import Manifests
 from firmware_tools.mcu.timings import Emulation
 
@@ -68,14 +68,12 @@ def _machine(url: str, name: str) -> Machine:
 
 
 def _qemu(machine: Machine, image: Path, flash: Path) -> list[str]:
-    """With the PSRAM in the file. Resets restart the board; there is no network, display or monitor."""
-    escaped = str(flash).replace(",", ",,")  # a comma ends an option's value
-    return [
-        *(qemu.program(), "-M", f"{machine.name},memory-backend=flash", "-icount", f"shift={NS_SHIFT}"),
-        *("-object", f"memory-backend-file,id=flash,size={machine.flash.bytes},share=on,mem-path={escaped}"),
-        *("-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio"),
-        *("-kernel", str(image)),
-    ]
+    """With the flash in the file. Resets restart the board."""
+    if machine.flash_file == "semihosting":
+        command = qemu.command(machine, image.absolute(), "-M", machine.name)
+        return ["sh", "-c", 'cd "$0" && exec "$@"', str(flash.parent), *command]
+    backend = f"memory-backend-file,id=flash,size={machine.flash.bytes},share=on,mem-path={qemu.escaped(flash)}"
+    return qemu.command(machine, image, "-M", f"{machine.name},memory-backend=flash", "-object", backend)
 
 
 def _unicorn(machine: Machine, image: Path, flash: Path) -> list[str]:

@@ -16,6 +16,8 @@ from firmware_tools.plan.simulate import STATUSES
 
 JOB_MAGIC = 0x424F4A45  # "EJOB"
 
+FLASH_FILE = "flash.bin"  # in the board's folder
+
 # An instruction takes 2^7 ns of virtual time: more than two ticks of any board's timer, so that rounding is exact.
 NS_SHIFT = 7
 
@@ -40,8 +42,9 @@ class Machine:
     """An emulated board, named as QEMU names it.
 
     The image is loaded where `code` begins, with the table of vectors first. `flash` holds the slots, or the runner's
-    job; a file plays it: "memory" is QEMU's memory-backend-file, whose file has all the bytes of `flash`; with
-    "semihosting" the firmware reads and writes it itself. `peripherals` are for Unicorn, `timer_hz` is their clock.
+    job; a file of as many bytes plays it: "memory" is the board's memory itself, by QEMU's memory-backend-file; with
+    "semihosting" the firmware reads and writes the file, and only that changes the memory.
+    `peripherals` are for Unicorn, `timer_hz` is their clock.
     """
 
     name: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from firmware_tools.errors import EmulatorError
-from firmware_tools.mcu.emulator import NS_SHIFT, Machine
+from firmware_tools.mcu.emulator import FLASH_FILE, NS_SHIFT, Machine
 
 PROGRAM = "qemu-system-arm"
 
@@ -21,22 +21,42 @@ def program() -> str:
     return path
 
 
+def command(machine: Machine, image: Path, *options: str) -> list[str]:
+    """`image` on `machine`, its UART at stdin and stdout; there is no network, display or monitor.
+
+    With semihosting its working directory has to be the folder with the flash's file. Raises EmulatorError.
+    """
+    semihosting = ("-semihosting-config", "enable=on,target=native") if machine.flash_file == "semihosting" else ()
+    return [
+        *(program(), "-icount", f"shift={NS_SHIFT}", "-nodefaults", "-nic", "none", "-display", "none"),
+        *("-monitor", "none", "-serial", "stdio", *semihosting, *options, *loaded(image, machine.code.address)),
+    ]
+
+
+def loaded(file: Path, address: int) -> tuple[str, str]:
+    """The option that puts a file's bytes into memory."""
+    return "-device", f"loader,file={escaped(file)},addr={address:#x},force-raw=on"
+
+
+def escaped(path: Path) -> str:
+    """As a part of an option: a comma ends its value."""
+    return str(path).replace(",", ",,")
+
+
 def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
     """What the runner in `image` writes to its UART when `job` lies in the flash.
 
     Raises EmulatorError if QEMU is missing, fails, or takes longer than `timeout_s` seconds.
     """
     with TemporaryDirectory(prefix="edgenas-qemu-") as folder:
-        path = Path(folder) / "job"
-        path.write_bytes(job)
-        command = [program(), "-M", machine.name, "-icount", f"shift={NS_SHIFT}", "-no-reboot"]
-        command += ["-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio"]
-        command += ["-kernel", str(image)]
-        escaped = str(path).replace(",", ",,")  # a comma ends an option's value
-        command += ["-device", f"loader,file={escaped},addr={machine.flash.address:#x},force-raw=on"]
+        path = Path(folder) / FLASH_FILE
+        in_memory = machine.flash_file == "memory"
+        path.write_bytes(job if in_memory else job.ljust(machine.flash.bytes, b"\xff"))
+        options = loaded(path, machine.flash.address) if in_memory else ()
+        line = command(machine, image.absolute(), "-M", machine.name, "-no-reboot", *options)
         try:
             finished = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, errors="replace"
+                line, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, cwd=folder, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise EmulatorError(
@@ -44,6 +64,6 @@ def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
                 timeout_s=timeout_s,
             ) from error
     if finished.returncode != 0:
-        reason = (finished.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EmulatorError(f"{PROGRAM} ended with {finished.returncode}: {reason}", command=command)
-    return finished.stdout
+        reason = (finished.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
+        raise EmulatorError(f"{PROGRAM} ended with {finished.returncode}: {reason}", command=line)
+    return finished.stdout.decode("ascii", "replace")

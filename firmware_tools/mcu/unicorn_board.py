@@ -5,6 +5,7 @@ It counts as QEMU does.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 from firmware_tools.errors import EmulatorError
@@ -24,8 +25,11 @@ class _Board(Processor):
     def __init__(self, machine: Machine, image: bytes, job: bytes) -> None:
         super().__init__(machine, image)
         self.sent = bytearray()
-        self.cpu.mem_map(*machine.flash)
-        self.cpu.mem_write(machine.flash.address, job)
+        if machine.flash_file == "semihosting":
+            self.map_semihosting(BytesIO(job.ljust(machine.flash.bytes, b"\xff")))
+        else:
+            self.cpu.mem_map(*machine.flash)
+            self.cpu.mem_write(machine.flash.address, job)
 
     def transmit(self, byte: int) -> None:
         self.sent.append(byte)
@@ -38,6 +42,9 @@ class _Board(Processor):
         except self.unicorn.UcError as error:
             where = self.cpu.reg_read(self.arm.UC_ARM_REG_PC)
             raise EmulatorError(f"the runner stopped at 0x{where:08x}: {error}", pc=where) from error
+        if self.faulted:
+            where = self.cpu.reg_read(self.arm.UC_ARM_REG_PC)
+            raise EmulatorError(f"the runner stopped at 0x{where:08x}", pc=where)
         if not self.resetting:
             raise EmulatorError(
                 f"{self.machine.name} in Unicorn did not end within {timeout_s:g} s: "

@@ -11,11 +11,12 @@ import ctypes
 from collections import deque
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 from firmware_tools.errors import EmulatorError
 from firmware_tools.mcu.emulator import Machine, Peripheral
 from firmware_tools.mcu.unicorn_devices import KINDS, Device
+from firmware_tools.mcu.unicorn_semihosting import BKPT_AB, Semihosting
 
 NOWHERE = 0xFFFFFFFE  # where a run would end by itself; its devices end it
 _PAGE_BYTES = 0x1000
@@ -42,7 +43,7 @@ class Processor:
         self.executed = 0  # instructions of all blocks that were entered
         self.lengths: dict[int, int] = {}  # of a block: its address and its size in bytes, see enter
         self.received: deque[int] = deque()
-        self.resetting = False
+        self.resetting = self.faulted = False
         self.arm: Any = self.unicorn.arm_const
         self.cpu: Any = self.unicorn.Uc(
             self.unicorn.UC_ARCH_ARM, self.unicorn.UC_MODE_THUMB | self.unicorn.UC_MODE_MCLASS
@@ -65,6 +66,12 @@ class Processor:
         """All peripherals as they are after a reset, by the address of their registers."""
         own = sorted((*self.machine.peripherals, _SYSTEM), key=lambda one: one.address)
         self.devices = {one.address: KINDS[one.kind](self, one.irq) for one in own}
+
+    def map_semihosting(self, file: BinaryIO) -> None:
+        """The flash is memory that only semihosting changes; `file` is what lies in it."""
+        self.cpu.mem_map(*self.machine.flash, self.unicorn.UC_PROT_READ)
+        self.semihosting = Semihosting(file)
+        self.cpu.hook_add(self.unicorn.UC_HOOK_INTR, self._serve)
 
     def transmit(self, byte: int) -> None:
         """See unicorn_devices.Board."""
@@ -89,6 +96,17 @@ class Processor:
         except KeyError:
             self.lengths[address << 16 | size] = length = self._instructions(address, size)
             self.executed += length
+
+    def _serve(self, cpu: Any, _exception: int, _data: object) -> None:
+        """The processor takes an exception of its own: BKPT 0xAB is a call of semihosting, others are faults."""
+        arm, at = self.arm, cpu.reg_read(self.arm.UC_ARM_REG_PC)
+        if bytes(cpu.mem_read(at, 2)) != BKPT_AB:
+            self.faulted = True
+            cpu.emu_stop()
+            return
+        operation, parameters = cpu.reg_read(arm.UC_ARM_REG_R0), cpu.reg_read(arm.UC_ARM_REG_R1)
+        cpu.reg_write(arm.UC_ARM_REG_R0, self.semihosting.serve(cpu, operation, parameters))
+        cpu.reg_write(arm.UC_ARM_REG_PC, at + 2 | 1)
 
     def _read(self, _cpu: Any, offset: int, _size: int, page: int) -> int:
         start = self._start(page + offset)

@@ -57,10 +57,17 @@ class Board(Processor):
         self.input, self.output = Input(), bytearray()
         self.received = self.input.bytes
         self.expired = False
-        with flash.open("r+b") as file:
-            self.flash = mmap.mmap(file.fileno(), machine.flash.bytes)
-        memory = (ctypes.c_char * machine.flash.bytes).from_buffer(self.flash)
-        self.cpu.mem_map_ptr(*machine.flash, self.unicorn.UC_PROT_ALL, ctypes.addressof(memory))
+        if machine.flash_file == "semihosting":
+            self.map_semihosting(flash.open("r+b", buffering=0))
+        else:
+            self._map_flash(flash)
+
+    def _map_flash(self, path: Path) -> None:
+        size = self.machine.flash.bytes
+        with path.open("r+b") as file:
+            self.flash = mmap.mmap(file.fileno(), size)
+        memory = (ctypes.c_char * size).from_buffer(self.flash)
+        self.cpu.mem_map_ptr(*self.machine.flash, self.unicorn.UC_PROT_ALL, ctypes.addressof(memory))
 
     def run(self) -> None:
         """From reset to reset, as a board that is on."""
@@ -98,6 +105,9 @@ class Board(Processor):
         try:
             self.cpu.emu_start(at | 1, NOWHERE)
         except self.unicorn.UcError:
+            return True
+        if self.faulted:
+            self.faulted = False
             return True
         if not self.expired and not self.resetting:  # it executed WFI
             self._flush()

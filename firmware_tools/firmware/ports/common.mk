@@ -5,6 +5,7 @@
 #     cpu_MACHINE          as the compiler's -mcpu names it
 #     script_MACHINE       the linker script in `here`: ENTRY, MEMORY with CODE and RAM, INCLUDE sections.ld
 #     flags_MACHINE        of the compiler, for the port alone
+#     shared               what of this folder the port needs besides: semihosting_flash.c
 #
 # make [BUILD=folder]      BUILD/MACHINE.bin (core, engine, port) and BUILD/MACHINE-runner.bin (runner/main.c, engine, port);
 #                          prints their paths
