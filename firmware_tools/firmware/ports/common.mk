@@ -7,6 +7,8 @@
 #     flags_MACHINE        of the compiler, for the port alone
 #     shared               what of this folder the port needs besides: semihosting_flash.c
 #
+# and, if they are wanted, `shared`: further .c files of ports/, and `NO_RUNNER := 1` for boards that nobody emulates.
+#
 # make [BUILD=folder]      BUILD/MACHINE.bin (core, engine, port) and BUILD/MACHINE-runner.bin (runner/main.c, engine, port);
 #                          prints their paths
 CROSS := arm-none-eabi-
@@ -26,7 +28,7 @@ engine_sources := $(notdir $(wildcard $(engine)/*.c $(engine)/*.S))
 core_sources := $(notdir $(wildcard $(firmware)core/*.c))
 objects = $(patsubst %,$(BUILD)/$(1)/%.o,$(port_sources) $(engine_sources) $(2))
 
-all: $(foreach name,$(MACHINES),$(BUILD)/$(name).bin $(BUILD)/$(name)-runner.bin)
+all: $(MACHINES:%=$(BUILD)/%.bin) $(if $(NO_RUNNER),,$(MACHINES:%=$(BUILD)/%-runner.bin))
 	@printf '%s\n' $^
 
 define machine

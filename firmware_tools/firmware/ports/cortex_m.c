@@ -44,8 +44,7 @@ const uint32_t *port_stack_high(void) {
     return board_stack_end;
 }
 
-/* `frame` is what the core pushed: r0-r3, r12, lr, pc. */
-__attribute__((used)) static void note_fault(const uint32_t *frame) {
+void cortex_m_fault(const uint32_t *frame) {
     core_fault(CORE_HARD_FAULT, frame[6], frame[5], SCB_CFSR, SCB_BFAR);
     port_reset();
 }
@@ -57,7 +56,7 @@ __attribute__((used)) static void note_watchdog(const uint32_t *frame) {
 
 __attribute__((naked)) static void fault(void) {
     __asm__("mrs r0, msp\n"
-            "b note_fault\n");
+            "b cortex_m_fault\n");
 }
 
 __attribute__((naked)) void cortex_m_watchdog(void) {
@@ -65,8 +64,10 @@ __attribute__((naked)) void cortex_m_watchdog(void) {
             "b note_watchdog\n");
 }
 
+__attribute__((weak, alias("cortex_m_watchdog"))) void cortex_m_nmi(void);
+
 __attribute__((section(".vectors.stack"), used)) static const uint32_t *const stack = board_stack_end;
 __attribute__((section(".vectors.system"), used)) static const vector system_vectors[15] = {
-    {reset}, {cortex_m_watchdog}, {fault}, {fault}, {fault}, {fault}, {fault}, {fault},
-    {fault}, {fault},             {fault}, {fault}, {fault}, {fault}, {fault},
+    {reset}, {cortex_m_nmi}, {fault}, {fault}, {fault}, {fault}, {fault}, {fault},
+    {fault}, {fault},        {fault}, {fault}, {fault}, {fault}, {fault},
 };

@@ -23,8 +23,14 @@ typedef struct {
 } vector;
 #define VECTORS_OF_INTERRUPTS __attribute__((section(".vectors.interrupts"), used))
 
-/* The handler of a watchdog's warning; that of the NMI, too. */
+/* The handler of a watchdog's warning. */
 void cortex_m_watchdog(void);
+
+/* That of the NMI: cortex_m_watchdog, unless the port has its own. */
+void cortex_m_nmi(void);
+
+/* Keep what happened and restart. `frame` is what the processor pushed: r0-r3, r12, lr, pc. */
+void cortex_m_fault(const uint32_t *frame);
 
 static inline void mask_interrupts(void) {
     __asm__ volatile("cpsid i" ::: "memory");
