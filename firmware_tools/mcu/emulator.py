@@ -79,6 +79,20 @@ MACHINES = {
         _mps2("mps2-an385", "cortex-m3", 0x21000000),
         _mps2("mps2-an386", "cortex-m4", 0x21000000),
         _mps2("mps2-an500", "cortex-m7", 0x60000000),
+        Machine(
+            "netduinoplus2",
+            "cortex-m4",
+            code=Region(0x08000000, 128 << 10),
+            ram=(Region(0x20000000, 128 << 10),),
+            flash=Region(0x08020000, 768 << 10),
+            flash_file="semihosting",
+            peripherals=(
+                Peripheral("stm32-timer", 0x40000000),
+                Peripheral("stm32-timer", 0x40000C00, irq=50),
+                Peripheral("stm32-usart", 0x40011000),
+            ),
+            timer_hz=1_000_000_000,
+        ),
     )
 }
 

@@ -14,12 +14,14 @@ from importlib import import_module
 from typing import Any, BinaryIO
 
 from firmware_tools.errors import EmulatorError
+from firmware_tools.mcu import unicorn_devices, unicorn_stm32
 from firmware_tools.mcu.emulator import Machine, Peripheral
-from firmware_tools.mcu.unicorn_devices import KINDS, Device
+from firmware_tools.mcu.unicorn_devices import Device
 from firmware_tools.mcu.unicorn_semihosting import BKPT_AB, Semihosting
 
 NOWHERE = 0xFFFFFFFE  # where a run would end by itself; its devices end it
 _PAGE_BYTES = 0x1000
+_KINDS = {**unicorn_devices.KINDS, **unicorn_stm32.KINDS}
 _SYSTEM = Peripheral("system", 0xE000E000)
 
 
@@ -65,7 +67,7 @@ class Processor:
     def new_devices(self) -> None:
         """All peripherals as they are after a reset, by the address of their registers."""
         own = sorted((*self.machine.peripherals, _SYSTEM), key=lambda one: one.address)
-        self.devices = {one.address: KINDS[one.kind](self, one.irq) for one in own}
+        self.devices = {one.address: _KINDS[one.kind](self, one.irq) for one in own}
 
     def map_semihosting(self, file: BinaryIO) -> None:
         """The flash is memory that only semihosting changes; `file` is what lies in it."""

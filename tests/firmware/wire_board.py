@@ -144,8 +144,12 @@ class Board:
         return status, body
 
     def reset(self) -> None:
-        """RESET, and wait until the board answers again: what is sent while it restarts may be lost."""
+        """RESET, and wait until the board answers again."""
         self.ok(RESET)
+        self.knock()
+
+    def knock(self) -> None:
+        """HELLO until it answers: what is sent while it starts may be lost."""
         self.sequence = (self.sequence + 1) % 256
         while self.silent(0.5):
             self.put(b"\0" + encode(HELLO, self.sequence, b"\1\1"))

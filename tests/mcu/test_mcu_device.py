@@ -231,7 +231,7 @@ def test_both_emulators_count_alike_and_share_a_flash(tmp_path: Path) -> None:
     assert ticks[0] == ticks[1]
 
 
-@pytest.mark.parametrize("machine", ["mps2-an385", "mps2-an500"])
+@pytest.mark.parametrize("machine", ["mps2-an385", "mps2-an500", "netduinoplus2"])
 @pytest.mark.parametrize("name", BOARDS[1:])
 def test_other_machines(name: str, machine: str, tmp_path: Path) -> None:
     reason = missing(name)
@@ -266,6 +266,24 @@ def test_power_cut_at_every_message(name: str, opened: Opener, tmp_path: Path) -
             assert answers(device, active, new) == new
             active = new
     assert cuts >= 2
+
+
+def test_power_cut_with_flash_by_semihosting(tmp_path: Path) -> None:
+    """The firmware writes the file itself; with 128 KB of RAM, too."""
+    if missing("qemu"):
+        pytest.skip(missing("qemu"))
+    with emulated("qemu", tmp_path, "netduinoplus2") as device:
+        install(device, FIRST)
+    for writes in (4, 6):  # in the transfer, and behind it
+        with emulated("qemu", tmp_path, "netduinoplus2") as device:
+            CutAt(device, writes)
+            with pytest.raises(DeviceLostError):
+                install(device, SECOND)
+        with emulated("qemu", tmp_path, "netduinoplus2") as device:
+            assert answers(device, FIRST, SECOND) == FIRST
+    with emulated("qemu", tmp_path, "netduinoplus2") as device:
+        install(device, SECOND)
+        assert answers(device, FIRST, SECOND) == SECOND
 
 
 @pytest.mark.parametrize(("option", "fault"), [("--hang-operator", "watchdog"), ("--fault-operator", "hard fault")])

@@ -1,7 +1,5 @@
 #include "semihosting_flash.h"
 
-#include <string.h>
-
 #include "bytes.h"
 #include "port.h"
 
@@ -53,8 +51,7 @@ uint32_t port_page_bytes(const uint8_t *page) {
 }
 
 int port_erase(const uint8_t *page) {
-    static uint8_t erased[FLASH_PAGE_BYTES];
-    memset(erased, 0xFF, sizeof erased);
+    static const uint8_t erased[FLASH_PAGE_BYTES] = {[0 ... FLASH_PAGE_BYTES - 1u] = 0xFF};
     return replace(page, erased, sizeof erased);
 }
 
