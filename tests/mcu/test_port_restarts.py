@@ -80,10 +80,10 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def heard(pipe: ProcessPipe, number: int) -> bytes:
-    """The next `number` bytes, or fewer where no more come for a while."""
+    """The next `number` bytes, or fewer where no more come for a minute."""
     data = b""
     while len(data) < number:
-        more = pipe.read(20)
+        more = pipe.read(60)
         if not more:
             break
         data += more
