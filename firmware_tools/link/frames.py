@@ -102,8 +102,8 @@ def decode(block: bytes, max_payload: int = PAYLOAD_LIMIT) -> Frame | Reason:
 
 
 def _stuff(data: bytes) -> bytes:
-    out = bytearray()
-    for group in data.split(END):
+    out, groups = bytearray(), data.split(END)
+    for group in groups:
         while len(group) >= _FULL:
             out.append(_FULL + 1)
             out += group[:_FULL]
@@ -111,7 +111,7 @@ def _stuff(data: bytes) -> bytes:
         out.append(len(group) + 1)
         out += group
     # A full block that ends the data needs no empty one behind it: it stands for no zero.
-    if len(out) > _FULL and out[-1] == 1 and data[-1:] != END:
+    if groups[-1] and len(groups[-1]) % _FULL == 0:
         out.pop()
     return bytes(out)
 

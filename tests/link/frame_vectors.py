@@ -41,6 +41,13 @@ def ending_in_full_block() -> bytes:
     raise AssertionError
 
 
+def ending_in_one() -> bytes:
+    """A payload of several blocks whose CRC ends in a 1, which no encoder may take for an empty block's code."""
+    return next(
+        p for p in (b"\x55" * 300 + bytes([number]) for number in range(256)) if signed(b"\x04\x0b" + p)[-1] == 1
+    )
+
+
 def good() -> list[tuple[str, int, int, bytes]]:
     ramp = bytes(range(256))
     return [
@@ -56,6 +63,7 @@ def good() -> list[tuple[str, int, int, bytes]]:
         ("253 before the first zero", 0x04, 6, b"\x11" * 252 + b"\0" + b"\x22" * 9),
         ("254 before the first zero", 0x04, 7, b"\x11" * 253 + b"\0" + b"\x22" * 9),
         ("a full block and the end", 0x01, 1, ending_in_full_block()),
+        ("two blocks and a CRC that ends in 1", 0x04, 11, ending_in_one()),
         ("two full blocks and more", 0x04, 8, b"\xa5" * 600),
         ("every byte", 0x04, 9, ramp),
         ("128 bytes", 0x04, 10, ramp[128:]),
