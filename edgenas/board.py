@@ -34,12 +34,40 @@ _MEASURE_AGAIN = "; delete the file and run `edgenas profile` to measure again"
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What latencies of a board are taken for as long as nothing was measured on it.
+
+    cycles_per_instruction: the board's own cycles for one instruction of the emulated board `counted_on`. clock_mhz:
+    the board's. source: where the figure comes from.
+    """
+
+    cycles_per_instruction: float
+    clock_mhz: float
+    counted_on: str
+    source: str
+
+    @property
+    def ms_per_minsn(self) -> float:
+        """Milliseconds of a million counted instructions."""
+        return 1e3 * self.cycles_per_instruction / self.clock_mhz
+
+    def to_json(self) -> dict[str, Any]:
+        """A part of the objects that `--json` prints."""
+        return {**asdict(self), "ms_per_minsn": self.ms_per_minsn}
+
+    def __str__(self) -> str:
+        """As in `prior: 1.56 cycles per instruction, not measured`."""
+        return f"prior: {self.cycles_per_instruction:g} cycles per instruction, not measured"
+
+
+@dataclass(frozen=True)
 class Board:
     """What is known about a board before anything is measured on it.
 
     statistic: what of the latency is held against a budget, the median over `processes` fresh processes.
     ram_bytes, flash_bytes: limits of activations and of the model file; None where there is none.
-    unit: what its latencies are given in. facts: everything else that the file says, as it stands there.
+    unit: what its latencies are given in. facts: everything else that the file says, as it stands there. prior: of its
+    latencies; None where the file gives none.
     """
 
     id: str
@@ -55,6 +83,12 @@ class Board:
     file: Path
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
     unit: Unit = MS
+    prior: Prior | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a profile of measurements on this board, of any runtime and precision."""
+        return next((resources.home() / "profiles").glob(f"{quote(self.id, safe='')}+*.json"), None) is not None
 
     @staticmethod
     def load(source: str | Path) -> Board:
@@ -249,6 +283,7 @@ def _board(table: Mapping[str, Any], path: Path) -> Board:
         file=path,
         facts=_take(table, "facts", dict, path, default={}),
         unit=UNITS[_take(table, "unit", str, path, default=MS.name, among=tuple(UNITS))],
+        prior=_prior(table, path),
     )
     if re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", board.id) is None:
         raise _damaged(path, "id", f"is {board.id!r}, not small letters, digits, '-', '_' and '.'")
@@ -258,6 +293,20 @@ def _board(table: Mapping[str, Any], path: Path) -> Board:
         if value is not None and value < least:
             raise _damaged(path, key, f"is {value}, which must be at least {least}")
     return board
+
+
+def _prior(table: Mapping[str, Any], path: Path) -> Prior | None:
+    """What the file says in [prior], and of the clock in [facts]; None if it has no [prior]."""
+    if "prior" not in table:
+        return None
+    given, facts = _take(table, "prior", dict, path), _take(table, "facts", dict, path)
+    numbers = []
+    for place, name in ((given, "cycles_per_instruction"), (facts, "clock_mhz")):
+        value = place.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise _damaged(path, name, f"is {value!r}, not a positive number, which a [prior] needs")
+        numbers.append(float(value))
+    return Prior(numbers[0], numbers[1], _take(given, "counted_on", str, path), _take(given, "source", str, path))
 
 
 def _profile(table: Any, path: Path, key: ProfileKey) -> BoardProfile:

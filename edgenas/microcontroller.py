@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.board import Board
+from edgenas.board import Board, Prior
 from edgenas.errors import ProfileError, UsageError
 from edgenas.strategies.exact import Limits
 from firmware_tools.device import DeviceInfo
+from firmware_tools.mcu import MACHINES, timings
 from firmware_tools.plan import compile_plan, simulate
+from firmware_tools.plan.compile import Plan
 from firmware_tools.plan.footprint import Footprint, footprints
 
 
@@ -67,6 +69,19 @@ def memory(board: Board, tflite: bytes) -> Memory:
     """What `tflite` takes of `board`, exactly. Raises PlanError if the engine cannot run it."""
     plan = compile_plan(tflite)
     return Memory(plan.arena_bytes, engine_of(board)[1].stack_bytes, len(plan.blob))
+
+
+def counted(prior: Prior, model: bytes | Plan) -> float:
+    """Millions of instructions of one inference of a .tflite file or a plan, as the emulated board of `prior` counts.
+
+    Raises PlanError if the engine cannot run it, EmulatorError without Unicorn, ProfileError for another board.
+    """
+    machine = MACHINES.get(prior.counted_on)
+    if machine is None:
+        known = ", ".join(MACHINES)
+        raise ProfileError(f"key 'prior.counted_on' is {prior.counted_on!r}, not one of {known}", key="counted_on")
+    plan = model if isinstance(model, Plan) else compile_plan(model)
+    return timings.measured(plan, timings.Emulation("unicorn", "", machine)) / 1e6
 
 
 def simulated(tflite: bytes, inputs: npt.NDArray[Any]) -> npt.NDArray[np.int8] | None:

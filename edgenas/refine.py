@@ -16,6 +16,7 @@ _SESSION_HALVING = 0.5  # a session counts half as much as the one after it ...
 _SESSION_FLOOR = 0.1  # ... but never less than this: the first profiling run covers the space, a deploy does not
 _NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 1.4 times the target a weight of 0.6
 _NEAR_FLOOR = 0.1
+_EXACT = 100.0  # weight of what was trained in the last session, where measurements carry no noise
 _SHARED_FOR_DRIFT = 3  # architectures that two sessions must share before one is rescaled to the other
 
 
@@ -27,12 +28,15 @@ def refine(
     *,
     near_ms: float | None = None,
     model: str = latency.DEFAULT,
+    exact: bool = False,
 ) -> BoardProfile:
     """Fit the latency model on every measurement of `key` and return the profile that holds it.
 
     profile: the present one; its model is what the new one is drawn towards where measurements say little, so a shipped
     or older profile is not forgotten when only a few measurements are at hand. blocks_of: the blocks of a measurement's
-    architecture, which its space knows. near_ms: the latency near which the model has to be most right.
+    architecture, which its space knows. near_ms: the latency near which the model has to be most right. exact: that
+    measurements carry no noise: what was trained in the last session, of which one was installed, has to come out as
+    measured, within what the model can express.
 
     Repeated measurements of an architecture in one session become their median; a session counts half as much as the
     next one; an older session that shares at least three architectures with the latest is rescaled to it, since a
@@ -50,7 +54,8 @@ def refine(
             measured = scale * median(m.latency_ms for m in found)
             architectures.append(tuple(blocks_of(found[0])))
             latency_ms.append(measured)
-            weights.append(max(_SESSION_HALVING**age, _SESSION_FLOOR) * _nearness(measured, near_ms))
+            weight = _EXACT if exact and age == 0 and any(m.trained for m in found) else 1.0
+            weights.append(weight * max(_SESSION_HALVING**age, _SESSION_FLOOR) * _nearness(measured, near_ms))
     before = latency.create(model)
     if profile is not None and profile.latency.get("model") == model:
         before = latency.load(profile.latency, str(BoardProfile.path(key)))

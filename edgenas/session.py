@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from edgenas import latency, microcontroller
 from edgenas.artifact import Artifact
-from edgenas.board import Board, BoardProfile, ProfileKey
+from edgenas.board import Board, BoardProfile, Prior, ProfileKey
 from edgenas.conversion import Converter, Precision
 from edgenas.errors import UsageError
 from edgenas.latency import LatencyModel
+from edgenas.latency.engine import EngineModel
 from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
 from edgenas.refine import refine
@@ -46,6 +47,10 @@ _CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
 class Session:
     """A board's device, opened; use it as a context manager.
 
+    prior: of the board, to go by it and to leave the board alone: what is asked of the device is then asked of the
+    emulated one that the prior names (`unicorn:`, else as `device` says). Measurements are that one's, in its unit;
+    `model` is in the board's.
+
     Raises DeviceError if the device cannot be reached, is in use or lacks a runtime; UsageError for an unknown
     statistic or precision.
     """
@@ -58,8 +63,12 @@ class Session:
         device: str | None = None,
         precision: str | None = None,
         statistic: str | None = None,
+        prior: Prior | None = None,
     ) -> None:
-        self.board, self.reporter = board, reporter
+        self.board, self.reporter, self.prior = board, reporter, prior
+        opened = board
+        if prior is not None:
+            opened, device = Board.load(prior.counted_on), device or "unicorn:"
         self.id = uuid.uuid4().hex[:12]
         self.precision = precision_of(precision or board.precision, board)
         self.statistic = statistic_of(statistic or board.statistic)
@@ -67,10 +76,10 @@ class Session:
         if find_spec("torch") is None:  # before anything is opened or installed for nothing
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         with ExitStack() as stack:
-            self.device: Device = stack.enter_context(connect(board.url(device), home=home()))
+            self.device: Device = stack.enter_context(connect(opened.url(device), home=home()))
             self.info: DeviceInfo = self.device.info()
-            board.check_device(self.info.hostname, self.info.unit)
-            self.key = self._key()
+            opened.check_device(self.info.hostname, self.info.unit)
+            self.key = self._key(opened)
             self.store = stack.enter_context(Store())
             self.converter = stack.enter_context(Converter(progress=reporter.say))
             self._stack = stack.pop_all()
@@ -81,14 +90,13 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
-    def _key(self) -> ProfileKey:
+    def _key(self, board: Board) -> ProfileKey:
         if not self.info.runtimes:
             notes = "; ".join(self.info.notes) or "pip install ai-edge-litert"
             raise RuntimeMissingError(
                 f"{self.device.url}: no TFLite runtime on the device: {notes}", url=self.device.url
             )
         runtime = self.info.runtimes[0]
-        board = self.board
         return ProfileKey(board.id, runtime.name, runtime.version, self.precision, board.threads, self.statistic)
 
     @property
@@ -108,7 +116,7 @@ class Session:
     def plan(self, *, quick: bool = False) -> TimingPlan:
         """The board's timing protocol; `quick` for models of which many are measured."""
         plan = TimingPlan(processes=self.board.processes, threads=self.board.threads, statistic=self.statistic)
-        if quick and self.board.unit is MINSN:
+        if quick and self.info.unit == MINSN.name:
             return replace(plan, processes=_REPEATS)
         return replace(plan, **_QUICK) if quick else plan  # type: ignore[arg-type]
 
@@ -147,6 +155,11 @@ class Session:
     ) -> list[Measurement]:
         timings = self.device.time(models, self.plan(quick=True), lambda i, n: self.reporter.progress(i, n, "timings"))
         return self.record(space, architectures, timings, trained=False)
+
+    @property
+    def scale(self) -> float:
+        """How many of the board's unit there are in one of a measurement's: 1, unless counts go by a prior."""
+        return 1.0 if self.prior is None else self.prior.ms_per_minsn
 
     def convert_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> Iterator[bytes]:
         """.tflite files of random weights, one by one."""
@@ -192,12 +205,30 @@ class Session:
     def refined(self, near_ms: float | None = None) -> BoardProfile:
         """The profile fitted on all that the store holds of this key; `near_ms` is where it must be most right."""
         known = [m for m in self.store.read(self.key) if self._space(m) is not None]
-        model = "engine" if self.board.kind == "mcu" else latency.DEFAULT
-        return refine(BoardProfile.load(self.key), self.key, known, self._blocks, near_ms=near_ms, model=model)
+        before, exact = BoardProfile.load(self.key), self.board.kind == "mcu"
+        model = "engine" if exact else latency.DEFAULT
+        return refine(before, self.key, known, self._blocks, near_ms=near_ms, model=model, exact=exact)
 
     def model(self, near_ms: float | None = None) -> LatencyModel:
-        """The latency model of `refined`."""
-        return latency.load(self.refined(near_ms).latency)
+        """The latency model of `refined`, in the board's unit."""
+        if self.prior is None:
+            return latency.load(self.refined(near_ms).latency)
+        counts = self.refined(near_ms and near_ms / self.scale).latency
+        return EngineModel.from_json(counts).scaled(self.scale)
+
+    def ms_per_minsn(self, space: SearchSpace, architectures: Sequence[Architecture]) -> float:
+        """What a million instructions take on the board: by its prior, or as its latency model prices `architectures`
+        of which the instructions are counted in an emulator.
+
+        Raises EmulatorError if there is none.
+        """
+        assert self.board.prior is not None
+        if self.prior is not None:
+            return self.scale
+        models = self.convert_untrained(space, architectures)
+        counted = sum(microcontroller.counted(self.board.prior, model) for model in models)
+        mean, _ = self.model().predict([space.blocks(architecture) for architecture in architectures])
+        return float(mean.sum() / counted)
 
     def _blocks(self, measurement: Measurement) -> Sequence[Block]:
         space = self._space(measurement)

@@ -29,6 +29,8 @@ def boards(as_json: options.Json = False) -> None:
                 "device": board.device_url,
                 "precision": board.precision,
                 "unit": board.unit.name,
+                "measured": board.measured,
+                "prior": board.prior.to_json() if board.prior else None,
                 "statistic": board.statistic,
                 "verified": board.facts.get("verified"),
                 "limits": {"ram_bytes": board.ram_bytes, "flash_bytes": board.flash_bytes},
@@ -46,14 +48,17 @@ def _present(console: Console, found: dict[str, list[dict[str, Any]]]) -> None:
 
     rows = [
         (
-            *(board[key] for key in ("id", "kind", "unit", "statistic")),
+            board["id"],
+            board["kind"],
+            f"{board['unit']}, prior" if board["prior"] and not board["measured"] else board["unit"],
+            board["statistic"],
             board["verified"] or "-",
             size(board["limits"]["ram_bytes"]),
             size(board["limits"]["flash_bytes"]),
         )
         for board in found["boards"]
     ]
-    table(console, ("board", "kind", "unit", "statistic", "verified", "RAM", "flash"), rows, left=5)
+    table(console, ("board", "kind", "latency", "statistic", "verified", "RAM", "flash"), rows, left=5)
     console.print()
     profiles = found["profiles"]
     if not profiles:

@@ -41,6 +41,6 @@ def measure(
         ),
         ("", f"p10 {latency(timing.p10_ms)}, p50 {latency(timing.p50_ms)}, p95 {latency(timing.p95_ms)}"),
         ("inferences", f"{timing.n:,} in {timing.processes} processes"),
-        ("peak RAM", output.size(timing.peak_ram_bytes)),
+        ("peak RAM", output.size(measured.peak_ram_bytes)),
     ]
     output.show(measured.to_json(), as_json, lambda console: output.facts(console, pairs))

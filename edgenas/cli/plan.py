@@ -13,7 +13,7 @@ from edgenas.errors import InfeasibleError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgenas.workflows.plan import Need, Planned
+    from edgenas.workflows.plan import Estimate, Need, Planned
     from firmware_tools.plan.compile import Port
 
 
@@ -30,7 +30,8 @@ def plan(
     Example: edgenas plan model.tflite --board mps2-an386
 
     The model is compiled to what edgenas' engine for microcontrollers runs. "live" is what is in use of the arena while
-    an operator runs; * marks the operator with the most. Nothing is connected.
+    an operator runs; * marks the operator with the most. Nothing is connected: the latency on a real board is a prior,
+    a published number of cycles for each instruction that an emulator counts.
     """
     import edgenas
     from edgenas.cli import output
@@ -72,9 +73,19 @@ def _present(console: Console, planned: Planned) -> None:
         ("board", f"{planned.board}, {planned.kernels} kernels"),
         ("RAM", _need(planned, planned.ram, "arena")),
         ("flash", _need(planned, planned.flash, "plan")),
+        ("latency", _latency(planned.latency) if planned.latency else None),
         ("file", planned.file),
     ]
     facts(console, pairs)
+
+
+def _latency(found: Estimate) -> str:
+    from edgenas.cli.output import latency
+    from edgenas.units import MINSN, MS
+
+    if found.minsn is None:
+        return f"not counted: {found.missing}"
+    return f"predicted {latency(MS, found.ms)} ({found.prior}), {latency(MINSN, found.minsn)} counted"
 
 
 def _end(tensor: Port) -> str:

@@ -11,6 +11,7 @@ from edgenas.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgenas.strategies.candidate import Candidate
     from edgenas.workflows.search import Searched
 
 
@@ -35,6 +36,9 @@ def search(
 
     The finalists are measured but not fully trained, and nothing is installed. The architecture
     that it prints is what edgenas train takes.
+
+    For a microcontroller that nothing was measured on yet, instructions are counted in an emulator and turned into time
+    by a prior, which is what the latencies are called then; --device URL measures on the board.
     """
     import edgenas
     from edgenas.cli import output
@@ -63,11 +67,12 @@ def _present(console: Console, searched: Searched) -> None:
     from edgenas.cli.output import duration, facts, lines, percent, table
 
     latency = partial(output.latency, searched.unit)
-    found, projection = searched.found, searched.found.projection
+    found, projection, prior = searched.found, searched.found.projection, searched.prior
     console.print()
     pairs: list[tuple[str, str | None]] = [
         ("board", searched.board),
         ("budget", f"{latency(searched.budget_ms)}, held against {searched.statistic}"),
+        ("predicted", f"{prior}; {prior.source}" if prior else None),
         ("tried", f"{len(found.tried)} architectures in {duration(searched.seconds)}"),
         ("projection", f"{projection.before:+.1%} before, {projection.after:+.1%} after" if projection else None),
         ("folder", searched.folder),
@@ -78,13 +83,24 @@ def _present(console: Console, searched: Searched) -> None:
         (
             f"{number}{'b' if candidate.baseline else ''}",
             candidate.origin.removeprefix("template:"),
-            latency(candidate.predicted_ms),
-            latency(candidate.measured_ms),
+            *_latencies(searched, candidate),
             percent(candidate.outcome.validation_accuracy if candidate.outcome else None),
             str(candidate.outcome.epoch if candidate.outcome else 0),
         )
         for number, candidate in enumerate(found.finalists, 1)
     ]
-    table(console, ("", "origin", "predicted", "measured", "valid.", "epochs"), rows, left=2)
+    columns = ("predicted (prior)", "counted") if prior else ("predicted", "measured")
+    table(console, ("", "origin", *columns, "valid.", "epochs"), rows, left=2)
     console.print()
     lines(console, [f"{number}  {candidate.architecture}" for number, candidate in enumerate(found.finalists, 1)])
+
+
+def _latencies(searched: Searched, candidate: Candidate) -> tuple[str, str]:
+    """Prediction and measurement; where there is a prior what it makes of the count, and the count."""
+    from edgenas.cli.output import latency
+    from edgenas.units import MINSN
+
+    measured = candidate.measured_ms
+    if searched.prior is None:
+        return latency(searched.unit, candidate.predicted_ms), latency(searched.unit, measured)
+    return latency(searched.unit, measured), latency(MINSN, measured / searched.prior.ms_per_minsn)

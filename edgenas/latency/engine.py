@@ -9,7 +9,7 @@ how many strips one is computed is up to the memory plan of the whole network, w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 from typing import Any
@@ -108,6 +108,10 @@ class EngineModel:
         """As `LatencyModel.block_ms`; cached."""
         self._require_fit()
         return float(_turns(block) @ np.array(self.prices))
+
+    def scaled(self, factor: float) -> EngineModel:
+        """The same model in another unit, of which there are `factor` in one of this model's."""
+        return replace(self, prices=tuple(factor * price for price in self.prices), bias_ms=factor * self.bias_ms)
 
     def to_json(self) -> dict[str, Any]:
         """As `LatencyModel.to_json`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgenas.errors import BudgetError, InfeasibleError
 from edgenas.units import MINSN, MS, Unit
@@ -11,20 +11,22 @@ from edgenas.units import MINSN, MS, Unit
 
 @dataclass(frozen=True)
 class LatencyBudget:
-    """Either `ms` or `percent` (0 is the space's fastest architecture on the board, 100 its slowest) is set.
+    """One of `ms`, `minsn` and `percent` (0 is the space's fastest architecture on the board, 100 its slowest) is set.
 
-    `ms` is in `unit`, the board's.
+    `ms` is in `unit`, the board's; `minsn` are millions of instructions on a board whose unit is another.
     """
 
     text: str
     ms: float | None = None
     percent: float | None = None
     unit: Unit = MS
+    minsn: float | None = None
 
     @staticmethod
-    def parse(text: str, unit: Unit = MS) -> LatencyBudget:
+    def parse(text: str, unit: Unit = MS, *, counted: bool = False) -> LatencyBudget:
         """Read `350us`, `2.5ms`, `1s` or `40%`; for a board that counts instructions `800kinsn`, `8Minsn` or `40%`.
 
+        counted: whether instructions are understood, too, because there is an emulator that counts those of the board.
         Raises BudgetError with the fix in the message.
         """
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Zµ%]*)\s*", text)
@@ -41,7 +43,8 @@ class LatencyBudget:
                     f"latency budget {text!r} is over 100%, the space's slowest: write 0% to 100%", value=text
                 )
             return LatencyBudget(text, percent=number, unit=unit)
-        size = unit.size(name)
+        named = MINSN if counted and unit.size(name) is None else unit
+        size = named.size(name)
         if size is None:
             raise BudgetError(f"latency budget {text!r} {_other(name, unit)}: write {unit.choices}", value=text)
         if number == 0:
@@ -49,10 +52,17 @@ class LatencyBudget:
             raise BudgetError(
                 f"latency budget {text!r} is zero: write a positive {what}, as {unit.example}", value=text
             )
+        if named is not unit:
+            return LatencyBudget(text, minsn=number * size, unit=unit)
         return LatencyBudget(text, ms=number * size, unit=unit)
 
+    def timed(self, ms_per_minsn: float) -> LatencyBudget:
+        """The same budget with its `minsn` as `ms`."""
+        assert self.minsn is not None
+        return replace(self, ms=self.minsn * ms_per_minsn, minsn=None)
+
     def resolve(self, fastest_ms: float, slowest_ms: float) -> float:
-        """The budget in ms, given the range of the space on the board.
+        """The budget in ms, given the range of the space on the board; one of `minsn` has to be `timed` before.
 
         Raises InfeasibleError naming the fastest architecture's latency if the budget is below it.
         """

@@ -103,9 +103,7 @@ def admit(
         results = [(i, replace(c, measured_ms=ms)) for (i, c), ms in zip(proposed, measured, strict=True)]
         inside = [(i, c) for i, c in results if c.measured_ms <= problem.budget_ms]
         admitted += inside
-        say(
-            f"wave {wave + 1}: {len(inside)} of {len(results)} measured within {problem.unit.format(problem.budget_ms)}"
-        )
+        say(f"wave {wave + 1}: {len(inside)} of {len(results)} within {problem.unit.format(problem.budget_ms)}")
         missed = _missed(problem, results)
         if not missed:
             break
@@ -209,10 +207,14 @@ def _keep(candidates: Sequence[Candidate], n: int) -> list[Candidate]:
 def nothing_fits(problem: Problem, evaluator: Evaluator) -> InfeasibleError:
     """What to raise when nothing measured within the budget; names what the fastest architecture measures."""
     fastest, _ = problem.lattice(evaluator.model()).extremes()
-    measured = evaluator.measure([fastest])[0]
+    measured, budget = evaluator.measure([fastest])[0], problem.unit.format(problem.budget_ms)
+    if not isfinite(measured):
+        what = "the fastest does not fit the board's RAM and flash: choose another board or a smaller --size"
+    else:
+        shown = problem.unit.format(measured)
+        what = f"the fastest takes {shown}: ask for at least {problem.unit.format(measured * 1.05)}"
     return InfeasibleError(
-        f"no architecture measured within {problem.unit.format(problem.budget_ms)}; the fastest measured "
-        f"{problem.unit.format(measured)}: ask for at least {problem.unit.format(measured * 1.05)}",
+        f"no architecture within {budget} was found; {what}",
         budget_ms=problem.budget_ms,
         fastest_ms=measured,
     )

@@ -25,11 +25,11 @@ class DeviceEvaluator:
         self._measured: dict[Architecture, float] = {}
 
     def measure(self, architectures: Sequence[Architecture]) -> list[float]:
-        """Latencies in ms on the device, of random weights; infinite for what turns out not to fit the board."""
+        """Latencies of random weights, on the device or by a prior; infinite for what does not fit the board."""
         new = [a for a in dict.fromkeys(architectures) if a not in self._measured]
         if new:
-            measurements = self._session.measure_fitting(self._space, new)
-            self._measured |= {a: m.latency_ms if m else inf for a, m in zip(new, measurements, strict=True)}
+            measurements, scale = self._session.measure_fitting(self._space, new), self._session.scale
+            self._measured |= {a: scale * m.latency_ms if m else inf for a, m in zip(new, measurements, strict=True)}
         return [self._measured[a] for a in architectures]
 
     def model(self) -> LatencyModel:

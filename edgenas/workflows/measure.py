@@ -8,6 +8,7 @@ from typing import Any
 
 from edgenas.artifact import read_model
 from edgenas.board import Board
+from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
 from edgenas.session import statistic_of
@@ -18,7 +19,7 @@ from firmware_tools.device import DeviceInfo, Timing, TimingPlan
 
 @dataclass(frozen=True)
 class Measured:
-    """A model's timing on a device."""
+    """A model's timing on a device; `memory` is what it takes of a microcontroller, None on other boards."""
 
     board: str
     unit: Unit
@@ -26,6 +27,12 @@ class Measured:
     model: str
     bytes: int
     timing: Timing
+    memory: Memory | None
+
+    @property
+    def peak_ram_bytes(self) -> int | None:
+        """As the device measured it; on a microcontroller exactly what arena and stack take."""
+        return self.timing.peak_ram_bytes if self.memory is None else self.memory.ram_bytes
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -33,7 +40,7 @@ class Measured:
             "board": self.board,
             "device": asdict(self.device),
             "model": {"path": self.model, "sha256": self.timing.sha256, "bytes": self.bytes},
-            "measured": asdict(self.timing),
+            "measured": {**asdict(self.timing), "peak_ram_bytes": self.peak_ram_bytes},
         }
         return self.unit.label(table)
 
@@ -61,4 +68,5 @@ def measure(
         info = opened.info()
         described.check_device(info.hostname, info.unit)
         timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]
-        return Measured(described.id, described.unit, info, str(path), len(tflite), timing)
+    taken = memory(described, tflite) if described.kind == "mcu" else None
+    return Measured(described.id, described.unit, info, str(path), len(tflite), timing, taken)

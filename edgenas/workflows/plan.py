@@ -8,10 +8,10 @@ from typing import Any
 
 from edgenas import resources
 from edgenas.artifact import read_model
-from edgenas.board import Board
+from edgenas.board import Board, Prior
 from edgenas.errors import EdgenasError, InfeasibleError, UsageError
-from edgenas.microcontroller import engine_of
-from firmware_tools.errors import PlanError
+from edgenas.microcontroller import counted, engine_of
+from firmware_tools.errors import EmulatorError, PlanError
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.compile import Plan, PlannedOperator, Port
 
@@ -47,8 +47,30 @@ class Need:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A latency by a board's prior: `minsn` million instructions were counted, or None and `missing` says why not."""
+
+    prior: Prior
+    minsn: float | None
+    missing: str | None = None
+
+    @property
+    def ms(self) -> float | None:
+        """Milliseconds of an inference."""
+        return None if self.minsn is None else self.minsn * self.prior.ms_per_minsn
+
+    def to_json(self) -> dict[str, Any]:
+        """A part of the object that `--json` prints."""
+        found = {"predicted_ms": self.ms, "counted_minsn": self.minsn, "missing": self.missing}
+        return {**found, "prior": self.prior.to_json()}
+
+
+@dataclass(frozen=True)
 class Planned:
-    """A model's plan and what it takes of a board; `file` is where the plan was written, None if it was not."""
+    """A model's plan and what it takes of a board; `file` is where the plan was written, None if it was not.
+
+    latency: None for a board without a prior.
+    """
 
     board: str
     kernels: str
@@ -57,6 +79,7 @@ class Planned:
     plan: Plan
     ram: Need
     flash: Need
+    latency: Estimate | None = None
     file: str | None = None
 
     @property
@@ -85,6 +108,7 @@ class Planned:
             "peak_operator": self.peak,
             "ram": self.ram.to_json(),
             "flash": self.flash.to_json(),
+            "latency": self.latency.to_json() if self.latency else None,
             "fits": self.ram.fits and self.flash.fits,
             "limited_by": self.tightest.name,
         }
@@ -92,7 +116,8 @@ class Planned:
 
 def plan(model: str | Path, *, board: str, out: str | Path | None = None) -> Planned:
     """Compile `model`, an int8 .tflite file or an artifact's folder, to a plan for the engine of the microcontroller
-    `board`; write the plan to the new file `out`, if one is named.
+    `board`; write the plan to the new file `out`, if one is named. Of a board with a prior, say what an inference takes
+    by it: its instructions are counted in an emulator, if there is one.
 
     Raises UsageError if the board is no microcontroller, `out` exists, or the model cannot be read or planned;
     InfeasibleError if it does not fit the board: nothing is written then, and its field `planned` is what was found;
@@ -117,7 +142,16 @@ def plan(model: str | Path, *, board: str, out: str | Path | None = None) -> Pla
         flash=Need("flash", len(compiled.blob), engine.code_bytes, described.flash_bytes),
     )
     _check(planned)
+    if described.prior is not None:
+        planned = replace(planned, latency=_estimate(described.prior, compiled))
     return planned if out is None else _written(planned, Path(out))
+
+
+def _estimate(prior: Prior, compiled: Plan) -> Estimate:
+    try:
+        return Estimate(prior, counted(prior, compiled))
+    except EmulatorError as error:  # a plan has its use without an emulator
+        return Estimate(prior, None, str(error))
 
 
 def _written(planned: Planned, out: Path) -> Planned:

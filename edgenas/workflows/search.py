@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgenas.board import Prior
+from edgenas.errors import InfeasibleError
 from edgenas.progress import Reporter, Silent
 from edgenas.strategies.candidate import Candidate, Found
 from edgenas.units import Unit
@@ -15,10 +17,11 @@ from edgenas.workflows.walk import Options, opened
 
 @dataclass(frozen=True)
 class Searched:
-    """A finished search."""
+    """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior."""
 
     board: str
     unit: Unit
+    prior: Prior | None
     budget_ms: float
     statistic: str
     found: Found
@@ -31,8 +34,9 @@ class Searched:
         table = {
             "board": self.board,
             "budget": {"latency_ms": self.budget_ms, "statistic": self.statistic},
-            "finalists": [_table(c) for c in self.found.finalists],
-            "tried": [_table(c) for c in self.found.tried],
+            "prior": self.prior.to_json() if self.prior else None,
+            "finalists": [_table(c, self.prior) for c in self.found.finalists],
+            "tried": [_table(c, self.prior) for c in self.found.tried],
             "projection": asdict(projection) if projection else None,
             "folder": self.folder,
             "seconds": self.seconds,
@@ -56,30 +60,46 @@ def search(
     runs: str | Path = "runs",
     reporter: Reporter | None = None,
 ) -> Searched:
-    """Search as `edgenas.deploy` does and stop before the bake-off; arguments and errors are the same."""
+    """Search as `edgenas.deploy` does and stop before the bake-off; arguments and errors are the same.
+
+    A microcontroller on which nothing was measured, or for which an emulator is named, is left alone: instructions are
+    counted in an emulator, and its file's prior turns them into time.
+    """
     options = Options(board, data, latency, device, strategy, space, precision, statistic, 1, seed, epochs, size)
     with opened(options, runs, reporter or Silent(), purpose="search") as walk:
-        aim = walk.aim()
-        with walk.pool() as pool:
-            found = walk.search(pool, 1, aim)
         session, run = walk.session, walk.run
+        try:
+            aim = walk.aim()
+            with walk.pool() as pool:
+                found = walk.search(pool, 1, aim)
+        except InfeasibleError as error:
+            if session.prior is None:
+                raise
+            raise InfeasibleError(f"{error.message} ({session.prior})", **error.fields) from error
         session.refined().save()
-        seconds = run.seconds("search")
         searched = Searched(
-            session.board.id, session.board.unit, aim.budget_ms, session.statistic, found, str(run.folder), seconds
+            board=session.board.id,
+            unit=session.board.unit,
+            prior=session.prior,
+            budget_ms=aim.budget_ms,
+            statistic=session.statistic,
+            found=found,
+            folder=str(run.folder),
+            seconds=run.seconds("search"),
         )
         run.finish(searched.to_json())
         return searched
 
 
-def _table(candidate: Candidate) -> Mapping[str, Any]:
-    outcome = candidate.outcome
+def _table(candidate: Candidate, prior: Prior | None) -> Mapping[str, Any]:
+    outcome, ms = candidate.outcome, candidate.measured_ms
     return {
         "architecture": str(candidate.architecture),
         "origin": candidate.origin,
         "baseline": candidate.baseline,
-        "predicted_ms": candidate.predicted_ms,
-        "measured_ms": candidate.measured_ms,
+        "predicted_ms": ms if prior else candidate.predicted_ms,
+        "measured_ms": None if prior else ms,
+        "counted_minsn": ms / prior.ms_per_minsn if prior else None,
         "epochs": outcome.epoch if outcome else 0,
         "train_loss": outcome.train_loss if outcome else None,
         "validation": outcome.validation_accuracy if outcome else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenas import tasks
-from edgenas.board import Board, BoardProfile
+from edgenas.board import Board, BoardProfile, Prior
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter
 from edgenas.resources import home
@@ -29,6 +29,7 @@ from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.workflows.evaluator import DeviceEvaluator
 from edgenas.workflows.profile import profile_session
+from firmware_tools.mcu import EMULATORS
 
 _IMAGES = 55_000  # that a full training run sees unless asked otherwise ...
 _LEAST_EPOCHS, _MOST_EPOCHS = 16, 40  # ... within these limits
@@ -64,7 +65,13 @@ class Options:
         if self.statistic is not None:
             statistic_of(self.statistic)
         SearchSpace.load(self.space, (1, 8, 8), 2)  # before the data, which may take minutes to load
-        return LatencyBudget.parse(self.latency, board.unit)
+        return LatencyBudget.parse(self.latency, board.unit, counted=board.prior is not None)
+
+    def prior(self, board: Board) -> Prior | None:
+        """What a search goes by that is not to touch the board: nothing was measured on it, or an emulator is named."""
+        if self.device is not None:
+            return board.prior if self.device.partition(":")[0] in EMULATORS else None
+        return None if board.measured else board.prior
 
 
 @dataclass(frozen=True)
@@ -127,8 +134,15 @@ class Walk:
     def _resolve(self) -> Aim:
         model = self.session.model()
         lattice = Lattice(self.space, model.block_ms, model.bias_ms, self.session.limits, self.session.precision)
-        fastest, slowest = (lattice.price(a) for a in lattice.extremes())
-        budget_ms = self.budget.resolve(fastest, slowest)
+        extremes = lattice.extremes()
+        fastest, slowest = map(lattice.price, extremes)
+        budget = self.budget
+        if budget.minsn is not None:
+            scale = self.session.ms_per_minsn(self.space, extremes)
+            what = "measured" if self.session.prior is None else "prior"
+            self.reporter.say(f"a million instructions are {budget.unit.format(scale)} ({what})")
+            budget = budget.timed(scale)
+        budget_ms = budget.resolve(fastest, slowest)
         return Aim(budget_ms, min(budget_ms, slowest))
 
     def _search(self, pool: Pool, aim: Aim) -> Found:
@@ -171,7 +185,12 @@ def opened(options: Options, runs: str | Path, reporter: Reporter, purpose: str 
     space = SearchSpace.load(options.space, data.input_shape, data.classes)
     reporter.stage("device")
     device, precision, statistic = options.device, options.precision, options.statistic
-    with Session(board, reporter, device=device, precision=precision, statistic=statistic) as session:
+    prior = options.prior(board) if purpose == "search" else None
+    if prior is not None:
+        reporter.say(
+            f"{board.id} is left alone, instructions of {prior.counted_on} are counted: latencies are a {prior}"
+        )
+    with Session(board, reporter, device=device, precision=precision, statistic=statistic, prior=prior) as session:
         session.use(space)
         asked = {"purpose": purpose, **asdict(options)}
         question = {**asked, "key": asdict(session.key), "url": session.device.url, "data": data.fingerprint}
