@@ -55,13 +55,21 @@ def test_the_host_ships() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kernels"), [("mps2-an385", "portable"), ("mps2-an386", "dsp"), ("mps2-an500", "dsp")]
+    ("name", "kernels", "ram_kib", "flash_kib"),
+    [
+        ("mps2-an385", "portable", 4096, 4096),
+        ("mps2-an386", "dsp", 4096, 4096),
+        ("mps2-an500", "dsp", 4096, 4096),
+        ("mps2-an505", "dsp", 4096, 4096),
+        ("mps3-an547", "dsp", 4096, 2048),
+        ("netduinoplus2", "dsp", 128, 1024),
+    ],
 )
-def test_emulated_microcontrollers_ship(name: str, kernels: str) -> None:
+def test_emulated_microcontrollers_ship(name: str, kernels: str, ram_kib: int, flash_kib: int) -> None:
     board = Board.load(name)
     assert (board.id, board.kind, board.precision, board.facts["kernels"]) == (name, "mcu", "int8", kernels)
-    assert (board.ram_bytes, board.flash_bytes) == (4 * 2**20, 4 * 2**20)
-    assert board.unit is MINSN
+    assert (board.ram_bytes, board.flash_bytes) == (ram_kib * 1024, flash_kib * 1024)
+    assert (board.unit, board.prior) == (MINSN, None)
     assert board.url() == f"qemu:{name}"
 
 
@@ -79,6 +87,38 @@ def test_every_board_that_ships_says_what_was_verified_and_what_it_is() -> None:
             assert board.facts["verified"] == "not run on hardware"
             assert board.facts["source"]
             assert board.unit is MS
+            assert board.prior is not None
+            assert board.prior.source
+            counting = Board.load(board.prior.counted_on)
+            assert (counting.unit, counting.facts["kernels"]) == (MINSN, board.facts["kernels"])
+
+
+def test_a_prior_turns_instructions_into_time_until_something_was_measured() -> None:
+    board = Board.load("nucleo-l4r5zi")
+    assert board.prior is not None
+    assert board.prior.ms_per_minsn == pytest.approx(1e3 * 1.56 / 120)
+    assert str(board.prior) == "prior: 1.56 cycles per instruction, not measured"
+    assert board.prior.to_json()["counted_on"] == "mps2-an386"
+    assert not board.measured
+    replace(PROFILE, key=replace(KEY, board="nucleo-l4r5zi-2")).save()
+    assert not board.measured
+    replace(PROFILE, key=replace(KEY, board="nucleo-l4r5zi")).save()
+    assert board.measured
+
+
+@pytest.mark.parametrize(
+    ("prior", "reason"),
+    [
+        ("cycles_per_instruction = 0", "key 'cycles_per_instruction' is 0, not a positive number"),
+        ("cycles_per_instruction = true", "key 'cycles_per_instruction' is True"),
+        ('cycles_per_instruction = 1.5\ncounted_on = "mps2-an386"', "key 'clock_mhz' is None, not a positive number"),
+    ],
+)
+def test_a_damaged_prior_names_file_and_key(prior: str, reason: str, tmp_path: Path) -> None:
+    path = write_board(tmp_path / "pi", f"{TOML}\n[facts]\n[prior]\n{prior}\n")
+    with pytest.raises(ProfileError, match=reason) as caught:
+        Board.load(path)
+    assert str(path) in caught.value.message
 
 
 @pytest.mark.parametrize(

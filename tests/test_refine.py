@@ -120,3 +120,12 @@ def test_callers_bugs_are_value_errors() -> None:
         refine(None, KEY, [], blocks_of)
     with pytest.raises(ValueError, match="another key"):
         refine(None, replace(KEY, threads=2), [taken(0)], blocks_of)
+
+
+def test_what_was_trained_last_comes_out_exactly_where_measurements_carry_no_noise() -> None:
+    """Of a network that the model cannot express: it takes a tenth more than it should."""
+    odd = replace(taken(3, session="b", factor=1.1, hour=1), trained=True)
+    known = [*(taken(i) for i in range(30) if i != 3), odd]
+    loose, exact = (refine(None, KEY, known, blocks_of, exact=e) for e in (False, True))
+    errors = [abs(mean_ratio(profile, [3]) / 1.1 - 1) for profile in (loose, exact)]
+    assert errors[1] < 0.01 < errors[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -83,9 +84,24 @@ def test_programs_get_every_number_and_the_plan(program: Program, model: Path) -
     assert blob[:4] == b"EPLN"
     assert struct.unpack_from("<I", blob, 16)[0] == found["plan"]["arena_bytes"]
     assert (found["fits"], found["kernels"], found["peak_operator"]) == (True, "portable", 1)
+    assert found["latency"] is None
     assert [operator["macs"] for operator in found["operators"]] == [64 * 27 * 16, 1024 * 5]
     assert max(operator["live_bytes"] for operator in found["operators"]) <= found["plan"]["arena_bytes"]
     assert (found["input"]["shape"], found["input"]["zero_point"], found["output"]["scale"]) == ([1, 8, 8, 3], -3, 2.0)
+
+
+def test_a_real_board_gets_a_latency_that_is_called_a_prior(program: Program, model: Path) -> None:
+    done = program.run("plan", model, "--board", "nucleo-l4r5zi")
+    found = program.run("plan", model, "--board", "nucleo-l4r5zi", "--json").json()["latency"]
+    if found["missing"]:
+        assert f"latency  not counted: {found['missing']}" in done.stdout
+        pytest.skip(found["missing"])
+    assert found["predicted_ms"] == pytest.approx(13 * found["counted_minsn"])
+    assert 0 < found["counted_minsn"] < 1
+    assert re.search(
+        r"latency  predicted [\d.]+ (ms|us) \(prior: 1.56 cycles per instruction, not measured\)", done.stdout
+    )
+    assert found["prior"]["source"].startswith("MLPerf Tiny")
 
 
 def test_the_same_file_gives_the_same_plan(program: Program, model: Path) -> None:

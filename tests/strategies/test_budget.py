@@ -117,6 +117,20 @@ def test_instructions_are_a_budget_of_a_board_that_counts_them(text: str, millio
         budget.resolve(9.5, 20)
 
 
+@pytest.mark.parametrize(("text", "millions"), [("8Minsn", 8), ("800kinsn", 0.8)])
+def test_instructions_are_a_budget_of_a_board_with_a_clock_whose_instructions_can_be_counted(
+    text: str, millions: float
+) -> None:
+    budget = LatencyBudget.parse(text, MS, counted=True)
+    assert (budget.ms, budget.minsn) == (None, pytest.approx(millions))
+    assert budget.timed(13.0).resolve(1.0, 2.0) == pytest.approx(13 * millions)
+    with pytest.raises(InfeasibleError, match=rf"budget {text} is below the fastest .* \(200 ms\)"):
+        budget.timed(13.0).resolve(200.0, 300.0)
+    assert LatencyBudget.parse("20ms", MS, counted=True).ms == 20
+    with pytest.raises(BudgetError, match="has the unknown unit 'insn'"):
+        LatencyBudget.parse("8insn", MS, counted=True)
+
+
 @pytest.mark.parametrize(
     ("text", "unit", "fix"),
     [

@@ -12,7 +12,7 @@ from edgenas.errors import InfeasibleError
 from edgenas.space import Architecture, SearchSpace, Template
 from edgenas.strategies.candidate import LAST_RUNG, SLACK, Candidate, Found, Problem
 from edgenas.strategies.exact import Edge, Lattice, Limits
-from edgenas.strategies.halving import fills, halving, with_references
+from edgenas.strategies.halving import fills, halving, nothing_fits, with_references
 from edgenas.training import Outcome
 from edgenas.units import MS
 
@@ -109,11 +109,12 @@ def test_another_seed_draws_other_networks() -> None:
     assert random[0] != random[1]
 
 
-def test_nothing_within_the_budget_names_the_fastest() -> None:
+def test_nothing_within_the_budget_names_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     device = SyntheticDevice(SPACE, 0)
     budget = 0.8 * device.latency(device.fastest)
+    problem = Problem(SPACE, budget, budget, Limits(), "int8", 0)
     with pytest.raises(InfeasibleError, match="no architecture within") as caught:
-        halving(Problem(SPACE, budget, budget, Limits(), "int8", 0), device)
+        halving(problem, device)
     fastest = caught.value.fields["fastest_ms"]
     assert fastest == pytest.approx(device.latency(device.fastest), rel=0.02)
     assert isinstance(fastest, float)
@@ -121,6 +122,10 @@ def test_nothing_within_the_budget_names_the_fastest() -> None:
     for ms in (budget, fastest, 1.05 * fastest):
         assert MS.format(ms) in caught.value.message
     assert device.trained == []
+    monkeypatch.setattr(device, "measure", lambda architectures: [inf for _ in architectures])
+    message = nothing_fits(problem, device).message
+    assert "the fastest does not fit the board's RAM and flash: choose" in message
+    assert "inf" not in message
 
 
 def test_a_supernets_proposals_are_measured_like_all_others() -> None:

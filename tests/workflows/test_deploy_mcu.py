@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import tty
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,18 +18,39 @@ import numpy as np
 import pytest
 
 import edgenas
+from edgenas import latency
 from edgenas.artifact import Artifact
-from edgenas.board import Board
-from edgenas.errors import BudgetError, UsageError
+from edgenas.board import Board, BoardProfile, ProfileKey
+from edgenas.errors import BudgetError, InfeasibleError, UsageError
+from edgenas.microcontroller import counted
 from edgenas.progress import Silent
 from edgenas.session import Session
-from edgenas.space import Architecture
+from edgenas.space import Architecture, SearchSpace
 from edgenas.units import MINSN
 from edgenas.workflows.result import Result
 from firmware_tools.connect import connect
 from firmware_tools.device import TimingPlan
+from firmware_tools.mcu.images import FIRMWARE
 
 BOARD = "mps2-an386"
+CLOCKED = """
+id = "clocked"
+name = "this computer as a microcontroller"
+kind = "mcu"
+device_url = "serial:"
+precision = "int8"
+threads = 1
+statistic = "p50"
+processes = 2
+[facts]
+firmware = "host"
+clock_mhz = 1000
+kernels = "portable"
+[prior]
+cycles_per_instruction = 1.0
+counted_on = "mps2-an385"
+source = "none"
+"""
 OPTIONS: dict[str, Any] = {"data": "digits", "latency": "40%", "epochs": 2}
 pytest.importorskip("tflite", reason="needs the packages of edgenas[mcu]")
 
@@ -95,6 +119,7 @@ def test_the_board_runs_the_model_and_a_second_measurement_counts_the_same(
     result = deployed.result
     measured = edgenas.measure(result.folder, board=BOARD, device=deployed.device)
     assert measured.timing.latency_ms == result.timing.latency_ms
+    assert measured.to_json()["measured"]["peak_ram_bytes"] == result.peak_ram_bytes  # with the engine's stack
     artifact = Artifact.load(Path(result.folder))
     with Session(Board.load(BOARD), Silent(), device=deployed.device) as session:
         status = session.device.status()
@@ -118,13 +143,77 @@ def test_the_refined_profile_knows_what_was_installed(deployed: Deployed, monkey
     result = deployed.result
     with Session(Board.load(BOARD), Silent(), device=deployed.device) as session:
         assert session.key.runtime == "edgenas-engine"
-        model = session.model(result.timing.latency_ms)
+        profile = BoardProfile.load(session.key)
+        assert profile is not None
+        model = latency.load(profile.latency)
         (last,) = {m.architecture for m in session.store.read(session.key)[-1:]}
         space = session._space(session.store.read(session.key)[-1])
         assert space is not None
         mean, _ = model.predict([space.blocks(Architecture.parse(last))])
     assert last == result.row.architecture
-    assert abs(mean[0] / result.timing.latency_ms - 1) < 0.03
+    assert abs(mean[0] / result.timing.latency_ms - 1) < 0.01
+
+
+@pytest.mark.slow
+def test_a_search_for_a_board_that_nobody_measured_goes_by_its_prior_and_leaves_it_alone(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if deployed.device != "unicorn:":
+        pytest.skip("once is enough: unicorn: counts as qemu: does")
+    monkeypatch.setenv("EDGENAS_HOME", str(deployed.home))
+    before = BoardProfile.load(_key(deployed))
+    searched = edgenas.search("nucleo-l4r5zi", data="digits", latency="150kinsn", epochs=2, runs=tmp_path)
+    found = searched.to_json()
+    assert (found["unit"], found["prior"]["ms_per_minsn"]) == ("ms", 13.0)
+    assert found["budget"]["latency_ms"] == pytest.approx(13 * 0.15)
+    for candidate in found["finalists"]:
+        assert candidate["measured_ms"] is None
+        assert candidate["predicted_ms"] == pytest.approx(13 * candidate["counted_minsn"])
+        assert candidate["predicted_ms"] <= found["budget"]["latency_ms"]
+    assert not Board.load("nucleo-l4r5zi").measured
+    after = BoardProfile.load(_key(deployed))
+    assert before is not None
+    assert after is not None
+    assert after.measurements > before.measurements  # what was counted is the counting board's
+    with pytest.raises(InfeasibleError, match=r"\(prior: 1\.56 cycles per instruction, not measured\)"):
+        edgenas.search("nucleo-l4r5zi", data="digits", latency="1us", device="unicorn:", epochs=2, runs=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_board_with_a_clock_has_a_measured_scale_of_instructions(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The firmware of this computer behind a pty: a real board, for all that edgenas knows."""
+    if deployed.device != "unicorn:" or shutil.which("gcc") is None:
+        pytest.skip("once is enough, and needs gcc and unicorn")
+    monkeypatch.setenv("EDGENAS_HOME", str(deployed.home))
+    (tmp_path / "board.toml").write_text(CLOCKED)
+    build, board = tmp_path / "build", Board.load(tmp_path)
+    subprocess.run(["make", "--silent", "-C", str(FIRMWARE), f"BUILD={build}", "host-board"], check=True)
+    space = SearchSpace.load("tiny", (1, 8, 8), 10)
+    networks = [
+        Architecture.parse(text)
+        for text in ("stem-8s2/plain-8x1/plain-16x1/plain-32x1", "stem-16s1/plain-24x2/plain-32x1/plain-64x1")
+    ]
+    board_end, port = os.openpty()
+    tty.setraw(port)
+    with subprocess.Popen([build / "host-board", tmp_path / "flash.bin"], stdin=board_end, stdout=board_end) as running:
+        try:
+            with Session(board, Silent(), device=f"serial://{os.ttyname(port)}") as session:
+                measured = session.measure_untrained(space, networks)
+                scale = session.ms_per_minsn(space, networks)
+                counts = [counted(board.prior, m) for m in session.convert_untrained(space, networks) if board.prior]
+        finally:
+            running.kill()
+            os.close(board_end)
+            os.close(port)
+    assert scale == pytest.approx(sum(m.latency_ms for m in measured) / sum(counts), rel=0.3)
+    assert board.measured is False  # only a profile says so, and none was saved
+
+
+def _key(deployed: Deployed) -> ProfileKey:
+    with Session(Board.load(BOARD), Silent(), device=deployed.device) as session:
+        return session.key
 
 
 @pytest.mark.slow
