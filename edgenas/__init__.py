@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgenas.workflows.convert import convert
     from edgenas.workflows.deploy import deploy
     from edgenas.workflows.doctor import doctor
+    from edgenas.workflows.flash import flash
     from edgenas.workflows.measure import measure
     from edgenas.workflows.plan import plan
     from edgenas.workflows.profile import profile
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
     from edgenas.workflows.search import search
     from edgenas.workflows.train import train
 
-__all__ = ["__version__", "convert", "deploy", "doctor", "measure", "plan", "profile", "rollback", "search", "train"]
+__all__ = [
+    "__version__",
+    "convert",
+    "deploy",
+    "doctor",
+    "flash",
+    "measure",
+    "plan",
+    "profile",
+    "rollback",
+    "search",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -67,7 +67,8 @@ class Board:
     statistic: what of the latency is held against a budget, the median over `processes` fresh processes.
     ram_bytes, flash_bytes: limits of activations and of the model file; None where there is none.
     unit: what its latencies are given in. facts: everything else that the file says, as it stands there. prior: of its
-    latencies; None where the file gives none.
+    latencies; None where the file gives none. flash: the ways to flash its firmware, by name in order of preference,
+    and the `address` that they share, as they stand there.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Board:
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
     unit: Unit = MS
     prior: Prior | None = None
+    flash: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def measured(self) -> bool:
@@ -284,6 +286,7 @@ def _board(table: Mapping[str, Any], path: Path) -> Board:
         facts=_take(table, "facts", dict, path, default={}),
         unit=UNITS[_take(table, "unit", str, path, default=MS.name, among=tuple(UNITS))],
         prior=_prior(table, path),
+        flash=_take(table, "flash", dict, path, default={}),
     )
     if re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", board.id) is None:
         raise _damaged(path, "id", f"is {board.id!r}, not small letters, digits, '-', '_' and '.'")

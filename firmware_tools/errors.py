@@ -13,6 +13,8 @@
     +-- NothingStagedError       exit 4  no model is staged on the device
     +-- NothingToRollBackError   exit 4  the device holds no intact previous model
     +-- EmulatorError            exit 4  an emulated board is missing, crashed, hung or reported nonsense
+    +-- FlashError               exit 4  a program that flashes firmware is missing or failed, or no drive is mounted
+    |   +-- FlashUsageError      exit 2  an image, a port or a drive that cannot be flashed from, through or to
     +-- PlanError                exit 2  a model that the microcontroller engine cannot run, or no plan at all
 
 A caller's bug stays ValueError or TypeError. The message is one line: the value, the limit, the next step; the same
@@ -81,6 +83,16 @@ class NothingToRollBackError(DeviceError):
 
 class EmulatorError(DeviceError):
     """A program of an emulated board is missing, or the board crashed, did not end, or gave no whole report."""
+
+
+class FlashError(DeviceError):
+    """Firmware did not get onto a board: the program is missing or failed, or no drive is mounted."""
+
+
+class FlashUsageError(FlashError):
+    """An image, a port or a folder that the user named, or did not name, cannot be used."""
+
+    exit_code = 2
 
 
 class PlanError(DeviceError):

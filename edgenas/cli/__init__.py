@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from edgenas.cli import boards, convert, deploy, doctor, failures, measure, plan, profile, rollback, search, train
+from edgenas.cli import (
+    boards,
+    convert,
+    deploy,
+    doctor,
+    failures,
+    flash,
+    measure,
+    plan,
+    profile,
+    rollback,
+    search,
+    train,
+)
 from edgenas.version import __version__
 
 
@@ -43,7 +56,7 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_edgenas)
-    for module in (deploy, profile, search, train, convert, plan, measure, rollback, boards, doctor):
+    for module in (deploy, profile, search, train, convert, plan, measure, rollback, flash, boards, doctor):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
     return app

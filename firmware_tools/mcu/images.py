@@ -1,45 +1,68 @@
-"""The images that emulated boards run, built by `make` when they are missing or older than their sources."""
+"""The images that edgenas ships: firmware and runner of the emulated boards, firmware of real ones.
+
+`make firmware` in a checkout builds them anew (firmware_tools/firmware/make_images.py); nothing here compiles.
+"""
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import subprocess
+import hashlib
+import json
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from firmware_tools.errors import EmulatorError
 from firmware_tools.mcu.emulator import Machine
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
-COMPILER = "arm-none-eabi-gcc"
+FOLDER = FIRMWARE / "images"
+_MANIFEST = "manifest.json"
+_MEND = "reinstall edgenas, or run `make firmware` in its checkout"
+_SCHEMA = 1
+
+Program = Literal["firmware", "runner"]
 
 
 def image(machine: Machine) -> Path:
-    """The runner for `machine`, as a file to be loaded where its code memory begins.
-
-    Raises EmulatorError if it has to be built and cannot be.
-    """
-    return _made(f"{machine.name}-runner.bin")
+    """The runner for `machine`. Raises EmulatorError if this installation holds no intact one."""
+    return _needed(machine.name, "runner")
 
 
 def firmware(machine: Machine) -> Path:
-    """The firmware for `machine`, likewise. Raises EmulatorError as `image` does."""
-    return _made(f"{machine.name}.bin")
+    """The firmware for `machine`. Raises EmulatorError if this installation holds no intact one."""
+    return _needed(machine.name, "firmware")
 
 
-def _made(name: str) -> Path:
-    build = FIRMWARE / "build"
-    path = build / "boards" / name
-    for program, package in ((COMPILER, "gcc-arm-none-eabi"), ("make", "make")):
-        if shutil.which(program) is None:
-            raise EmulatorError(f"{program} is not on the PATH: apt-get install {package}", program=program)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / ".lock").open("w") as lock:  # two processes must not build the same files
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        command = ["make", "--silent", "-C", str(FIRMWARE), f"BUILD={build}", "boards"]
-        built = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if built.returncode != 0:
-        errors = [line for line in built.stderr.splitlines() if "rror" in line]
-        reason = errors[0] if errors else f"make ended with {built.returncode}"
-        raise EmulatorError(f"{path.name} cannot be built: {reason}", command=command, output=built.stderr)
+def firmware_of(board: str) -> Path | None:
+    """The firmware for the board of this name, emulated or real; None if edgenas has none. Raises EmulatorError."""
+    return _intact(FOLDER, board, "firmware")
+
+
+def _needed(machine: str, program: Program) -> Path:
+    path = _intact(FOLDER, machine, program)
+    if path is None:
+        raise EmulatorError(f"{FOLDER / _MANIFEST} names no {program} for {machine}: {_MEND}", machine=machine)
+    return path
+
+
+@cache  # an image is read, to be checked, once in a process
+def _intact(folder: Path, machine: str, program: Program) -> Path | None:
+    """The file of an image, its bytes checked against the manifest; None if the manifest names none."""
+    manifest = folder / _MANIFEST
+    try:
+        table = json.loads(manifest.read_text(encoding="utf-8"))
+        if table["schema"] != _SCHEMA:
+            raise ValueError(f"schema {table['schema']}, not {_SCHEMA}")
+        found = [entry for entry in table["images"] if (entry["machine"], entry["program"]) == (machine, program)]
+        if not found:
+            return None
+        path, sha256 = folder / found[0]["file"], found[0]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EmulatorError(f"{manifest} is missing or damaged ({error}): {_MEND}", file=str(manifest)) from error
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EmulatorError(f"{path} cannot be read ({error.strerror}): {_MEND}", file=str(path)) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise EmulatorError(f"{path} is damaged, its sha256 is not the manifest's: {_MEND}", file=str(path))
     return path

@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 from cli_program import Program
 
-_COMMANDS = ("deploy", "profile", "search", "train", "convert", "plan", "measure", "rollback", "boards", "doctor")
+_COMMANDS = (
+    "deploy",
+    "profile",
+    "search",
+    "train",
+    "convert",
+    "plan",
+    "measure",
+    "rollback",
+    "flash",
+    "boards",
+    "doctor",
+)
 
 
 @pytest.fixture

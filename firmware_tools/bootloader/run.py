@@ -1,0 +1,137 @@
+"""Doing what a plan says: programs run one after the other, files are written to a bootloader's drive."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from firmware_tools.bootloader.way import Command, FileWrite, Plan
+from firmware_tools.errors import FlashError, FlashUsageError
+
+_LIMIT_S = 900.0  # 8 MiB at 115200 baud take 12 minutes
+_END_TIMEOUT_S = 5.0
+_TAIL_BYTES = 2000
+_MARK = "INFO_UF2.TXT"  # every UF2 bootloader's drive has it
+
+
+def run(plan: Plan, said: Callable[[bytes], None], limit_s: float = _LIMIT_S) -> None:
+    """Do the steps in order; `said` gets what the programs print, as it comes. A step may take `limit_s` seconds.
+
+    An interrupt ends the program that runs. Raises FlashError if one fails, with the last line that it said.
+    """
+    for step in plan.steps:
+        if isinstance(step, Command):
+            _run(step, said, limit_s)
+        else:
+            _write(step, plan.before)
+
+
+def _run(step: Command, said: Callable[[bytes], None], limit_s: float) -> None:
+    name = Path(step.arguments[0]).name
+    with _started(step) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        out, err = process.stdout.fileno(), process.stderr.fileno()
+        tails = _relayed((out, err), said, limit_s)
+        late = tails is None
+        code = None if late else process.wait()
+    if code == 0:
+        return
+    # What went wrong is on stderr, if anything is there: stdout's last line is often the last thing that went well.
+    last = _reason(tails[err]) or _reason(tails[out]) if tails else ""
+    ended = f"did not end within {limit_s:g} s: end what holds it and repeat" if late else f"failed (exit {code})"
+    raise FlashError(f"{name} {ended}{last and ': '}{last}", command=shlex.join(step.arguments), exit=code)
+
+
+def _relayed(files: tuple[int, int], said: Callable[[bytes], None], limit_s: float) -> dict[int, bytes] | None:
+    """Hand on what comes until all `files` end, and return the end of each; None if that takes too long."""
+    tails = dict.fromkeys(files, b"")
+    deadline = time.monotonic() + limit_s
+    with selectors.DefaultSelector() as ready:
+        for file in files:
+            ready.register(file, selectors.EVENT_READ)
+        while ready.get_map():
+            events = ready.select(max(0.0, deadline - time.monotonic()))
+            if not events:
+                return None
+            for key, _ in events:
+                data = os.read(key.fd, 65536)
+                if not data:
+                    ready.unregister(key.fd)
+                    continue
+                said(data)
+                tails[key.fd] = (tails[key.fd] + data)[-_TAIL_BYTES:]
+    return tails
+
+
+def _reason(tail: bytes) -> str:
+    """The last line that says "error:", else the last."""
+    # Carriage returns are how a program overwrites its own progress.
+    text = tail.decode("utf-8", "replace").replace("\r", "\n")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if "error:" in line.lower()), lines[-1] if lines else "")
+
+
+@contextmanager
+def _started(step: Command) -> Iterator[subprocess.Popen[bytes]]:
+    """The program; stopped, if the block ends before it does."""
+    try:
+        process = subprocess.Popen(
+            step.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    except OSError as error:
+        raise FlashError(f"cannot start {step.arguments[0]} ({error.strerror}): install it anew") from error
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for file in (process.stdout, process.stderr):
+            assert file is not None
+            file.close()
+
+
+def _write(step: FileWrite, before: str | None) -> None:
+    """The whole file at once, under its name: with its last byte the board restarts, and the drive is gone."""
+    if step.folder is None:
+        hint = f"{before}, " if before else ""
+        raise FlashError(
+            f"no drive {step.label} is mounted: {hint}mount it, or name its folder with --drive", label=step.label
+        )
+    if not (step.folder / _MARK).is_file():
+        raise FlashUsageError(
+            f"{step.folder} holds no {_MARK}: it is not the drive of a UF2 bootloader, name that with --drive",
+            folder=str(step.folder),
+        )
+    path = step.folder / step.name
+    written = 0
+    try:
+        with path.open("wb", buffering=0) as file:
+            rest = memoryview(step.data)
+            while rest:
+                count = file.write(rest)
+                written, rest = written + count, rest[count:]
+            os.fsync(file.fileno())
+    except OSError as error:
+        if written < len(step.data) or (step.folder / _MARK).is_file():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise FlashError(
+                f"{path} cannot be written after {written} of {len(step.data)} bytes ({error.strerror}): "
+                "plug the board in again and repeat",
+                path=str(path),
+            ) from error
+    except BaseException:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,125 @@
+"""What a way to flash is: it looks at a board's facts and says which steps are to be done; `run` does them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from firmware_tools.errors import FlashUsageError
+
+T = TypeVar("T")
+
+# What the firmware is not: files that hold addresses of their own, whose bytes would be flashed as they are.
+_CONTAINERS = {b"\x7fELF": "an ELF file", b"UF2\n": "a UF2 file", b":": "an Intel HEX file", b"S0": "an S-record file"}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A raw binary: what flash memory holds, from the board's flash address on."""
+
+    path: Path
+    data: bytes
+
+    @staticmethod
+    def read(path: Path) -> Image:
+        """Read a file. Raises FlashUsageError if it cannot be read, is empty or is no raw binary."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise FlashUsageError(f"{path} cannot be read: {error.strerror}", path=str(path)) from error
+        kind = "empty" if not data else next((k for magic, k in _CONTAINERS.items() if data.startswith(magic)), None)
+        if kind is not None:
+            message = f"{path} is {kind}: give a raw binary, as objcopy -O binary writes it"
+            raise FlashUsageError(message, path=str(path))
+        return Image(path.absolute(), data)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program to run."""
+
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileWrite:
+    """A file to write onto the drive that a bootloader shows; `folder` is None while no drive `label` is mounted."""
+
+    label: str
+    folder: Path | None
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, in order. `before` is what a person has to do first.
+
+    `firmware_port`: whether the port that was flashed through is the one that the firmware speaks on afterwards.
+    """
+
+    steps: tuple[Command | FileWrite, ...]
+    before: str | None = None
+    firmware_port: bool = True
+
+
+class Way(Protocol):
+    """A way to flash. `place` is where it reaches the board, `install` what gets its program (None: it needs none)."""
+
+    @property
+    def name(self) -> str:
+        """As in --with and in the keys of a board's [flash]."""
+        ...
+
+    @property
+    def place(self) -> Literal["probe", "port", "drive"]:
+        """A debug probe that it finds by itself, a serial port, or a mounted drive."""
+        ...
+
+    @property
+    def install(self) -> str | None:
+        """A command for the user."""
+        ...
+
+    def program(self) -> tuple[str, ...] | None:
+        """How its program is called on this computer; None if it is not installed."""
+        ...
+
+    def plan(self, image: Image, facts: Mapping[str, Any], at: str | None) -> Plan:
+        """The steps. `facts` is the way's table in [flash], with the board's `address`; `at` the port or the drive.
+
+        Touches nothing, and works where the program is missing. Raises ValueError naming the fact that is missing or
+        of the wrong type, FlashUsageError if `at` is needed.
+        """
+        ...
+
+
+def find(*names: str, module: str | None = None) -> tuple[str, ...] | None:
+    """How to call the first of the programs `names` that is on the PATH, else `module` of this Python."""
+    for name in names:
+        if (path := shutil.which(name)) is not None:
+            return (path,)
+    if module is not None and find_spec(module) is not None:
+        return (sys.executable, "-m", module)
+    return None
+
+
+def fact(facts: Mapping[str, Any], way: str, key: str, kind: type[T]) -> T:
+    """`facts[key]`. Raises ValueError naming the key in the board's file if it is missing or of another type."""
+    where = f"key 'flash.{key}'" if key == "address" else f"key 'flash.{way}.{key}'"
+    if key not in facts:
+        raise ValueError(f"{where} is missing")
+    value = facts[key]
+    if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
+        raise ValueError(f"{where} is {value!r}, not {'an' if kind is int else 'a'} {kind.__name__}")
+    return value
+
+
+def hint(facts: Mapping[str, Any], way: str) -> str | None:
+    """What a person has to do first, if anything. Raises ValueError as `fact` does."""
+    return fact(facts, way, "hint", str) if "hint" in facts else None
