@@ -10,7 +10,7 @@ TFLITE_STAMP := $(TFLITE_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu clean
+  campaign-mcu firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -57,6 +57,11 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The images that edgenas ships, out of the C sources: whoever changes those runs this and commits both.
+firmware:
+	@$(PYTHON) -c "" 2>/dev/null || { echo "firmware: no working '$(PYTHON)': PYTHON=/path/to/python make firmware" >&2; exit 1; }
+	@$(PYTHON) firmware_tools/firmware/make_images.py
 
 # Long runs whose figures are recorded in benchmarks/results.
 campaign-host: setup

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +26,8 @@ import numpy as np
 from report import print_table, publish
 
 from firmware_tools.errors import DeviceError
-from firmware_tools.mcu import EMULATORS, MACHINES, Report, images, measure
+from firmware_tools.firmware import make_images
+from firmware_tools.mcu import EMULATORS, Report, measure
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.compile import Plan
 
@@ -132,10 +134,16 @@ def measure_engine(model: Model, machine: str, emulator: str) -> tuple[Row, list
         raise DeviceError(f"the engine refuses the plan: {report.status} at operator {report.failed_operator}")
     costs = zip(model.plan.operators, report.per_operator, strict=True)
     softmax = sum(cost for operator, cost in costs if operator.kind == "softmax")
-    code = bakenn_peer.engine_bytes(images.image(MACHINES[machine]).parent, machine)
+    code = bakenn_peer.engine_bytes(_objects(), machine)
     sizes = (report.arena_bytes, len(model.plan.blob), code)
     name = f"edgenas {KERNEL_SETS[machine]}"
     return model.row(name, machine, report.instructions - softmax, sizes, softmax), model.operators(report, machine)
+
+
+@cache
+def _objects() -> Path:
+    """The folder with the objects that the images are made of."""
+    return make_images.build("arm-none-eabi-", Path("build/firmware"))[0].parent
 
 
 def measure_bakenn(model: Model, emulator: str) -> tuple[Row, str]:

@@ -52,16 +52,13 @@ def compiler(cross: str) -> str | None:
 
 
 def build(cross: str, folder: Path) -> list[Path]:
-    """Make every port's images in `folder`. Raises CalledProcessError if one does not compile."""
-    images: list[Path] = []
-    for makefile in sorted(HERE.glob("ports/*/Makefile")):
-        port = makefile.parent
-        make = ["make", "--no-print-directory", "--silent", f"-j{os.cpu_count() or 1}", "-C", str(port)]
-        make += [f"CROSS={cross}", f"BUILD={folder.absolute() / port.name}"]
-        # A make above this one hands down flags that do not concern it.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        printed = subprocess.run(make, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-        images += [Path(line) for line in printed.splitlines() if line.endswith(".bin")]
+    """Make every port's images in `folder`, sorted by name. Raises CalledProcessError if one does not compile."""
+    make = ["make", "--no-print-directory", "--silent", f"-j{os.cpu_count() or 1}", "-C", str(HERE), "boards"]
+    # A make above this one hands down flags that do not concern it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = [*make, f"CROSS={cross}", f"BUILD={folder.absolute()}"]
+    printed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    images = (Path(line) for line in printed.splitlines() if line.endswith(".bin"))
     return sorted(images, key=lambda path: path.name)
 
 

@@ -23,7 +23,7 @@ def measure(
     """Load `plan_blob` on an emulated board and run it over `inputs`, the bytes of one int8 tensor each.
 
     `machine` is a key of MACHINES, `emulator` one of EMULATORS; both give the same counts. Raises ValueError for
-    other names and for no inputs or inputs of different sizes, EmulatorError if the emulator or the compiler is missing
+    other names and for no inputs or inputs of different sizes, EmulatorError if the emulator or the image is missing
     or the board does not end within `timeout_s` seconds. A plan that the engine refuses is no error: see Report.status.
     """
     if machine not in MACHINES:

@@ -33,8 +33,8 @@ def open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: str
     """Start the emulator that the URL's scheme names, and make sure that the board in it answers.
 
     `options`: `machine` is a key of MACHINES (mps2-an386), `root` the folder with its flash and the manifests
-    (`home/devices/<machine>`). Raises DeviceUrlError for another machine, EmulatorError if emulator, compiler or image
-    are missing, DeviceBusyError if another process uses the folder, DeviceLostError if the board does not answer.
+    (`home/devices/<machine>`). Raises DeviceUrlError for another machine, EmulatorError if emulator or image are
+    missing, DeviceBusyError if another process uses the folder, DeviceLostError if the board does not answer.
     """
     scheme, name = url.partition(":")[0], url.rstrip(":")
     machine = _machine(url, options.get("machine", DEFAULT_MACHINE))

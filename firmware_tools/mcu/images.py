@@ -24,12 +24,15 @@ Program = Literal["firmware", "runner"]
 
 
 def image(machine: Machine) -> Path:
-    """The runner for `machine`. Raises EmulatorError if this installation holds no intact one."""
+    """The runner for `machine`, to be loaded where its code memory begins.
+
+    Raises EmulatorError if this installation holds no intact one.
+    """
     return _needed(machine.name, "runner")
 
 
 def firmware(machine: Machine) -> Path:
-    """The firmware for `machine`. Raises EmulatorError if this installation holds no intact one."""
+    """The firmware for `machine`, likewise."""
     return _needed(machine.name, "firmware")
 
 
@@ -56,7 +59,7 @@ def _intact(folder: Path, machine: str, program: Program) -> Path | None:
         found = [entry for entry in table["images"] if (entry["machine"], entry["program"]) == (machine, program)]
         if not found:
             return None
-        path, sha256 = folder / found[0]["file"], found[0]["sha256"]
+        path, sha256 = folder / str(found[0]["file"]), found[0]["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EmulatorError(f"{manifest} is missing or damaged ({error}): {_MEND}", file=str(manifest)) from error
     try:

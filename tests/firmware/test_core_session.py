@@ -39,8 +39,11 @@ from wire_board import (
 )
 
 from firmware_tools.mcu import MACHINES, measure
+<<<<<<< HEAD
 from firmware_tools.mcu.emulated import _EMULATORS
 from firmware_tools.mcu.emulator import FLASH_FILE
+=======
+>>>>>>> cb44824 (Images are shipped, with a manifest; make firmware builds them and nothing else compiles)
 from firmware_tools.mcu.images import firmware
 from firmware_tools.plan.simulate import simulate
 
@@ -174,6 +177,7 @@ def erased_flash(folder: Path, machine: str) -> Path:
     return flash
 
 
+<<<<<<< HEAD
 @pytest.fixture(scope="module")
 def images() -> Path:
     if which("arm-none-eabi-gcc") is None:
@@ -181,14 +185,16 @@ def images() -> Path:
     return firmware(MACHINES["mps2-an386"]).parent
 
 
+=======
+>>>>>>> cb44824 (Images are shipped, with a manifest; make firmware builds them and nothing else compiles)
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("emulator", EMULATORS)
-def test_an_emulated_board_counts_exactly(emulator: str, machine: str, images: Path, tmp_path: Path) -> None:
+def test_an_emulated_board_counts_exactly(emulator: str, machine: str, tmp_path: Path) -> None:
     if EMULATORS[emulator]:
         pytest.skip(str(EMULATORS[emulator]))
     flash = erased_flash(tmp_path, machine)
     report = measure(PLAN, [DATA.tobytes()], machine, emulator)
-    with emulated(emulator, machine, images / f"{machine}.bin", flash) as board:
+    with emulated(emulator, machine, firmware(MACHINES[machine]), flash) as board:
         assert board.ok(HELLO, b"\1\1")[6:8] == bytes((machine != "mps2-an385", 1))
         board.stage(PLAN)
         assert board.infer(STAGED, DATA.tobytes()) == simulate(PLAN, DATA)[0].tobytes()
@@ -201,17 +207,23 @@ def test_an_emulated_board_counts_exactly(emulator: str, machine: str, images: P
         board.reset()
         assert board.infer(ACTIVE, DATA.tobytes()) == simulate(PLAN, DATA)[0].tobytes()
         assert board.status().counters[:3] == (1, 0, 1)
-    with emulated(emulator, machine, images / f"{machine}.bin", flash) as board:
+    with emulated(emulator, machine, firmware(MACHINES[machine]), flash) as board:
         assert board.status().active == 0  # the power was off
 
 
 @pytest.mark.parametrize(("spoil", "kind"), [("fault", 1), ("hang", 2)])
-def test_a_model_that_goes_wrong_on_an_emulated_board(spoil: str, kind: int, images: Path, tmp_path: Path) -> None:
+def test_a_model_that_goes_wrong_on_an_emulated_board(spoil: str, kind: int, tmp_path: Path) -> None:
     """The flash changes under a model that was loaded: it reads nowhere, or runs one operator for ever."""
     if EMULATORS["qemu"]:
         pytest.skip(str(EMULATORS["qemu"]))
+<<<<<<< HEAD
     flash = erased_flash(tmp_path, "mps2-an386")
     with emulated("qemu", "mps2-an386", images / "mps2-an386.bin", flash) as board:
+=======
+    flash = tmp_path / "flash"
+    flash.write_bytes(b"\xff" * (16 << 20))
+    with emulated("qemu", "mps2-an386", firmware(MACHINES["mps2-an386"]), flash) as board:
+>>>>>>> cb44824 (Images are shipped, with a manifest; make firmware builds them and nothing else compiles)
         board.install(PLAN)
         board.stage(SEEDS["lut"])
         board.select(STAGED)

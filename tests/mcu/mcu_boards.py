@@ -30,8 +30,6 @@ def missing(name: str) -> str | None:
         return "no cc: apt-get install gcc libc6-dev"
     if name == "host":
         return None
-    if shutil.which("arm-none-eabi-gcc") is None:
-        return "no arm-none-eabi-gcc: apt-get install gcc-arm-none-eabi"
     if name == "qemu":
         found = shutil.which("qemu-system-arm") is not None
         return None if found else "no qemu-system-arm: apt-get install qemu-system-arm"

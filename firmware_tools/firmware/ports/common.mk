@@ -23,9 +23,9 @@ FLAGS := -mthumb -mfloat-abi=soft -O2 -ffreestanding -fbuiltin -std=c11 -Wall -W
 folders := $(here) $(ports) $(firmware)core/ $(engine)/ $(firmware)runner/
 headers := $(foreach folder,$(folders),$(wildcard $(folder)*.h $(folder)*.ld)) $(firmware)port.h $(here)Makefile $(ports)common.mk
 
-port_sources := $(notdir $(wildcard $(here)*.c)) cortex_m.c memory.c $(shared)
-engine_sources := $(notdir $(wildcard $(engine)/*.c $(engine)/*.S))
-core_sources := $(notdir $(wildcard $(firmware)core/*.c))
+port_sources := $(notdir $(sort $(wildcard $(here)*.c))) cortex_m.c memory.c $(shared)
+engine_sources := $(notdir $(sort $(wildcard $(engine)/*.c $(engine)/*.S)))
+core_sources := $(notdir $(sort $(wildcard $(firmware)core/*.c)))
 objects = $(patsubst %,$(BUILD)/$(1)/%.o,$(port_sources) $(engine_sources) $(2))
 
 all: $(MACHINES:%=$(BUILD)/%.bin) $(if $(NO_RUNNER),,$(MACHINES:%=$(BUILD)/%-runner.bin))
