@@ -27,7 +27,7 @@ from report import print_table, publish
 
 from firmware_tools.errors import DeviceError
 from firmware_tools.firmware import make_images
-from firmware_tools.mcu import EMULATORS, Report, measure
+from firmware_tools.mcu import EMULATORS, MACHINES, Report, measure
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.compile import Plan
 

@@ -51,7 +51,7 @@ def described(distributions: Distributions) -> Message:
 def test_sdist_holds_what_a_build_and_the_tests_need(sdist: set[str]) -> None:
     wanted = ["LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "Makefile", ".ci/run"]
     assert not [name for name in wanted if name not in sdist]
-    assert _sources(PACKAGES) <= sdist
+    assert _sources(PACKAGES) | _firmware() <= sdist
     assert {"boards/host/board.toml", "models/tiny.toml", "tests/packaging/test_distributions.py"} <= sdist
 
 
@@ -63,7 +63,7 @@ def test_sdist_holds_nothing_that_only_this_computer_has(sdist: set[str]) -> Non
 
 
 def test_wheel_holds_the_packages_and_their_data(wheel: set[str]) -> None:
-    assert _sources(PACKAGES) <= wheel
+    assert _sources(PACKAGES) | _firmware() <= wheel
     data = ["converter.lock", "py.typed", "_data/boards/host/board.toml", "_data/models/tiny.toml"]
     assert not [name for name in data if not any(path.startswith("edgenas/") and path.endswith(name) for path in wheel)]
     assert {"firmware_tools/py.typed", "firmware_tools/agent/agent.py"} <= wheel
@@ -126,6 +126,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _sources(folders: tuple[str, ...]) -> set[str]:
     return {path.relative_to(ROOT).as_posix() for name in folders for path in (ROOT / name).rglob("*.py")}
+
+
+def _firmware() -> set[str]:
+    """The images, what they were made of, and the pages about them."""
+    folder = ROOT / "firmware_tools"
+    found = {*folder.rglob("*.md"), *(path for path in _files(folder / "firmware") if "build" not in path.parts)}
+    assert folder / "firmware" / "images" / "manifest.json" in found
+    return {path.relative_to(ROOT).as_posix() for path in found}
 
 
 def _third_party() -> Iterator[tuple[Path, str]]:
