@@ -155,7 +155,7 @@ def test_a_program_that_fails_hangs_or_is_gone_is_one_line() -> None:
         shell("echo wrote 10 %; echo no chip >&2; sleep 0.1; echo bye; exit 3")
     with pytest.raises(FlashError, match=r"^sh failed \(exit 1\): 80 %$"):
         shell(r"printf '10 %%\r80 %%\r'; exit 1")
-    with pytest.raises(FlashError, match=r"^sh did not end within 0\.2 s: end what holds the board"):
+    with pytest.raises(FlashError, match=r"^sh did not end within 0\.2 s: end what holds it"):
         shell("exec sleep 60", 0.2)
     with pytest.raises(FlashError, match="cannot start /no/program"):
         run(Plan((Command(("/no/program",)),)), lambda data: None)
