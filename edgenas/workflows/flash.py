@@ -169,7 +169,7 @@ def _answer(board: Board, url: str, reporter: Reporter) -> DeviceInfo:
                 info = device.info()
                 break
         except DeviceError as error:
-            if time.monotonic() >= end or not isinstance(error, DeviceLostError):
+            if time.monotonic() >= end:
                 raise DeviceLostError(f"flashed, but the board does not answer: {error}", url=url) from error
             time.sleep(0.2)
     board.check_device(info.hostname, info.unit)

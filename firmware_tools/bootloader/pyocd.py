@@ -22,11 +22,14 @@ class PyOcd:
         return find("pyocd", module="pyocd")
 
     def plan(self, image: Image, facts: Mapping[str, Any], at: str | None) -> Plan:
-        """Fetch the chip's pack if it needs one (pyOCD keeps it), erase what the image covers, write, start."""
+        """Fetch the chip's pack if it needs one (pyOCD keeps it), erase what the image covers, write, start.
+
+        Left alone, pyOCD erases the whole chip where that is faster, and the models with it.
+        """
         program = self.program() or (self.name,)
         target, address = fact(facts, self.name, "target", str), fact(facts, self.name, "address", int)
-        load = ("load", "--no-wait", "--target", target, "--format", "bin", "--base-address", f"{address:#x}")
-        steps = [Command((*program, *load, str(image.path)))]
+        load = ("load", "--no-wait", "--target", target, "--erase", "sector", "--format", "bin")
+        steps = [Command((*program, *load, "--base-address", f"{address:#x}", str(image.path)))]
         if "pack" in facts and fact(facts, self.name, "pack", bool):
             steps.insert(0, Command((*program, "pack", "install", target)))
         return Plan(tuple(steps), hint(facts, self.name))

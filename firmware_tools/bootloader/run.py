@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import shlex
@@ -17,6 +18,8 @@ from firmware_tools.errors import FlashError, FlashUsageError
 _LIMIT_S = 900.0  # 8 MiB at 115200 baud take 12 minutes
 _END_TIMEOUT_S = 5.0
 _TAIL_BYTES = 2000
+_PIECE_BYTES = 32 * 1024
+_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO)
 _MARK = "INFO_UF2.TXT"  # every UF2 bootloader's drive has it
 
 
@@ -102,7 +105,7 @@ def _started(step: Command) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _write(step: FileWrite, before: str | None) -> None:
-    """The whole file at once, under its name: with its last byte the board restarts, and the drive is gone."""
+    """Write the file in place, not beside it: a bootloader flashes blocks as they come, whatever the file's name."""
     if step.folder is None:
         hint = f"{before}, " if before else ""
         raise FlashError(
@@ -114,24 +117,28 @@ def _write(step: FileWrite, before: str | None) -> None:
             folder=str(step.folder),
         )
     path = step.folder / step.name
-    written = 0
     try:
-        with path.open("wb", buffering=0) as file:
-            rest = memoryview(step.data)
-            while rest:
-                count = file.write(rest)
-                written, rest = written + count, rest[count:]
-            os.fsync(file.fileno())
-    except OSError as error:
-        if written < len(step.data) or (step.folder / _MARK).is_file():
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise FlashError(
-                f"{path} cannot be written after {written} of {len(step.data)} bytes ({error.strerror}): "
-                "plug the board in again and repeat",
-                path=str(path),
-            ) from error
-    except BaseException:
+        _hand_over(path, step.data)
+    except BaseException as error:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-        raise
+        if not isinstance(error, OSError):
+            raise
+        message = f"{path} cannot be written ({error.strerror}): plug the board in again and repeat"
+        raise FlashError(message, path=str(path)) from error
+
+
+def _hand_over(path: Path, data: bytes) -> None:
+    """Write `data` to a drive, piece by piece and each through to the board. Raises OSError."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_SYNC, 0o644)
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(file, rest[:_PIECE_BYTES]) :]
+    except OSError as error:
+        # The board restarts as soon as it has the last block, and its drive is gone before the folder is written.
+        if len(rest) > _PIECE_BYTES or error.errno not in _GONE:
+            raise
+    finally:
+        with suppress(OSError):
+            os.close(file)

@@ -23,14 +23,13 @@ MANIFEST = "manifest.json"
 _SCHEMA = 1
 _RUNNER = "-runner"
 _SOURCES = ("core", "engine", "runner", "ports")
-_NOT_SOURCES = ("ports/host", "ports/README.md")
+_NOT_SOURCES = HERE / "ports" / "host"
 
 
 def sources() -> Iterator[Path]:
     """Every file that goes into an image, sorted by its name within this folder."""
     paths = [HERE / "port.h", *(path for name in _SOURCES for path in (HERE / name).rglob("*") if path.is_file())]
-    excluded = tuple(HERE / name for name in _NOT_SOURCES)
-    return iter(sorted(path for path in paths if not any(path.is_relative_to(name) for name in excluded)))
+    return iter(sorted(path for path in paths if not path.is_relative_to(_NOT_SOURCES)))
 
 
 def source_sha256() -> str:

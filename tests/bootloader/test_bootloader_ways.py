@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -142,9 +144,32 @@ def test_uf2_that_does_not_fit_is_removed_and_said(image: Image, tmp_path: Path)
     (tmp_path / "INFO_UF2.TXT").write_text("")
     (tmp_path / "edgenas.uf2").symlink_to("/dev/full")
     plan = WAYS["uf2"].plan(image, facts(Board.load("rpi-pico"), "uf2"), str(tmp_path))
-    with pytest.raises(FlashError, match=r"cannot be written after 0 of 18432 bytes \(No space left on device\)"):
+    with pytest.raises(FlashError, match=r"edgenas\.uf2 cannot be written \(No space left on device\)"):
         run(plan, lambda data: None)
     assert not (tmp_path / "edgenas.uf2").is_symlink()
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_uf2s_drive_may_go_with_the_last_piece_alone(
+    pieces: int, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "INFO_UF2.TXT").write_text("")
+    plan = WAYS["uf2"].plan(replace(image, data=image.data * 3), facts(Board.load("rpi-pico"), "uf2"), str(tmp_path))
+    calls = 0
+
+    def write(file: int, data: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls > pieces:
+            raise OSError(errno.EIO, "Input/output error")
+        return len(data)
+
+    monkeypatch.setattr(os, "write", write)
+    if pieces == 0:
+        with pytest.raises(FlashError, match=r"cannot be written \(Input/output error\): plug the board in again"):
+            run(plan, lambda data: None)
+    else:
+        run(plan, lambda data: None)
 
 
 def test_a_program_that_fails_hangs_or_is_gone_is_one_line() -> None:
