@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from edgenas.board import Board
 from edgenas.errors import ProfileError, UsageError
@@ -138,7 +139,7 @@ def _image(board: Board, image: str | Path | None) -> Image:
 def _place(way: Way, device: str | None, drive: str | Path | None) -> str | None:
     """The port or the folder that the way is to go through."""
     scheme, _, rest = (device or "serial:").partition(":")
-    port = rest.partition("?")[0].removeprefix("//")
+    port = unquote(rest.partition("?")[0]).removeprefix("//")
     if scheme != "serial" or (device is not None and not port):
         raise UsageError(f"{device}: a board is flashed through a serial port, write serial:///dev/ttyACM0", url=device)
     if drive is not None and way.place != "drive":
