@@ -7,10 +7,12 @@ BIN := $(VENV)/bin
 TFLITE_VENV := .venv-tflite
 STAMP := $(VENV)/.ready
 TFLITE_STAMP := $(TFLITE_VENV)/.ready
+BENCHMARKS_VENV := .venv-benchmarks
+BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu firmware clean
+  campaign-mcu campaign-powercut campaign-serial firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -42,6 +44,15 @@ $(TFLITE_STAMP): pyproject.toml $(STAMP)
 	  echo "setup: no tflite-runtime for this Python, its tests will be skipped"; \
 	fi
 	@mv $(TFLITE_VENV)/.started $@ && touch $@
+
+# Programs that others wrote, to measure against, and what they depend on: not among what edgenas itself uses.
+$(BENCHMARKS_STAMP): pyproject.toml $(STAMP)
+	@if [ -e $(BENCHMARKS_VENV)/.started ]; then rm -rf $(BENCHMARKS_VENV)/*; fi
+	@mkdir -p $(BENCHMARKS_VENV) && touch $(BENCHMARKS_VENV)/.started
+	@echo "setup: $(BENCHMARKS_VENV)"
+	@$(BIN)/python -m venv $(BENCHMARKS_VENV)
+	@$(BENCHMARKS_VENV)/bin/python $(PIP_INSTALL) -e '.[benchmarks]'
+	@mv $(BENCHMARKS_VENV)/.started $@ && touch $@
 
 demo: setup
 	$(BIN)/edgenas deploy --board host --data mnist --latency 40%
@@ -79,7 +90,13 @@ campaign-mcu: setup
 	$(BIN)/python benchmarks/mcu_engine.py --data "$(DATA)" --json > benchmarks/results/mcu_engine.json 2> benchmarks/results/mcu_engine.txt
 
 campaign-fuzz: setup
-	$(BIN)/python benchmarks/fuzz_engine.py > benchmarks/results/fuzz_engine.txt
+	$(BIN)/python benchmarks/fuzz.py > benchmarks/results/fuzz.txt
+
+campaign-powercut: setup
+	$(BIN)/python benchmarks/power_cut.py > benchmarks/results/power_cut.txt
+
+campaign-serial: $(BENCHMARKS_STAMP)
+	$(BENCHMARKS_VENV)/bin/python benchmarks/serial_link.py --json > benchmarks/results/serial_link.json 2> benchmarks/results/serial_link.txt
 
 clean:
-	rm -rf $(VENV) $(TFLITE_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
+	rm -rf $(VENV) $(TFLITE_VENV) $(BENCHMARKS_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -1,82 +1,42 @@
-"""Power cut in every write and erase of an install, and again in every one of the recovery after it."""
+"""Power cut in every write and erase of flash, and again in every one of the recovery after it; `make
+campaign-powercut` does it with larger plans."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 from core_build import MISSING, build
+from power_cuts import SCENARIOS, CutBoard, cut_processes, explore
 from tiny_plans import SEEDS
-from wire_board import ACTIVE, CUT, NONE, STAGED, Board, GoneError
+from wire_board import ACTIVE, NONE, Board
 
 OLD, NEW = SEEDS["lut"], SEEDS["mean"]
-INPUT = bytes(range(256)) * 2
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fastest build: a thousand boards are started."""
-    return build("host-board", tmp_path_factory.mktemp("build"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fastest builds: thousands of boards are started."""
+    return tmp_path_factory.mktemp("build")
 
 
-def install(board: Board) -> None:
-    """As a host does it: go on where the board is, try the model, confirm it."""
-    board.stage(NEW)
-    board.infer(STAGED, INPUT)
-    board.commit(NEW)
+@pytest.fixture(scope="module")
+def program(folder: Path) -> Path:
+    return build("host-board", folder)
 
 
-def cut_install(program: Path, flash: Path, after: int) -> bool:
-    """Whether the power went away before the install was over."""
-    with Board([program, flash, "--power-cut-after", str(after)]) as board:
-        try:
-            install(board)
-        except GoneError:
-            assert board.process.wait(10) == CUT, board.complaint()
-            return True
-    return False
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_way_to_tear_every_operation_twice(scenario: str, folder: Path, tmp_path: Path) -> None:
+    found = explore(build("power-cut", folder), tmp_path, scenario, tables=1)
+    assert found.operations[0] >= 1
+    assert found.operations[1] > 20
+    assert all(cuts >= 6 * number for cuts, number in zip(found.cuts, found.operations, strict=True))
 
 
 def test_every_flash_operation_and_every_one_of_its_recovery(program: Path, tmp_path: Path) -> None:
-    flash = tmp_path / "flash"
-    outputs = {}  # by the plan's sha256
-    with Board([program, flash]) as board:
-        board.install(OLD)
-        outputs[hashlib.sha256(OLD).digest()] = board.infer(ACTIVE, INPUT)
-    before = flash.read_bytes()
-    with Board([program, flash]) as board:
-        install(board)
-        outputs[hashlib.sha256(NEW).digest()] = new_output = board.infer(ACTIVE, INPUT)
-    assert len(set(outputs.values())) == 2
-
-    def answers() -> None:
-        """The old model or the new one is active, and computes what it did."""
-        with Board([program, flash]) as board:
-            status = board.status()
-            _, _, sha256 = status.slots[status.active]
-            assert board.infer(ACTIVE, INPUT) == outputs[sha256]
-
-    cuts, recoveries = 0, 0
-    while True:
-        flash.write_bytes(before)
-        if not cut_install(program, flash, cuts + 1):
-            break
-        cuts += 1
-        answers()
-        halfway, again = flash.read_bytes(), 0
-        while True:
-            flash.write_bytes(halfway)
-            if not cut_install(program, flash, again + 1):
-                break
-            again += 1
-            answers()
-            with Board([program, flash]) as board:
-                install(board)
-                assert board.infer(ACTIVE, INPUT) == new_output
-        recoveries += again
+    cuts, recoveries = cut_processes(CutBoard(program, tmp_path / "flash", NEW), OLD, NEW)
     print(f"power cut at {cuts} flash operations of an install, and at {recoveries} of the recoveries")
     assert cuts > 20
     assert recoveries > 200
@@ -85,13 +45,14 @@ def test_every_flash_operation_and_every_one_of_its_recovery(program: Path, tmp_
 def test_a_first_install(program: Path, tmp_path: Path) -> None:
     """There is no old model yet: none is active until the new one is."""
     flash, cuts = tmp_path / "flash", 0
+    cut = CutBoard(program, flash, NEW)
     while True:
         flash.unlink(missing_ok=True)
-        if not cut_install(program, flash, cuts + 1):
+        if not cut.cut(cuts + 1):
             break
         cuts += 1
         with Board([program, flash]) as board:
-            assert board.status().active == NONE or board.infer(ACTIVE, INPUT)
-            install(board)
-            assert board.infer(ACTIVE, INPUT)
+            assert board.status().active == NONE or board.infer(ACTIVE, bytes(512))
+            cut.install(board)
+            assert board.infer(ACTIVE, bytes(512))
     assert cuts > 20

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from core_build import MISSING, build
-from tiny_plans import SEEDS, put
+from tiny_plans import SEEDS, many_pages, put
 from wire_board import (
     ACTIVE,
     BAD_HASH,
@@ -64,15 +63,6 @@ def flash(tmp_path: Path) -> Path:
 def board(program: Path, flash: Path) -> Iterator[Board]:
     with Board([program, flash]) as board:
         yield board
-
-
-def many_pages(tables: int = 40) -> bytes:
-    """A plan of more than two pages: lut after lut."""
-    body = struct.pack("<IIII", 256, tables, 64, 20 * tables) + struct.pack("<IIif", 0, 256, 0, 1.0) * 2
-    for index in range(tables):
-        body += struct.pack("<HHIIII", 11, 20, 0, 0, 256, 64 + 20 * tables + 256 * index)
-    body += b"".join(bytes((value + index + 1) % 256 for value in range(256)) for index in range(tables))
-    return struct.pack("<IHHII", 0x4E4C5045, 1, 1, 16 + len(body), zlib.crc32(body)) + body
 
 
 def begin_of(plan: bytes) -> bytes:

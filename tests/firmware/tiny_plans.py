@@ -82,6 +82,15 @@ def signed(plan: bytes) -> bytes:
     return plan[:12] + struct.pack("<I", zlib.crc32(plan[16:])) + plan[16:]
 
 
+def many_pages(tables: int = 40, seed: int = 0) -> bytes:
+    """A plan of about 276 bytes a table: lut after lut, so that every byte of it decides the output."""
+    records = b"".join(struct.pack("<HHIIII", 11, 20, 0, 0, 256, 64 + 20 * tables + 256 * i) for i in range(tables))
+    odd = [2 * (i + seed) + 1 for i in range(tables)]  # each table is a permutation
+    body = struct.pack("<IIII", 256, tables, 64, 20 * tables) + struct.pack("<IIif", 0, 256, 0, 1.0) * 2 + records
+    body += b"".join(bytes((value * factor + factor) % 256 for value in range(256)) for factor in odd)
+    return signed(struct.pack("<IHHII", 0x4E4C5045, 1, 1, 16 + len(body), 0) + body)
+
+
 def build_eater(compiler: str, folder: Path) -> Path:
     """The fuzzers' harness without a fuzzer: a program that loads, and if it can runs, every file that it is given."""
     main = folder / "main.c"

@@ -14,12 +14,17 @@ import numpy as np
 from tflite_builder import Op, T, constant, model
 
 from firmware_tools.connect import connect
+from firmware_tools.errors import DeviceLostError
+from firmware_tools.link import messages
 from firmware_tools.link.pipes import ProcessPipe
 from firmware_tools.link.session import Link
 from firmware_tools.mcu.device import McuDevice
 from firmware_tools.mcu.images import FIRMWARE
 from firmware_tools.mcu.manifests import Manifests
+from firmware_tools.plan import compile_plan
+from firmware_tools.plan.simulate import simulate
 
+MANIFEST = {"task": "digits", "classes": ["a", "b", "c", "d"]}
 BOARDS = ("host", "qemu", "unicorn")
 Opener = Callable[[Path], McuDevice]
 
@@ -80,6 +85,49 @@ class CutAt:
 
     def close(self) -> None:
         self.pipe.close()
+
+
+def cut_every_write(opened: Opener, root: Path, models: tuple[bytes, bytes], step: int) -> int:
+    """Cut the power at every `step`-th of the host's writes of an install; how many cuts that was.
+
+    The old model or the new one answers afterwards, and the next install goes through.
+    """
+    active, cuts = models[0], 0
+    with opened(root) as device:
+        install(device, active)
+    for writes in range(1, 10_000, step):
+        new = models[models.index(active) - 1]
+        with opened(root) as device:
+            CutAt(device, writes)
+            try:
+                install(device, new)
+                return cuts
+            except DeviceLostError:
+                cuts += 1
+        with opened(root) as device:
+            answers(device, active, new)  # one of both
+            install(device, new)
+            assert answers(device, active, new) == new, f"after a cut at write {writes}"
+            active = new
+    raise AssertionError("an install of 10,000 writes")
+
+
+def install(device: McuDevice, tflite: bytes) -> None:
+    device.stage(tflite, MANIFEST)
+    device.commit()
+
+
+def expected(tflite: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
+    return simulate(compile_plan(tflite).blob, images()).reshape(-1, 4)
+
+
+def answers(device: McuDevice, *models: bytes) -> bytes:
+    """Which of `models` the active one is, by its outputs."""
+    device._link.ask(messages.Select(staged=False))
+    outputs = [np.frombuffer(device._infer(image.tobytes(), 4), np.int8) for image in images()]
+    found = [tflite for tflite in models if np.array_equal(outputs, expected(tflite))]
+    assert len(found) == 1
+    return found[0]
 
 
 def net(seed: int, channels: int = 6) -> bytes:

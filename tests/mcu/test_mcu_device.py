@@ -14,7 +14,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mcu_boards import BOARDS, CutAt, Opener, emulated, host_board, images, missing, net, opener
+from mcu_boards import (
+    BOARDS,
+    MANIFEST,
+    Opener,
+    answers,
+    cut_every_write,
+    emulated,
+    expected,
+    host_board,
+    images,
+    install,
+    missing,
+    net,
+    opener,
+)
 
 from firmware_tools.connect import connect
 from firmware_tools.device import TimingPlan
@@ -32,11 +46,9 @@ from firmware_tools.link import messages
 from firmware_tools.mcu import measure, timings
 from firmware_tools.mcu.device import McuDevice
 from firmware_tools.plan import compile_plan
-from firmware_tools.plan.simulate import simulate
 
 FIRST, SECOND, THIRD = (net(seed) for seed in (1, 2, 3))
 PLAN = TimingPlan(processes=2, timed_s=0.01, statistic="p50")
-MANIFEST = {"task": "digits", "classes": ["a", "b", "c", "d"]}
 
 
 @pytest.fixture(scope="session")
@@ -66,24 +78,6 @@ def device(opened: Opener, tmp_path: Path) -> Iterator[McuDevice]:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def expected(tflite: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
-    return simulate(compile_plan(tflite).blob, images()).reshape(-1, 4)
-
-
-def install(device: McuDevice, tflite: bytes) -> None:
-    device.stage(tflite, MANIFEST)
-    device.commit()
-
-
-def answers(device: McuDevice, *models: bytes) -> bytes:
-    """Which of `models` the active one is, by its outputs."""
-    device._link.ask(messages.Select(staged=False))
-    outputs = [np.frombuffer(device._infer(image.tobytes(), 4), np.int8) for image in images()]
-    found = [tflite for tflite in models if np.array_equal(outputs, expected(tflite))]
-    assert len(found) == 1
-    return found[0]
 
 
 def test_install_and_run(device: McuDevice, opened: Opener, tmp_path: Path) -> None:
@@ -247,25 +241,8 @@ def test_other_machines(name: str, machine: str, tmp_path: Path) -> None:
 
 def test_power_cut_at_every_message(name: str, opened: Opener, tmp_path: Path) -> None:
     """The old model or the new one answers, and the next installation goes through."""
-    models, active, cuts = (FIRST, SECOND), FIRST, 0
-    with opened(tmp_path) as device:
-        install(device, FIRST)
     # Emulators take a while to start: they get every third message, the board of this computer all.
-    for writes in range(1, 100, 1 if name == "host" else 3):
-        new = models[models.index(active) - 1]
-        with opened(tmp_path) as device:
-            CutAt(device, writes)
-            try:
-                install(device, new)
-                break
-            except DeviceLostError:
-                cuts += 1
-        with opened(tmp_path) as device:
-            answers(device, active, new)  # one of both
-            install(device, new)
-            assert answers(device, active, new) == new
-            active = new
-    assert cuts >= 2
+    assert cut_every_write(opened, tmp_path, (FIRST, SECOND), 1 if name == "host" else 3) >= 2
 
 
 def test_power_cut_with_flash_by_semihosting(tmp_path: Path) -> None:

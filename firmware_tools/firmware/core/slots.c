@@ -84,13 +84,16 @@ uint32_t slots_spare(void) {
     return 1u - active;
 }
 
-/* The header first: from then on the slot is nothing, whatever its plan still holds. */
+/* The header before the plan: from then on the slot is nothing, whatever its plan still holds. But a header whose erase is cut
+ * short may lose its REVOKED and nothing else: where it was VALID, the plan's first page goes before it, and with it the hash. */
 static int erase(uint32_t slot, uint32_t bytes) {
     const port_slot *const place = port_slot_at(slot);
-    if (!port_erase(place->header)) {
+    const int was_valid = slots[slot].sequence != 0u;
+    if ((was_valid && !port_erase(place->plan)) || !port_erase(place->header)) {
         return 0;
     }
-    for (uint32_t at = 0; at < bytes; at += port_page_bytes(place->plan + at)) {
+    for (uint32_t at = was_valid ? port_page_bytes(place->plan) : 0u; at < bytes;
+         at += port_page_bytes(place->plan + at)) {
         if (!port_erase(place->plan + at)) {
             return 0;
         }

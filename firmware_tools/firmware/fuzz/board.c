@@ -7,13 +7,12 @@
 #include "core.h"
 #include "port.h"
 
-#define PAGE_BYTES 4096u
-
 _Alignas(8) uint8_t board_header[2][256];
 _Alignas(8) uint8_t board_plan[2][BOARD_SLOT_BYTES];
 uint8_t board_sent[4096];
 uint32_t board_sent_bytes;
 jmp_buf board_restart;
+void (*board_before)(uint8_t *at, const uint8_t *after, uint32_t bytes);
 
 static uint32_t kept[PORT_KEPT_WORDS];
 static uint64_t ticks;
@@ -23,6 +22,10 @@ static const port_slot slots[PORT_SLOTS] = {{board_header[0], board_plan[0], BOA
 void board_new(void) {
     memset(board_header, 0xFF, sizeof board_header);
     memset(board_plan, 0xFF, sizeof board_plan);
+    board_power_on();
+}
+
+void board_power_on(void) {
     memset(kept, 0, sizeof kept);
     board_sent_bytes = 0;
     core_start();
@@ -50,7 +53,7 @@ const port_slot *port_slot_at(uint32_t slot) {
 }
 
 uint32_t port_page_bytes(const uint8_t *page) {
-    return page == board_header[0] || page == board_header[1] ? sizeof board_header[0] : PAGE_BYTES;
+    return page == board_header[0] || page == board_header[1] ? sizeof board_header[0] : BOARD_PAGE_BYTES;
 }
 
 /* Aborts where the core leaves its flash or writes twice. */
@@ -68,7 +71,11 @@ static uint8_t *place(const uint8_t *at, uint32_t bytes) {
 
 int port_erase(const uint8_t *page) {
     const uint32_t bytes = port_page_bytes(page);
-    memset(place(page, bytes), 0xFF, bytes);
+    uint8_t *const at = place(page, bytes);
+    if (board_before) {
+        board_before(at, 0, bytes);
+    }
+    memset(at, 0xFF, bytes);
     return 1;
 }
 
@@ -77,6 +84,9 @@ int port_write(const uint8_t *to, const uint8_t unit[PORT_UNIT_BYTES]) {
     if ((uintptr_t)at % PORT_UNIT_BYTES != 0u || !bytes_blank(at, PORT_UNIT_BYTES) ||
         bytes_blank(unit, PORT_UNIT_BYTES)) {
         abort();
+    }
+    if (board_before) {
+        board_before(at, unit, PORT_UNIT_BYTES);
     }
     memcpy(at, unit, PORT_UNIT_BYTES);
     return 1;

@@ -11,6 +11,7 @@
 
 #include "bytes.h"
 #include "port.h"
+#include "tear.h"
 
 #define PAGE_BYTES 4096u
 #define SLOT_BYTES (1u << 20)
@@ -19,6 +20,7 @@
 static uint8_t *flash;
 static port_slot slots[PORT_SLOTS];
 static uint32_t operations_left; /* 0: for ever */
+static uint32_t tear_style;
 
 static int fill_new(int file) {
     static uint8_t blank[FLASH_BYTES];
@@ -26,7 +28,7 @@ static int fill_new(int file) {
     return lseek(file, 0, SEEK_END) != 0 || write(file, blank, sizeof blank) == (ssize_t)sizeof blank;
 }
 
-int flash_open(const char *path, uint32_t cut_after) {
+int flash_open(const char *path, uint32_t cut_after, uint32_t style) {
     const int file = open(path, O_RDWR | O_CREAT, 0644);
     if (file < 0 || !fill_new(file) || lseek(file, 0, SEEK_END) < (off_t)FLASH_BYTES) {
         fprintf(stderr, "%s cannot be opened, or has fewer than %u bytes\n", path, FLASH_BYTES);
@@ -42,6 +44,7 @@ int flash_open(const char *path, uint32_t cut_after) {
         slots[i] = (port_slot){start, start + PAGE_BYTES, SLOT_BYTES - PAGE_BYTES};
     }
     operations_left = cut_after;
+    tear_style = style;
     return 1;
 }
 
@@ -63,21 +66,19 @@ static uint8_t *place(const uint8_t *at, uint32_t bytes, const char *what) {
     return flash + offset;
 }
 
-/* How many of the bytes the next operation gets done. */
-static uint32_t powered(uint32_t bytes) {
-    return operations_left == 1u ? bytes / 2u : bytes;
-}
-
-static void spend_power(void) {
+/* Before the `bytes` at `at` become those at `after`, or erased if that is 0. */
+static void spend_power(uint8_t *at, const uint8_t *after, uint32_t bytes) {
     if (operations_left == 1u) {
+        tear(tear_style, (uint32_t)(at - flash), at, after, bytes);
         _exit(FLASH_POWER_CUT);
     }
     operations_left -= operations_left > 0u;
 }
 
 int port_erase(const uint8_t *page) {
-    memset(place(page, PAGE_BYTES, "erase"), 0xFF, powered(PAGE_BYTES));
-    spend_power();
+    uint8_t *const at = place(page, PAGE_BYTES, "erase");
+    spend_power(at, 0, PAGE_BYTES);
+    memset(at, 0xFF, PAGE_BYTES);
     return 1;
 }
 
@@ -87,7 +88,7 @@ int port_write(const uint8_t *to, const uint8_t unit[PORT_UNIT_BYTES]) {
         fprintf(stderr, "unit at %llu written twice, or with nothing\n", (unsigned long long)(at - flash));
         abort();
     }
-    memcpy(at, unit, powered(PORT_UNIT_BYTES));
-    spend_power();
+    spend_power(at, unit, PORT_UNIT_BYTES);
+    memcpy(at, unit, PORT_UNIT_BYTES);
     return 1;
 }

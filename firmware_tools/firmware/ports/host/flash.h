@@ -7,7 +7,7 @@
 #define FLASH_POWER_CUT 77 /* the exit status */
 
 /* Map `path`, which is made if it is missing. With `cut_after` > 0 the process ends in its cut_after-th write or erase,
- * half of it done. 0 and a message if that cannot be. */
-int flash_open(const char *path, uint32_t cut_after);
+ * of which is done what `style` says (host/tear.h). 0 and a message if that cannot be. */
+int flash_open(const char *path, uint32_t cut_after, uint32_t style);
 
 #endif

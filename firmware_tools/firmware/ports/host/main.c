@@ -1,7 +1,8 @@
 /* The core as a program: the line is stdin and stdout, the flash a file, a reset a jump back to the start.
  *
  * host-board FLASH [--option number]..
- *     --power-cut-after N    end in the Nth write or erase of flash, half of it done, with exit status 77
+ *     --power-cut-after N    end in the Nth write or erase of flash with exit status 77,
+ *     --tear STYLE           of which this is done: host/tear.h's number (2, the first half)
  *     --hang-operator K      hang, or
  *     --fault-operator K     fault, when an inference comes to operator K
  *     --times N              how often it does (1)
@@ -19,11 +20,12 @@
 #include "core.h"
 #include "flash.h"
 #include "port.h"
+#include "tear.h"
 
 #define NEVER 0xFFFFFFFEu /* the kick before the first operator is number 0xFFFFFFFF */
 
 static uint32_t power_cut_after, hang_operator = NEVER, fault_operator = NEVER, times_left = 1;
-static uint32_t watchdog_ms = 2000;
+static uint32_t watchdog_ms = 2000, tear_style = TEAR_FRONT;
 static uint32_t kicks; /* since RUN or PROFILE began: once before an inference, then at every operator with a hook */
 static sigjmp_buf power_on;
 static uint32_t kept[PORT_KEPT_WORDS];
@@ -147,7 +149,7 @@ static int read_options(int count, char **words) {
     } options[] = {
         {"--power-cut-after", &power_cut_after}, {"--hang-operator", &hang_operator},
         {"--fault-operator", &fault_operator},   {"--times", &times_left},
-        {"--watchdog-ms", &watchdog_ms},
+        {"--watchdog-ms", &watchdog_ms},         {"--tear", &tear_style},
     };
     for (int i = 2; i + 1 < count; i += 2) {
         uint32_t *value = 0;
@@ -164,11 +166,11 @@ static int read_options(int count, char **words) {
 
 int main(int count, char **words) {
     if (!read_options(count, words)) {
-        fprintf(stderr, "usage: host-board FLASH [--power-cut-after N] [--hang-operator K | --fault-operator K] "
-                        "[--times N] [--watchdog-ms N]\n");
+        fprintf(stderr, "usage: host-board FLASH [--power-cut-after N] [--tear STYLE] "
+                        "[--hang-operator K | --fault-operator K] [--times N] [--watchdog-ms N]\n");
         return 2;
     }
-    if (!flash_open(words[1], power_cut_after)) {
+    if (!flash_open(words[1], power_cut_after, tear_style)) {
         return 2;
     }
     const int signals[] = {SIGALRM, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
