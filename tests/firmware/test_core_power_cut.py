@@ -33,6 +33,7 @@ def test_every_way_to_tear_every_operation_twice(scenario: str, folder: Path, tm
     assert found.operations[0] >= 1
     assert found.operations[1] > 20
     assert all(cuts >= 6 * number for cuts, number in zip(found.cuts, found.operations, strict=True))
+    assert all(number > 3 * tried for number, tried in zip(found.different, found.operations[:1], strict=False))
 
 
 def test_every_flash_operation_and_every_one_of_its_recovery(program: Path, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator
 
+import link_adversary
 import pytest
 from frame_vectors import frame
 from hypothesis import given, settings
@@ -12,36 +14,15 @@ from hypothesis import strategies as st
 from standin_board import StandInBoard, StandInPipe, unstuffed
 
 from firmware_tools.errors import DeviceError
-from firmware_tools.link import messages, session, transfer
+from firmware_tools.link import messages
 from firmware_tools.link.session import Link
 
-REQUESTS: list[messages.Request[object]] = [
-    messages.Hello(),
-    messages.Status(),
-    messages.Begin(9, bytes(32)),
-    messages.Write(0, b"data"),
-    messages.Verify(),
-    messages.Commit(bytes(32)),
-    messages.Rollback(),
-    messages.Select(staged=True),
-    messages.Input(0, b"data"),
-    messages.Run(2),
-    messages.Profile(0),
-    messages.Output(0, 4),
-    messages.Memory(),
-    messages.Fault(),
-    messages.Reset(),
-]
 PAYLOADS = st.one_of(st.binary(max_size=90), st.binary(max_size=90).map(lambda data: b"\0" + data))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def impatient() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "_THINKING_S", 0.001)
-        patch.setattr(session, "_LONGEST_WAIT_S", 0.001)
-        patch.setattr(transfer, "_LONGEST_WAIT_S", 0.001)
-        patch.setattr(transfer, "_PATIENCE_S", 0.02)
+    with link_adversary.impatient(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(messages.Begin, "patience_s", 0.002)
         yield
 
@@ -78,7 +59,7 @@ def one_line() -> Iterator[None]:
     assert error is None or (str(error).startswith("board: ") and "\n" not in str(error))
 
 
-@given(st.sampled_from(REQUESTS), st.lists(PAYLOADS, max_size=3), st.binary(max_size=40))
+@given(st.sampled_from(link_adversary.REQUESTS), st.lists(PAYLOADS, max_size=3), st.binary(max_size=40))
 @settings(deadline=None)
 def test_any_answer(request_: messages.Request[object], payloads: list[bytes], noise: bytes) -> None:
     with one_line():
@@ -108,3 +89,10 @@ def test_any_answers_to_writes(payloads: list[bytes]) -> None:
     with one_line():
         link.send(bytes(5000), lambda reached, total: done.append(reached))
     assert all(0 <= reached <= 5000 for reached in done)
+
+
+@pytest.mark.parametrize(("name", "tries"), [("frames", 60), ("answers", 2000), ("noise", 30), ("lies", 40)])
+def test_changed_conversations(name: str, tries: int) -> None:
+    """`make campaign-fuzz` is the long run."""
+    for number in range(tries):
+        link_adversary.TRIES[name](random.Random(f"{name} 0 {number}"))

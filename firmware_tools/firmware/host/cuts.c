@@ -15,6 +15,7 @@
 #define SEEN_PLACES (1u << 21)
 #define MOST_SECONDS 60u /* between two operations of a board, its forks between them */
 #define NO_PLACE 0xFFFFFFFFu
+#define WRITES (1u << 28) /* beside a place: an erase there is another operation */
 #define HEADER_PAGE_BYTES sizeof board_header[0]
 
 jmp_buf cuts_power_on;
@@ -62,8 +63,8 @@ static uint64_t content_of(const uint8_t *at, const uint8_t *values, uint32_t by
     return hash;
 }
 
-/* Whether nobody had this flash after so many cuts before. `next` is the place of the operation that comes next, if that is
- * what the board differs by from one whose power comes on. */
+/* Whether nobody had this flash after so many cuts before. `next` tells a board that comes to
+ * an operation from one that comes on with the same flash, by the operation's place. */
 static int is_new(uint64_t hash, uint32_t next) {
     const uint64_t key = (hash ^ ((uint64_t)next << 16 | depth << 8 | state) * 0xD6E8FEB86659FD93u) | 1u;
     for (uint64_t at = key >> 16;; at++) {
@@ -167,7 +168,7 @@ static void before_operation(uint8_t *at, const uint8_t *after, uint32_t bytes) 
     const uint32_t numbered = !after && bytes == HEADER_PAGE_BYTES ? TEAR_NUMBERED : 0u;
     __atomic_fetch_add(&shared->operations[depth], 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&shared->cuts[depth], TEAR_STYLES + 2u * numbered, __ATOMIC_RELAXED);
-    walked = walked || !is_new(content, place_of(at));
+    walked = walked || !is_new(content, place_of(at) | (after ? WRITES : 0u));
     if (walked) {
         return;
     }
