@@ -11,7 +11,7 @@ from firmware_tools.link.messages import VERSION, Kind
 _KEPT_BYTES = 2048
 _SHOWN_CHARACTERS = 40
 _TEXT_SHARE = 0.9  # of another program's bytes that are printable; of a wrong speed's about a third is
-_FLASH = "flash edgenas' runtime onto the board"
+_FLASH = "flash edgenas' runtime onto the board: edgenas flash --board BOARD"
 # What boot ROMs say of themselves: Espressif's, MicroPython's and Arduino's neighbours print text, ST's answers a byte.
 _BOOTLOADERS = {
     b"waiting for download": "an ESP chip's bootloader",

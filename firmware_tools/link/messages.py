@@ -18,6 +18,7 @@ ANSWER = 0x80
 TEXT = 0x7F
 FIRST_MAX_PAYLOAD = 128  # before HELLO says more
 NO_SLOT = 0xFF
+FLASH = "flash this version's runtime onto the board: edgenas flash --board BOARD"  # the next step
 SHA256_BYTES = 32
 KERNELS = ("portable", "DSP")
 FAULTS = ("none", "hard fault", "watchdog", "refused plan")
@@ -96,7 +97,7 @@ class Fields:
         if len(found) < size:
             raise ProtocolError(
                 f"the answer to {name_of(self._kind)} has {len(self._body)} bytes, at least {self._at + size} are"
-                " needed: flash this version's runtime onto the board",
+                f" needed: {FLASH}",
                 kind=self._kind,
                 bytes=len(self._body),
             )
@@ -171,7 +172,7 @@ class Hello(Request[HelloAnswer]):
         if answer.max_payload < FIRST_MAX_PAYLOAD or answer.window < 1:
             raise ProtocolError(
                 f"HELLO says max_payload {max_payload} and window {window}, at least {FIRST_MAX_PAYLOAD} and 1 are"
-                " needed: flash this version's runtime onto the board",
+                f" needed: {FLASH}",
                 max_payload=max_payload,
                 window=window,
             )

@@ -14,7 +14,7 @@ from firmware_tools.errors import (
     ProtocolError,
     TransferError,
 )
-from firmware_tools.link.messages import Kind, name_of, word_of
+from firmware_tools.link.messages import FLASH, Kind, name_of, word_of
 
 _PLAN_REFUSALS = (
     "nothing",
@@ -53,7 +53,7 @@ def refusal(kind: int, code: int, body: bytes) -> DeviceError:
     name = name_of(kind)
     number = int.from_bytes(body[:4], "little") if len(body) >= 4 else None
     if code == Code.UNKNOWN:
-        message = f"the board's firmware knows no {name}: flash this version's runtime onto the board"
+        message = f"the board's firmware knows no {name}: {FLASH}"
         return ProtocolError(message, kind=kind, code=code)
     if code == Code.TOO_LARGE:
         return DeviceFullError(_too_large(kind, name, number), kind=kind, code=code, limit=number)
@@ -71,7 +71,7 @@ def refusal(kind: int, code: int, body: bytes) -> DeviceError:
     if code == Code.NOT_READY:
         return _not_ready(kind, name, code)
     what = Code(code).name if code in Code.__members__.values() else f"the unknown status {code}"
-    message = f"the board answers {name} with {what}: flash this version's runtime onto the board, or report a bug"
+    message = f"the board answers {name} with {what}: {FLASH}, or report a bug"
     return ProtocolError(message, kind=kind, code=code, offset=number if code == Code.WRONG_OFFSET else None)
 
 

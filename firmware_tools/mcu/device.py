@@ -247,7 +247,7 @@ class McuDevice:
             value = int.from_bytes(blob[where], "little")
             if value != known:
                 message = f"{self._name}: the plan has {what} {value}, the board's engine runs {known}"
-                raise DeviceError(f"{message}: flash this release's firmware onto it", **{what: value}, known=known)
+                raise DeviceError(f"{message}: {messages.FLASH}", **{what: value}, known=known)
 
     def _time(self, model: bytes, compiled: Plan, plan: TimingPlan, progress: Progress | None) -> Timing:
         sha256 = hashlib.sha256(model).hexdigest()

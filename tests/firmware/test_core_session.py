@@ -72,6 +72,7 @@ def test_hello(board: Board) -> None:
     assert most == 1028
     rate, arena, slot = struct.unpack_from("<3I", body, 12)
     assert (rate, arena, slot) == (10**9, 2 << 20, (1 << 20) - PAGE_BYTES)
+    assert board.ok(HELLO, b"\2\7newer fields") == body  # a newer host learns what it has to speak
     assert body[24:] == b"edgenas host 001\x04host\x031.0" + struct.pack("<I", 512 << 10)
 
 

@@ -72,3 +72,29 @@ class FaultyPipe:
                 continue
             self.hurt += 1 if before <= len(out) else 0
         return bytes(out)
+
+
+class FaultyFrames(FaultyPipe):
+    """Loses, doubles and swaps whole frames: each fault the probability for one frame. Corrupts none."""
+
+    def __init__(self, pipe: Pipe, faults: Faults, seed: int = 0) -> None:
+        super().__init__(pipe, faults, seed)
+        self._kept = b""
+
+    def _spoil(self, data: bytes) -> bytes:
+        out: list[bytes] = []
+        for block in filter(None, data.split(b"\0")):
+            frame, chance, faults = block + b"\0", self._random.random(), self._faults
+            if chance < faults.lost:
+                pass
+            elif (chance := chance - faults.lost) < faults.doubled:
+                out += [frame, frame]
+            elif chance - faults.doubled < faults.swapped:  # behind the next one, whenever that comes
+                frame, self._kept = self._kept, frame
+                out.append(frame)
+            else:
+                out += [frame, self._kept]
+                self._kept = b""
+                continue
+            self.hurt += 1
+        return b"".join(out)

@@ -114,7 +114,7 @@ def test_an_echo_on_the_line(hello_says: Says) -> None:
 
 
 @pytest.mark.parametrize(
-    ("versions", "words"), [((2, 3), "2 to 3.*update edgenas"), ((0, 0), "flash edgenas' runtime")]
+    ("versions", "words"), [((2, 3), "2 to 3.*update edgenas"), ((0, 0), "edgenas flash --board BOARD")]
 )
 def test_other_versions_of_the_protocol(hello_says: Says, versions: tuple[int, int], words: str) -> None:
     error = hello_says(StandInBoard(versions=versions).feed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import standin_board
-from faulty_pipe import Faults, FaultyPipe
+from faulty_pipe import Faults, FaultyFrames, FaultyPipe
 from standin_board import StandInBoard, StandInPipe
 
 from firmware_tools import errors
@@ -28,6 +28,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "_LONGEST_WAIT_S", 0.005)
     monkeypatch.setattr(transfer, "_LONGEST_WAIT_S", 0.005)
     monkeypatch.setattr(transfer, "_PATIENCE_S", 0.3)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every seventh frame may come through, on a busy computer."""
+    monkeypatch.setattr(transfer, "_PATIENCE_S", 30)
 
 
 def opened(board: StandInBoard, **line: Any) -> Link:
@@ -90,6 +96,7 @@ def test_install_over_a_line_that_hurts(fault: str, seed: int) -> None:
     assert board.done.count(messages.Kind.COMMIT) == 1
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_message_over_a_very_bad_line(seed: int) -> None:
     every = Faults(lost=1 / 400, doubled=1 / 400, swapped=1 / 400, corrupted=1 / 400)
@@ -100,6 +107,20 @@ def test_every_message_over_a_very_bad_line(seed: int) -> None:
     data = random.Random(seed).randbytes(2500)
     link.set_input(data)
     assert link.get_output(3000) == (data * 2)[:3000]
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("fault", ["lost", "doubled", "swapped"])
+def test_whole_frames_lost_doubled_or_out_of_order(fault: str, seed: int) -> None:
+    board = StandInBoard()
+    pipe = FaultyFrames(StandInPipe(board), Faults(**{fault: 1 / 5}), seed)
+    link = Link(pipe, "board")
+    link.hello()
+    install(link)
+    assert board.active == PLAN
+    assert pipe.hurt
+    assert board.done.count(messages.Kind.COMMIT) == 1 or fault == "swapped"
 
 
 def writes_of_an_install() -> int:

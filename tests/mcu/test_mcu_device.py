@@ -321,6 +321,9 @@ def test_a_serial_port(build: Path, tmp_path: Path) -> None:
         try:
             with connect(f"serial://{os.ttyname(port)}?baud=921600", home=tmp_path) as device:
                 assert device.info().hostname == "host"
+                with pytest.raises(DeviceBusyError, match=r"another program has the port open: close it") as busy:
+                    connect(f"serial://{os.ttyname(port)}", home=tmp_path)
+                assert "\n" not in busy.value.message
                 device.stage(FIRST, MANIFEST)
                 np.testing.assert_array_equal(device.infer_staged(images()), expected(FIRST))
                 active = device.commit().active
