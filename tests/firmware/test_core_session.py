@@ -39,11 +39,8 @@ from wire_board import (
 )
 
 from firmware_tools.mcu import MACHINES, measure
-<<<<<<< HEAD
 from firmware_tools.mcu.emulated import _EMULATORS
 from firmware_tools.mcu.emulator import FLASH_FILE
-=======
->>>>>>> cb44824 (Images are shipped, with a manifest; make firmware builds them and nothing else compiles)
 from firmware_tools.mcu.images import firmware
 from firmware_tools.plan.simulate import simulate
 
@@ -178,16 +175,6 @@ def erased_flash(folder: Path, machine: str) -> Path:
     return flash
 
 
-<<<<<<< HEAD
-@pytest.fixture(scope="module")
-def images() -> Path:
-    if which("arm-none-eabi-gcc") is None:
-        pytest.skip("needs gcc-arm-none-eabi")
-    return firmware(MACHINES["mps2-an386"]).parent
-
-
-=======
->>>>>>> cb44824 (Images are shipped, with a manifest; make firmware builds them and nothing else compiles)
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("emulator", EMULATORS)
 def test_an_emulated_board_counts_exactly(emulator: str, machine: str, tmp_path: Path) -> None:
@@ -217,14 +204,8 @@ def test_a_model_that_goes_wrong_on_an_emulated_board(spoil: str, kind: int, tmp
     """The flash changes under a model that was loaded: it reads nowhere, or runs one operator for ever."""
     if EMULATORS["qemu"]:
         pytest.skip(str(EMULATORS["qemu"]))
-<<<<<<< HEAD
-    flash = erased_flash(tmp_path, "mps2-an386")
-    with emulated("qemu", "mps2-an386", images / "mps2-an386.bin", flash) as board:
-=======
-    flash = tmp_path / "flash"
-    flash.write_bytes(b"\xff" * (16 << 20))
-    with emulated("qemu", "mps2-an386", firmware(MACHINES["mps2-an386"]), flash) as board:
->>>>>>> cb44824 (Images are shipped, with a manifest; make firmware builds them and nothing else compiles)
+    flash, image = erased_flash(tmp_path, "mps2-an386"), firmware(MACHINES["mps2-an386"])
+    with emulated("qemu", "mps2-an386", image, flash) as board:
         board.install(PLAN)
         board.stage(SEEDS["lut"])
         board.select(STAGED)

@@ -17,6 +17,7 @@ import pytest
 from mcu_boards import (
     BOARDS,
     MANIFEST,
+    CutAt,
     Opener,
     answers,
     cut_every_write,
