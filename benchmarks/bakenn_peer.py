@@ -21,7 +21,7 @@ from firmware_tools.mcu.images import FIRMWARE
 
 MACHINE = "mps2-an386"
 PORTS = FIRMWARE / "ports"
-RUNNER_OBJECTS = ("cortex_m.c.o", "port.c.o", "count.c.o", "main.c.o")
+RUNNER_OBJECTS = ("cortex_m.c.o", "cmsdk_uart.c.o", "port.c.o", "count.c.o", "main.c.o")
 
 # The engine's interface (engine.h) around bakenn's. Its arena lies first, then the input, then the output.
 SHIM = """

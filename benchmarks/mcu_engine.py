@@ -4,7 +4,7 @@ python benchmarks/mcu_engine.py MODEL.tflite ... | --data DIR [--machine mps2-an
 
 Needs gcc-arm-none-eabi, qemu-system-arm (or --emulator unicorn) and, for the peer, pip install bakenn==1.0.0 tflite
 ai-edge-litert. Instructions are counted exactly on an emulated board, all at -O2: the DSP kernel set on a Cortex-M4
-(mps2-an386) or M7 (mps2-an500), the portable one on an M3 (mps2-an385). They are without softmax, which has a column of
+(mps2-an386), M7, M33 or M55, the portable one on an M3 (mps2-an385). They are without softmax, which has a column of
 its own: bakenn's importer does not take it. bakenn always runs on the M4. TFLM's figures are recorded, see RECORDED.
 """
 
@@ -31,7 +31,7 @@ from firmware_tools.mcu import EMULATORS, MACHINES, Report, measure
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.compile import Plan
 
-KERNEL_SETS = {"mps2-an385": "portable", "mps2-an386": "DSP", "mps2-an500": "DSP"}
+PORTABLE = ("cortex-m3",)  # cores without the DSP extension
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def measure_engine(model: Model, machine: str, emulator: str) -> tuple[Row, list
     softmax = sum(cost for operator, cost in costs if operator.kind == "softmax")
     code = bakenn_peer.engine_bytes(_objects(), machine)
     sizes = (report.arena_bytes, len(model.plan.blob), code)
-    name = f"edgenas {KERNEL_SETS[machine]}"
+    name = "edgenas portable" if MACHINES[machine].core in PORTABLE else "edgenas DSP"
     return model.row(name, machine, report.instructions - softmax, sizes, softmax), model.operators(report, machine)
 
 

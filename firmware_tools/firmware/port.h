@@ -64,11 +64,13 @@ int port_write(const uint8_t *to, const uint8_t unit[PORT_UNIT_BYTES]);
 uint32_t *port_kept(void); /* PORT_KEPT_WORDS words */
 _Noreturn void port_reset(void);
 
-/* Runs while a model does. It must be longer than one inference of the largest model, which is measured without a kick in
- * between. If the chip can interrupt before it resets, the interrupt calls core_fault(CORE_WATCHDOG, ..) and port_reset;
- * if not, port_was_watchdog answers whether the last restart came from it. Start may be called again after stop: a
- * watchdog that cannot be stopped has to be kicked by port_receive, too, as long as it is "stopped". */
-void port_watchdog_start(void);
+/* Runs while a model does. The first inference of a model is kicked at every operator. It measures the others, which are
+ * not kicked: their start is told how many ticks it took, the first one's 0. The watchdog has to leave twice those ticks,
+ * and at least the time of the dearest operator; a model that takes longer than the port can wait ends as one that hangs.
+ * If the chip can interrupt before it resets, the interrupt calls core_fault(CORE_WATCHDOG, ..) and port_reset; if not,
+ * port_was_watchdog answers whether the last restart came from it. Start is called before every inference, stop after the
+ * last of a request: a watchdog that cannot be stopped has to be kicked by port_receive, too, as long as it is "stopped". */
+void port_watchdog_start(uint64_t ticks);
 void port_watchdog_kick(void);
 void port_watchdog_stop(void);
 int port_was_watchdog(void);

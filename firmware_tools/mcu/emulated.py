@@ -33,11 +33,15 @@ def open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: str
     """Start the emulator that the URL's scheme names, and make sure that the board in it answers.
 
     `options`: `machine` is a key of MACHINES (mps2-an386), `root` the folder with its flash and the manifests
-    (`home/devices/<machine>`). Raises DeviceUrlError for another machine, EmulatorError if emulator or image are
-    missing, DeviceBusyError if another process uses the folder, DeviceLostError if the board does not answer.
+    (`home/devices/<machine>`). Raises DeviceUrlError for a machine that is unknown or not in Unicorn, EmulatorError if
+    emulator or image are missing, DeviceBusyError if another process uses the folder, DeviceLostError if the board does
+    not answer.
     """
     scheme, name = url.partition(":")[0], url.rstrip(":")
     machine = _machine(url, options.get("machine", DEFAULT_MACHINE))
+    if scheme == "unicorn" and not machine.in_unicorn:
+        message = f"{url}: unicorn has no {machine.core}, the processor of {machine.name}: say qemu:{machine.name}"
+        raise DeviceUrlError(message, url=url, value=machine.name)
     emulation = Emulation(scheme, _EMULATORS[scheme].version(), machine)
     image = images.firmware(machine)
     root = Path(options.get("root", home / "devices" / machine.name)).expanduser().absolute()
@@ -55,7 +59,12 @@ def open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: str
 
 def board_command(emulator: str, machine: Machine, image: Path, flash: Path) -> list[str]:
     """What runs `image` with its UART at stdin and stdout, until stdin ends. Raises EmulatorError if it is missing."""
-    return ["sh", "-c", _TOGETHER, "sh", *_EMULATORS[emulator].command(machine, image, flash)]
+    return ["sh", "-c", _TOGETHER, "sh", *emulator_command(emulator, machine, image, flash)]
+
+
+def emulator_command(emulator: str, machine: Machine, image: Path, flash: Path) -> list[str]:
+    """The same, but QEMU goes on when stdin ends."""
+    return _EMULATORS[emulator].command(machine, image, flash)
 
 
 def _machine(url: str, name: str) -> Machine:

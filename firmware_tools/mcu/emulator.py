@@ -67,11 +67,50 @@ def _mps2(name: str, core: str, psram: int) -> Machine:
         flash=Region(psram, 16 << 20),
         peripherals=(
             Peripheral("cmsdk-timer", 0x40000000),
+            Peripheral("cmsdk-dual-timer", 0x40002000, irq=10),
             Peripheral("cmsdk-uart", 0x40004000),
-            Peripheral("cmsdk-watchdog", 0x40008000),
         ),
     )
 
+
+_AN505 = Machine(
+    "mps2-an505",
+    "cortex-m33",
+    code=Region(0x10000000, 4 << 20),
+    ram=(Region(0x38000000, 4 << 20),),
+    flash=Region(0x80000000, 16 << 20),
+    peripherals=(
+        Peripheral("cmsdk-timer", 0x50000000),
+        Peripheral("cmsdk-dual-timer", 0x50002000, irq=5),
+        Peripheral("cmsdk-uart", 0x50200000),
+    ),
+    timer_hz=20_000_000,
+)
+
+_AN547 = Machine(
+    "mps3-an547",
+    "cortex-m55",
+    code=Region(0x10000000, 512 << 10),
+    ram=(Region(0x31000000, 4 << 20),),
+    flash=Region(0x11000000, 2 << 20),
+    flash_file="semihosting",
+    in_unicorn=False,
+)
+
+_NETDUINO = Machine(
+    "netduinoplus2",
+    "cortex-m4",
+    code=Region(0x08000000, 128 << 10),
+    ram=(Region(0x20000000, 128 << 10),),
+    flash=Region(0x08020000, 768 << 10),
+    flash_file="semihosting",
+    peripherals=(
+        Peripheral("stm32-timer", 0x40000000),
+        Peripheral("stm32-timer", 0x40000C00, irq=50),
+        Peripheral("stm32-usart", 0x40011000),
+    ),
+    timer_hz=1_000_000_000,
+)
 
 MACHINES = {
     machine.name: machine
@@ -79,20 +118,9 @@ MACHINES = {
         _mps2("mps2-an385", "cortex-m3", 0x21000000),
         _mps2("mps2-an386", "cortex-m4", 0x21000000),
         _mps2("mps2-an500", "cortex-m7", 0x60000000),
-        Machine(
-            "netduinoplus2",
-            "cortex-m4",
-            code=Region(0x08000000, 128 << 10),
-            ram=(Region(0x20000000, 128 << 10),),
-            flash=Region(0x08020000, 768 << 10),
-            flash_file="semihosting",
-            peripherals=(
-                Peripheral("stm32-timer", 0x40000000),
-                Peripheral("stm32-timer", 0x40000C00, irq=50),
-                Peripheral("stm32-usart", 0x40011000),
-            ),
-            timer_hz=1_000_000_000,
-        ),
+        _AN505,
+        _AN547,
+        _NETDUINO,
     )
 }
 

@@ -39,7 +39,7 @@ class Processor:
             message = "the emulator unicorn is not installed: pip install unicorn"
             raise EmulatorError(message, module="unicorn") from error
         if not machine.in_unicorn:
-            message = f"unicorn has no {machine.core}: run {machine.name} in QEMU, qemu:{machine.name}"
+            message = f"unicorn has no {machine.core}, the processor of {machine.name}: use qemu"
             raise EmulatorError(message, machine=machine.name)
         self.machine, self.image = machine, image
         self.executed = 0  # instructions of all blocks that were entered

@@ -12,7 +12,7 @@ from typing import Protocol
 from firmware_tools.mcu.emulator import NS_SHIFT, Machine
 
 NEVER = 1 << 63
-NMI = 2
+FIRST_IRQ = 16  # among the exceptions
 
 
 class Board(Protocol):
@@ -98,48 +98,39 @@ class CmsdkUart(Device):
             self.board.transmit(value & 0xFF)
 
 
-class CmsdkWatchdog(Device):
-    """Counts down, first asks for an NMI and then, if nobody answered, resets."""
+class CmsdkDualTimer(Device):
+    """Two timers that count every 256th tick down: one from 2^32 - 1 on, the other once, to an interrupt."""
 
-    LOAD, VALUE, CONTROL, CLEAR, RAW = (4 * i for i in range(5))
-    ENABLED, RESETS = 1, 2
+    VALUE, LOAD, CONTROL = 0x04, 0x20, 0x28
+    ENABLED, PRESCALER = 0x80, 256
 
     def __init__(self, board: Board, irq: int) -> None:
         super().__init__(board, irq)
-        self.load, self.control, self.asked = 0xFFFFFFFF, 0, False
-        self.deadline = NEVER
+        self.load, self.control = 0, 0
         self._count()
 
     def read(self, offset: int) -> int:
-        """What is left, in ticks, or whether it asked."""
-        if offset == self.VALUE:
-            return self.load if self.deadline == NEVER else ticks(self.board, self.deadline - self.board.executed)
-        return int(self.asked) if offset == self.RAW else 0
+        """The first one's count."""
+        count = ticks(self.board, self.board.executed) // self.PRESCALER
+        return (0xFFFFFFFF - count) % 2**32 if offset == self.VALUE else 0
 
     def write(self, offset: int, value: int) -> None:
-        """Every register that is written makes it count from the load value on."""
+        """The second one counts from the load value on."""
         if offset == self.LOAD:
             self.load = value
+            self._count()
         elif offset == self.CONTROL:
             self.control = value
-        elif offset == self.CLEAR:
-            self.asked = False
-        else:
-            return
-        self._count()
+            self._count()
 
     def _count(self) -> None:
-        enabled = self.control & self.ENABLED
-        self.deadline = self.board.executed + instructions(self.board, self.load) if enabled else NEVER
-        self.board.set_alarm(self.deadline, self._expire)
+        wait = instructions(self.board, self.load * self.PRESCALER) if self.control & self.ENABLED else NEVER
+        self.board.set_alarm(self.board.executed + wait, self._end)
 
-    def _expire(self) -> None:
-        if not self.asked:
-            self.asked = True
-            self._count()
-            self.board.interrupt(NMI)
-        elif self.control & self.RESETS:
-            self.board.restart()
+    def _end(self) -> None:
+        self.control &= ~self.ENABLED
+        self._count()
+        self.board.interrupt(FIRST_IRQ + self.irq)
 
 
 def ticks(board: Board, number: int) -> int:
@@ -156,5 +147,5 @@ KINDS: dict[str, type[Device]] = {
     "system": System,
     "cmsdk-timer": CmsdkTimer,
     "cmsdk-uart": CmsdkUart,
-    "cmsdk-watchdog": CmsdkWatchdog,
+    "cmsdk-dual-timer": CmsdkDualTimer,
 }

@@ -20,7 +20,7 @@ from typing import Any
 
 from firmware_tools.mcu.emulator import MACHINES, Machine
 from firmware_tools.mcu.unicorn_core import NOWHERE, Processor
-from firmware_tools.mcu.unicorn_devices import NEVER, NMI
+from firmware_tools.mcu.unicorn_devices import NEVER
 
 HARD_FAULT = 3
 TO_THREAD_MODE = 0xFFFFFFF9  # what LR holds in an exception's handler
@@ -124,7 +124,7 @@ class Board(Processor):
 
     def _fault(self) -> None:
         """A fault in a fault's handler locks a real processor up, until a watchdog resets it: it is reset at once."""
-        self.resetting = self.cpu.reg_read(self.arm.UC_ARM_REG_IPSR) in (NMI, HARD_FAULT)
+        self.resetting = self.cpu.reg_read(self.arm.UC_ARM_REG_IPSR) == HARD_FAULT
         if not self.resetting:
             self.interrupt(HARD_FAULT)
 

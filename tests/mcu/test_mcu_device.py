@@ -226,8 +226,16 @@ def test_both_emulators_count_alike_and_share_a_flash(tmp_path: Path) -> None:
     assert ticks[0] == ticks[1]
 
 
-@pytest.mark.parametrize("machine", ["mps2-an385", "mps2-an500", "netduinoplus2"])
-@pytest.mark.parametrize("name", BOARDS[1:])
+@pytest.mark.parametrize(
+    ("name", "machine"),
+    [
+        ("qemu", "mps2-an385"),
+        ("unicorn", "mps2-an500"),
+        ("unicorn", "mps2-an505"),
+        ("qemu", "mps3-an547"),
+        ("qemu", "netduinoplus2"),
+    ],
+)
 def test_other_machines(name: str, machine: str, tmp_path: Path) -> None:
     reason = missing(name)
     if reason:
@@ -342,6 +350,7 @@ def test_a_serial_port(build: Path, tmp_path: Path) -> None:
 def test_urls(tmp_path: Path) -> None:
     wrong = {
         "qemu:mps2-an387": r"unknown machine 'mps2-an387', did you mean mps2-an38\d\?",
+        "unicorn:mps3-an547": r"^unicorn:mps3-an547: unicorn has no cortex-m55, .*: say qemu:mps3-an547$",
         "unicorn:?machin=mps2-an386": "unknown option 'machin', did you mean machine",
         "serial:": "names no port",
         "serial:///dev/ttyUSB0?baud=fast": "baud is 'fast'",

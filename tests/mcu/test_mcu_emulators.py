@@ -14,7 +14,7 @@ from firmware_tools.mcu.board_folder import BoardFolder
 from firmware_tools.mcu.emulated import board_command
 from firmware_tools.mcu.emulator import MACHINES
 
-# Tells by letters what happens to it: R reset, N the watchdog's NMI, F a fault; else does what a byte asks for.
+# Tells by letters what happens to it: R reset, W the watchdog's interrupt, F a fault; else does what a byte asks for.
 PROGRAM = """
 #include <stdint.h>
 #define REGISTER(address) (*(volatile uint32_t *)(address))
@@ -28,15 +28,15 @@ static uint32_t next(void) {
     return byte;
 }
 static void watch(void) {
-    REGISTER(0x40008C00) = 0x1ACCE551;
-    REGISTER(0x40008000) = 100000;
-    REGISTER(0x40008008) = 3;
+    REGISTER(0x40002020) = 1000;
+    REGISTER(0x40002028) = 0xAB;
+    __asm__ volatile("cpsie i");
 }
 void reset(void) {
     __asm__ volatile("cpsid i");
     REGISTER(0x40004010) = 217;
     REGISTER(0x40004008) = 11;
-    REGISTER(0xE000E100) = 1;
+    REGISTER(0xE000E100) = 1u << 10 | 1;
     say('R');
     for (;;) {
         switch (next()) {
@@ -49,10 +49,10 @@ void reset(void) {
         }
     }
 }
-static void nmi(void) { say('N'); for (;;) {} }
+static void watchdog(void) { say('W'); restart(); }
 static void fault(void) { say('F'); restart(); }
-__attribute__((section(".vectors"), used)) static void *const vectors[16] =
-    {(void *)0x20010000, reset, nmi, fault, fault, fault, fault};
+__attribute__((section(".vectors"), used)) static void *const vectors[27] =
+    {(void *)0x20010000, reset, fault, fault, fault, fault, fault, [26] = watchdog};
 """
 
 
@@ -85,7 +85,7 @@ def test_restarts(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> 
     if reason:
         pytest.skip(reason)
     image = request.getfixturevalue("image")
-    asked = ((b"x", b"?"), (b"r", b"R"), (b"f", b"FR"), (b"pA", b""), (b"r", b"R"), (b"g", b"A"), (b"w", b"NR"))
+    asked = ((b"x", b"?"), (b"r", b"R"), (b"f", b"FR"), (b"pA", b""), (b"r", b"R"), (b"g", b"A"), (b"w", b"WR"))
     machine = MACHINES["mps2-an386"]
     with closing(BoardFolder(name, tmp_path, machine.flash.bytes)) as folder:
         command = board_command(name, machine, image, folder.flash)

@@ -18,7 +18,7 @@ static struct {
     en_model model;
     uint32_t slot;   /* SLOT_NONE: no model is selected */
     uint32_t op_count;
-    uint8_t walked;  /* it ran to its end once, under the watch of the hook */
+    uint64_t ticks;  /* of one inference under the watch of the hook; 0: there was none yet */
     uint8_t has_run; /* there is an output */
 } selected;
 
@@ -64,7 +64,7 @@ message_status model_select(const request *asked, answer *to) {
     const en_plan_header *const header = selected.model.header;
     selected.slot = slot;
     selected.op_count = header->op_count;
-    selected.walked = 0;
+    selected.ticks = 0;
     selected.has_run = 0;
     memset(buffers.input, 0, header->input_bytes);
     answer_u32(to, header->input_bytes);
@@ -110,10 +110,15 @@ static void on_operator(void *context, uint32_t index, uint32_t op_count) {
 static uint64_t infer(en_hook hook, void *context) {
     memcpy(en_input(&selected.model), buffers.input, selected.model.header->input_bytes);
     fault_get()->operator_now = FAULT_NO_OPERATOR;
-    port_watchdog_kick();
+    port_watchdog_start(selected.ticks);
     const uint64_t ticks = count_ticks(en_run, &selected.model, hook, context);
     const uint64_t around = count_ticks(run_nothing, &selected.model, hook, context);
     return ticks - around + 1u; /* the empty function took one itself: its return */
+}
+
+static uint64_t walk(profile *wanted) {
+    selected.ticks = infer(on_operator, wanted);
+    return selected.ticks;
 }
 
 /* Inferences happen between these two. */
@@ -122,7 +127,6 @@ static int begin_runs(void) {
         return 0;
     }
     fault_running(selected.slot);
-    port_watchdog_start();
     return 1;
 }
 
@@ -157,10 +161,9 @@ message_status model_run(const request *asked, answer *to) {
     if (!begin_runs()) {
         return STATUS_FLASH_FAILED;
     }
-    if (!selected.walked) { /* the runs that count have no hook, and so would not tell where they hang */
+    if (selected.ticks == 0u) { /* the runs that count have no hook, and so would not tell where they hang */
         profile nothing = {0, 0, buffers.stamps};
-        (void)infer(on_operator, &nothing);
-        selected.walked = 1;
+        (void)walk(&nothing);
     }
     for (uint32_t i = 0; i < times; i++) {
         ticks[i] = infer(0, 0);
@@ -189,7 +192,7 @@ message_status model_profile(const request *asked, answer *to) {
     if (!begin_runs()) {
         return STATUS_FLASH_FAILED;
     }
-    const uint64_t hooked = infer(on_operator, &wanted);
+    const uint64_t hooked = walk(&wanted);
     const uint64_t alone = infer(0, 0);
     if (!end_runs()) {
         return STATUS_FLASH_FAILED;

@@ -100,7 +100,8 @@ void port_reset(void) {
     longjmp(board_restart, 1);
 }
 
-void port_watchdog_start(void) {
+void port_watchdog_start(uint64_t ticks) {
+    (void)ticks;
 }
 
 void port_watchdog_kick(void) {

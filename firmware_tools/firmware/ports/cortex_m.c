@@ -64,7 +64,7 @@ __attribute__((naked)) void cortex_m_watchdog(void) {
             "b note_watchdog\n");
 }
 
-__attribute__((weak, alias("cortex_m_watchdog"))) void cortex_m_nmi(void);
+__attribute__((weak, alias("fault"))) void cortex_m_nmi(void);
 
 __attribute__((section(".vectors.stack"), used)) static const uint32_t *const stack = board_stack_end;
 __attribute__((section(".vectors.system"), used)) static const vector system_vectors[15] = {

@@ -26,7 +26,7 @@
 
 static uint32_t power_cut_after, hang_operator = NEVER, fault_operator = NEVER, times_left = 1;
 static uint32_t watchdog_ms = 2000, tear_style = TEAR_FRONT;
-static uint32_t kicks; /* since RUN or PROFILE began: once before an inference, then at every operator with a hook */
+static uint32_t kicks; /* of this inference: one at every operator, if it has a hook */
 static sigjmp_buf power_on;
 static uint32_t kept[PORT_KEPT_WORDS];
 
@@ -82,17 +82,15 @@ static void set_timer(uint32_t ms) {
     setitimer(ITIMER_REAL, &after, 0);
 }
 
-void port_watchdog_start(void) {
+void port_watchdog_start(uint64_t ticks) {
+    (void)ticks;
     kicks = 0;
     set_timer(watchdog_ms);
 }
 
 void port_watchdog_kick(void) {
     set_timer(watchdog_ms);
-    const uint32_t operator_index = kicks++ - 1u;
-    if (operator_index == UINT32_MAX) { /* before the inference: what an option that was not given says, too */
-        return;
-    }
+    const uint32_t operator_index = kicks++;
     if (times_left > 0u && operator_index == hang_operator) {
         times_left--;
         for (;;) {

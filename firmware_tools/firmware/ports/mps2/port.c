@@ -3,18 +3,21 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "cmsdk_uart.h"
 #include "cortex_m.h"
 #include "registers.h"
-#include "ring.h"
 
 #define PAGE_BYTES 4096u
 #define SLOT_BYTES (1u << 20)
-#define WATCHDOG_TICKS 2500000000u /* 100 s of emulated time: 781 million instructions */
+#define COARSE 0u   /* of the dual timer */
+#define WATCHDOG 1u /* likewise: the board's own watchdog has 32 bits, too, which are 1.3 G instructions */
+#define COARSE_BITS 8u
+#define NS_BITS 7u /* an instruction takes 2^7 ns: -icount shift=7 */
+#define DEAREST_OPERATOR 750000000ull /* instructions */
 
-static ring received;
-static uint64_t slept_at;    /* instructions until the last sleep */
-static uint64_t timer_ticks; /* since then */
-static uint32_t timer_last;
+static uint64_t slept_at; /* instructions until the last sleep */
+static uint32_t fine_start, coarse_start;
+static uint32_t patience; /* of the watchdog */
 
 /* QEMU's PSRAM, which it can keep in a file, plays the flash. */
 static const port_slot slots[PORT_SLOTS] = {
@@ -23,68 +26,40 @@ static const port_slot slots[PORT_SLOTS] = {
      SLOT_BYTES - PAGE_BYTES},
 };
 
+static const vector interrupts[] VECTORS_OF_INTERRUPTS = {
+    [CMSDK_UART_IRQ] = {cmsdk_uart_receive},
+    [BOARD_DUAL_TIMER_IRQ] = {cortex_m_watchdog},
+};
+
 void port_start(void) {
-    UART_DIVIDER = 217; /* 115200 baud of 25 MHz; an emulator does not care, a board would */
-    UART_CONTROL = UART_TRANSMIT_ENABLE | UART_RECEIVE_ENABLE | UART_RECEIVE_INTERRUPT_ENABLE;
-    NVIC_ENABLE(UART_RECEIVE_IRQ) = NVIC_BIT(UART_RECEIVE_IRQ);
+    cmsdk_uart_start();
     TIMER_RELOAD = 0xFFFFFFFFu;
     TIMER_VALUE = 0xFFFFFFFFu;
     TIMER_CONTROL = 1;
-    timer_last = 0xFFFFFFFFu;
+    DUAL_CONTROL(COARSE) = DUAL_32_BITS | DUAL_EVERY_256TH;
+    DUAL_LOAD(COARSE) = 0xFFFFFFFFu;
+    DUAL_CONTROL(COARSE) = DUAL_ENABLE | DUAL_32_BITS | DUAL_EVERY_256TH;
+    NVIC_ENABLE(BOARD_DUAL_TIMER_IRQ) = NVIC_BIT(BOARD_DUAL_TIMER_IRQ);
+    port_wakes_up();
 }
 
-static void receive(void) {
-    UART_INTERRUPT = UART_RECEIVE_INTERRUPT;
-    while ((UART_STATE & UART_RECEIVE_FULL) != 0u) {
-        ring_put(&received, (uint8_t)UART_DATA);
-    }
-}
-
-static const vector interrupts[] VECTORS_OF_INTERRUPTS = {[UART_RECEIVE_IRQ] = {receive}};
-
-/* Polls where the ring is empty, too, so that it also works on an emulator without interrupts. */
-int port_receive(void) {
-    int byte = ring_get(&received);
-    if (byte < 0) {
-        mask_interrupts();
-        receive();
-        allow_interrupts();
-        byte = ring_get(&received);
-    }
-    return byte;
-}
-
-void port_send(const uint8_t *bytes, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        while ((UART_STATE & UART_TRANSMIT_FULL) != 0u) {
-        }
-        UART_DATA = bytes[i];
-    }
-}
-
-/* Instructions: the timer counts down at 25 MHz of emulated time, of which one takes 2^7 ns (-icount shift=7), so that 16
- * ticks are 5 instructions. Rounded to the nearest, that is exact. */
-static uint64_t rounded(uint64_t ticks) {
-    return (ticks * 5u + 8u) >> 4;
-}
-
-void port_wait(void) {
-    mask_interrupts(); /* an interrupt ends the sleep though it is masked: none is missed between look and sleep */
-    if (received.in == received.out && (UART_STATE & UART_RECEIVE_FULL) == 0u) {
-        __asm__ volatile("wfi");
-    }
-    /* Asleep, QEMU's time goes on by no whole number of instructions: what is counted begins here. */
-    slept_at += rounded(timer_ticks);
-    timer_ticks = 0;
-    timer_last = TIMER_VALUE;
-    allow_interrupts();
-}
-
+/* The timer's 32 bits wrap after 1.3 G instructions. The dual timer, which takes every 256th tick, says how often they did. */
 uint64_t port_ticks(void) {
-    const uint32_t now = TIMER_VALUE;
-    timer_ticks += timer_last - now;
-    timer_last = now;
-    return slept_at + rounded(timer_ticks);
+    const uint32_t fine = fine_start - TIMER_VALUE;
+    const uint64_t coarse = (uint64_t)(coarse_start - DUAL_VALUE(COARSE)) << COARSE_BITS;
+    const uint64_t ticks = coarse + (uint64_t)(int32_t)(fine - (uint32_t)coarse);
+    /* Of a tick two fifths of an instruction at most: rounded to the nearest, that is exact. */
+    return slept_at + ((ticks * BOARD_TICK_NS + (1u << (NS_BITS - 1u))) >> NS_BITS);
+}
+
+void port_falls_asleep(void) {
+    slept_at = port_ticks();
+}
+
+/* Asleep, QEMU's time went on by no whole number of instructions: what is counted begins here. */
+void port_wakes_up(void) {
+    fine_start = TIMER_VALUE;
+    coarse_start = DUAL_VALUE(COARSE);
 }
 
 const port_slot *port_slot_at(uint32_t slot) {
@@ -109,19 +84,20 @@ int port_write(const uint8_t *to, const uint8_t unit[PORT_UNIT_BYTES]) {
     return 1;
 }
 
-void port_watchdog_start(void) {
-    WATCHDOG_LOCK = WATCHDOG_UNLOCK;
-    WATCHDOG_LOAD = WATCHDOG_TICKS;
-    WATCHDOG_CLEAR = 1; /* QEMU's counts while it is off, too: its time may have run out long ago */
-    WATCHDOG_CONTROL = WATCHDOG_INTERRUPT_AND_RESET;
+/* The dual timer's 32 bits last for 171 G instructions of one inference. */
+void port_watchdog_start(uint64_t ticks) {
+    patience = (uint32_t)(((DEAREST_OPERATOR + 2u * ticks) << NS_BITS) / BOARD_TICK_NS >> COARSE_BITS);
+    DUAL_CLEAR(WATCHDOG) = 1;
+    DUAL_LOAD(WATCHDOG) = patience;
+    DUAL_CONTROL(WATCHDOG) = DUAL_ENABLE | DUAL_INTERRUPT | DUAL_EVERY_256TH | DUAL_32_BITS | DUAL_ONCE;
 }
 
 void port_watchdog_kick(void) {
-    WATCHDOG_CLEAR = 1;
+    DUAL_LOAD(WATCHDOG) = patience;
 }
 
 void port_watchdog_stop(void) {
-    WATCHDOG_CONTROL = 0;
+    DUAL_CONTROL(WATCHDOG) = DUAL_32_BITS;
 }
 
 int port_was_watchdog(void) {

@@ -9,7 +9,7 @@
 #include "semihosting_flash.h"
 
 #define INSTRUCTION_CYCLES 128u   /* QEMU's timers run at 1 GHz, an instruction takes 2^7 ns (-icount shift=7) */
-#define WATCHDOG_TICKS 781250000u /* instructions: 100 s of emulated time */
+#define DEAREST_OPERATOR 750000000u /* instructions */
 
 static ring received;
 static uint64_t ticks;
@@ -23,7 +23,6 @@ void port_start(void) {
     TIM2_CR1 = TIM_CR1_ENABLE;
     ticks_last = TIM2_CNT;
     TIM5_PSC = INSTRUCTION_CYCLES - 1u;
-    TIM5_ARR = WATCHDOG_TICKS;
     NVIC_ENABLE(TIM5_IRQ) = NVIC_BIT(TIM5_IRQ);
     semihosting_flash_start();
 }
@@ -75,8 +74,11 @@ uint64_t port_ticks(void) {
 }
 
 /* A chip would use its independent watchdog, IWDG: ports/stm32l4 does. QEMU has none, and so a timer's interrupt plays it,
- * which hangs with whoever masks interrupts. It interrupts nothing before its time is over. */
-void port_watchdog_start(void) {
+ * which hangs with whoever masks interrupts. It interrupts nothing before its time is over, of
+ * which there are 4.29 G instructions. */
+void port_watchdog_start(uint64_t ticks) {
+    const uint64_t patience = DEAREST_OPERATOR + 2u * ticks;
+    TIM5_ARR = patience < UINT32_MAX ? (uint32_t)patience : UINT32_MAX;
     TIM5_CNT = 0;
     TIM5_SR = 0;
     TIM5_DIER = TIM_DIER_UPDATE;

@@ -90,8 +90,10 @@ uint64_t port_ticks(void) {
     return cycles;
 }
 
-/* The independent watchdog: a clock of its own, 32 kHz, and only a reset stops it. 4096 / (32 kHz / 256) is 33 s. */
-void port_watchdog_start(void) {
+/* The independent watchdog: a clock of its own, 32 kHz, and only a reset stops it. 4096 / (32 kHz / 256) is 33 s,
+ * which is all that it can wait. */
+void port_watchdog_start(uint64_t ticks) {
+    (void)ticks;
     if (!watchdog_runs) {
         IWDG_KR = IWDG_KR_START;
         IWDG_KR = IWDG_KR_UNLOCK;
