@@ -149,7 +149,7 @@ class Board:
                 self._restart(WATCHDOG_RESET)
 
     def _clock(self, value: int) -> None:
-        """RM0432, 3.3.3: above 80 MHz the boost, and 5 wait states from 100 MHz on."""
+        """RM0432: above 80 MHz the boost, and 5 wait states from 100 MHz on."""
         pll, registers = self.registers.get(RCC_PLLCFGR, 0), self.registers
         assert (value & 3, registers[RCC_CR] >> 24 & 1, pll & 3, pll >> 24 & 1) == (3, 1, 2, 1)  # HSI16, PLL, on
         input_hz = 16_000_000 // ((pll >> 4 & 15) + 1)

@@ -1,4 +1,4 @@
-/* 120 MHz, the most that an STM32L4+ runs at. RM0432: 5.1.8 "Dynamic voltage scaling", 6.2 "Clocks", 3.3.3 "Read access". */
+/* 120 MHz, the most that an STM32L4+ runs at. RM0432: dynamic voltage scaling, clocks, flash read access. */
 #include "registers.h"
 #include "stm32l4.h"
 
