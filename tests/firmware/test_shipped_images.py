@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import edgenas
 from firmware_tools.firmware import make_images
 from firmware_tools.mcu import MACHINES, EmulatorError, images
 
@@ -31,6 +32,13 @@ def test_every_emulated_machine_has_both_programs() -> None:
         assert images.firmware(machine).name == f"{machine.name}.bin"
         assert images.image(machine).name == f"{machine.name}-runner.bin"
     assert images.firmware_of("rpi-pico") is None
+
+
+def test_every_real_board_with_an_image_is_flashed_with_it() -> None:
+    names = {entry["machine"] for entry in MANIFEST["images"]} - set(MACHINES)
+    for name in names:
+        planned = edgenas.flash(name, device="serial:///dev/ttyACM0", dry_run=True)
+        assert planned.image.path == images.FOLDER / f"{name}.bin"
 
 
 def test_the_sources_give_the_same_bytes_in_another_folder(tmp_path: Path) -> None:
