@@ -16,7 +16,7 @@ _SESSION_HALVING = 0.5  # a session counts half as much as the one after it ...
 _SESSION_FLOOR = 0.1  # ... but never less than this: the first profiling run covers the space, a deploy does not
 _NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 1.4 times the target a weight of 0.6
 _NEAR_FLOOR = 0.1
-_EXACT = 100.0  # weight of what was trained in the last session, where measurements carry no noise
+_EXACT = 30.0  # weight of what was trained in the last session, where measurements carry no noise
 _SHARED_FOR_DRIFT = 3  # architectures that two sessions must share before one is rescaled to the other
 
 
