@@ -11,8 +11,6 @@ import subprocess
 import zlib
 from pathlib import Path
 
-import pytest
-
 import firmware_tools
 
 FIRMWARE = Path(firmware_tools.__file__).parent / "firmware"
@@ -23,6 +21,8 @@ def program() -> Path:
     """`host-board`, built; the test is skipped where it cannot be."""
     for tool in ("gcc", "make"):
         if shutil.which(tool) is None:
+            import pytest  # benchmarks use this, too, where there is none
+
             pytest.skip(f"{tool} is not installed: apt install gcc libc6-dev make")
     subprocess.run(["make", "-s", "-C", str(FIRMWARE), "host-board"], check=True)
     return FIRMWARE / "build" / "host-board"

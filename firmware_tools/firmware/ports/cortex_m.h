@@ -26,7 +26,7 @@ typedef struct {
 /* The handler of a watchdog's warning. */
 void cortex_m_watchdog(void);
 
-/* That of the NMI: cortex_m_watchdog, unless the port has its own. */
+/* That of the NMI: a fault, unless the port has its own. */
 void cortex_m_nmi(void);
 
 /* Keep what happened and restart. `frame` is what the processor pushed: r0-r3, r12, lr, pc. */
