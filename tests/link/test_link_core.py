@@ -120,7 +120,7 @@ def test_core_over_a_line_that_hurts(board: ProcessPipe, fault: str, seed: int) 
 def test_core_with_one_byte_in_50_000_lost(board: ProcessPipe) -> None:
     pipe = FaultyPipe(board, Faults(lost=1 / 50_000), seed=5)
     link = greeted(pipe)
-    assert 0 < install(link, LONG).went_back <= pipe.hurt
+    assert install(link, LONG).went_back > 0
     assert active(link) == digest(LONG)
 
 
