@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.images import ImageData
 from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
+from edgenas.units import MINSN
 from edgenas.workflows.evaluator import DeviceEvaluator
-from edgenas.workflows.profile import profile_session
+from edgenas.workflows.profile import SECONDS, profile_session
 from firmware_tools.mcu import EMULATORS
 
 _IMAGES = 55_000  # that a full training run sees unless asked otherwise ...
@@ -128,7 +130,9 @@ class Walk:
         if BoardProfile.load(self.session.key) is not None:
             return {}
         self.reporter.say(f"no profile of {self.session.key} yet: profiling")
-        profiled = profile_session(self.session, self.space, seed=self.options.seed)
+        # Counts repeat exactly, and so is a deploy to: a busy computer must not end the profile earlier.
+        seconds = inf if self.session.info.unit == MINSN.name else SECONDS
+        profiled = profile_session(self.session, self.space, seconds=seconds, seed=self.options.seed)
         return {"fastest_ms": profiled.fastest_ms, "slowest_ms": profiled.slowest_ms}
 
     def _resolve(self) -> Aim:
