@@ -18,7 +18,7 @@ SCENARIOS = (
 )
 TEARS = range(6)  # firmware/host/tear.h
 _NAMES = ("old", "new", "other")
-_PATTERN = bytes(range(256)) * 2
+_PATTERN = bytes(range(256))
 
 
 @dataclass(frozen=True)
