@@ -39,7 +39,7 @@ void core_run(void) {
         const int byte = port_receive();
         switch (byte) {
         case -1: port_wait(); break;
-        case 'w': port_watchdog_start(); port_watchdog_stop(); port_watchdog_start(); hang(); break;
+        case 'w': port_watchdog_start(0); port_watchdog_stop(); port_watchdog_start(0); hang(); break;
         case 'f': (void)*(volatile uint32_t *)0x70000000; break;
         case 'r': port_reset();
         case 'k': say('0' + (int)(port_kept()[0] = (port_kept()[0] + 1u) % 8u)); break;
