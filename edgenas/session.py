@@ -35,7 +35,7 @@ from edgenas.store import Measurement, Store
 from edgenas.strategies.exact import Limits
 from edgenas.units import MINSN
 from edgenas.version import __version__
-from firmware_tools.connect import connect
+from firmware_tools.connect import Access, connect
 from firmware_tools.device import STATISTICS, Device, DeviceInfo, Statistic, Timing, TimingPlan
 from firmware_tools.errors import RuntimeMissingError
 
@@ -61,6 +61,7 @@ class Session:
         reporter: Reporter,
         *,
         device: str | None = None,
+        access: Access | None = None,
         precision: str | None = None,
         statistic: str | None = None,
         prior: Prior | None = None,
@@ -76,7 +77,7 @@ class Session:
         if find_spec("torch") is None:  # before anything is opened or installed for nothing
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         with ExitStack() as stack:
-            self.device: Device = stack.enter_context(connect(opened.url(device), home=home()))
+            self.device: Device = stack.enter_context(connect(opened.url(device), home=home(), access=access))
             self.info: DeviceInfo = self.device.info()
             opened.check_device(self.info.hostname, self.info.unit)
             self.key = self._key(opened)

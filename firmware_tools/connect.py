@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,47 +14,75 @@ from firmware_tools.errors import DeviceUrlError
 from firmware_tools.linux.local import open_local
 
 RUNTIMES = ("litert", "tflite", "tensorflow")
+_PASSWORD = re.compile("//[^/?@]*:[^/?]*@")
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to get into a board that asks who comes.
+
+    `ask(prompt)` returns a password or a passphrase, or None if nobody can be asked; it is called in the thread that
+    connects. With `accept_new_host_key` the key of a host that was never met before is believed and kept.
+    """
+
+    ask: Callable[[str], str | None] | None = None
+    accept_new_host_key: bool = False
 
 
 @dataclass(frozen=True)
 class _Backend:
-    # url, options, home, runtime
-    open: Callable[[str, Mapping[str, str], Path, str | None], Device]
+    # url, options, home, runtime, access
+    open: Callable[[str, Mapping[str, str], Path, str | None, Access], Device]
     options: tuple[str, ...]
     example: str
     path: str | None = None  # the option that stands before the question mark
 
 
-def _open_serial(url: str, options: Mapping[str, str], home: Path, runtime: str | None) -> Device:
+def _open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | None, _: Access) -> Device:
+    return open_local(url, options, home, runtime)
+
+
+def _open_serial(url: str, options: Mapping[str, str], home: Path, runtime: str | None, _: Access) -> Device:
     from firmware_tools.mcu.serial_board import open_serial
 
     return open_serial(url, options, home, runtime)
 
 
-def _open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: str | None) -> Device:
+def _open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: str | None, _: Access) -> Device:
     from firmware_tools.mcu.emulated import open_emulated
 
     return open_emulated(url, options, home, runtime)
 
 
+def _open_ssh(url: str, options: Mapping[str, str], _: Path, runtime: str | None, access: Access) -> Device:
+    from firmware_tools.linux.ssh import open_ssh
+
+    return open_ssh(url, options, runtime, access.ask, access.accept_new_host_key)
+
+
 _BACKENDS: dict[str, _Backend] = {
-    "local": _Backend(open_local, ("python", "root", "runtime"), "local:?python=PATH&root=DIR&runtime=litert"),
+    "local": _Backend(_open_local, ("python", "root", "runtime"), "local:?python=PATH&root=DIR&runtime=litert"),
     "qemu": _Backend(_open_emulated, ("machine", "root"), "qemu:mps2-an386?root=DIR", "machine"),
     "serial": _Backend(_open_serial, ("port", "baud"), "serial:///dev/ttyACM0?baud=115200", "port"),
+    "ssh": _Backend(
+        _open_ssh, ("address", "python", "root", "runtime"), "ssh://user@host:22?root=DIR&runtime=litert", "address"
+    ),
     "unicorn": _Backend(_open_emulated, ("machine", "root"), "unicorn:mps2-an386?root=DIR", "machine"),
 }
 
 
-def connect(url: str, *, home: Path, runtime: str | None = None) -> Device:
-    """Connect to the device at `url`, for example "local:" or "local:?python=PATH&root=DIR&runtime=tflite".
+def connect(url: str, *, home: Path, runtime: str | None = None, access: Access | None = None) -> Device:
+    """Connect to the device at `url`, for example "local:" or "ssh://pi@raspberrypi.local?root=DIR&runtime=tflite".
 
     `home` is the folder under which a device without a root of its own keeps its slots. `runtime`, one of litert,
     tflite, tensorflow, holds if the URL names none; without either the device's first is used. A microcontroller has
-    its engine and no choice. Values may be percent-encoded.
+    its engine and no choice. Values may be percent-encoded. Only ssh: asks for `access`.
     Raises DeviceUrlError if the URL is not understood, else as the back end: DeviceBusyError, RuntimeMissingError,
-    DeviceLostError, DeviceFullError, DeviceError.
+    UnreachableError, HostKeyError, LoginError, DeviceLostError, DeviceFullError, DeviceError.
     """
     scheme, colon, rest = url.partition(":")
+    if _PASSWORD.match(rest):  # before anything repeats the URL
+        raise DeviceUrlError(f"{scheme}: a password in a URL can be read by others: leave it out, it is asked for")
     backend = _BACKENDS.get(scheme)
     if backend is not None and not colon:
         raise DeviceUrlError(
@@ -79,7 +108,7 @@ def connect(url: str, *, home: Path, runtime: str | None = None) -> Device:
     runtime = options.pop("runtime", runtime)
     if runtime is not None and runtime not in RUNTIMES:
         raise _unknown("runtime", runtime, RUNTIMES, url, backend.example)
-    return backend.open(url, options, home, runtime)
+    return backend.open(url, options, home, runtime, access or Access())
 
 
 def _unknown(what: str, value: str, known: Iterable[str], url: str, example: str) -> DeviceUrlError:

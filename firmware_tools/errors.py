@@ -4,6 +4,9 @@
     +-- DeviceUrlError           exit 2  the URL names an unknown scheme or option; lists the known and the near ones
     +-- DeviceBusyError          exit 4  another process uses the device; its `pid` is a field
     +-- DeviceLostError          exit 4  the agent ended, or fell silent, in mid-command
+    +-- UnreachableError         exit 4  no such host, no answer, or nothing that speaks SSH there
+    +-- HostKeyError             exit 4  an SSH host's key is unknown or has changed; its `fingerprint` is a field
+    +-- LoginError               exit 4  the board takes none of the user's keys and passwords
     +-- ProtocolError            exit 4  what answers does not speak the board's wire, or another version of it
     +-- RuntimeMissingError      exit 4  no usable TFLite runtime in that interpreter; says the pip command
     +-- DeviceFullError          exit 4  no disk space, or a model larger than the slot; the active model is as it was
@@ -47,6 +50,18 @@ class DeviceBusyError(DeviceError):
 
 class DeviceLostError(DeviceError):
     """The agent ended, or gave no answer in time, in mid-command."""
+
+
+class UnreachableError(DeviceError):
+    """There is no such host, it does not answer in time, or what answers does not speak SSH."""
+
+
+class HostKeyError(DeviceError):
+    """The key of an SSH host is unknown, revoked or another than the known one; nothing was sent to it."""
+
+
+class LoginError(DeviceError):
+    """The board takes none of the keys and passwords that it was offered, or there was nobody to ask for one."""
 
 
 class ProtocolError(DeviceError):

@@ -23,6 +23,7 @@ def deploy(
     latency: options.Latency,
     board: options.Board = "host",
     device: options.Device = None,
+    accept_new_host_key: options.AcceptNewHostKey = False,
     strategy: options.Strategy = "halving",
     space: options.Space = "tiny",
     precision: options.Precision = None,
@@ -46,8 +47,10 @@ def deploy(
     """
     import edgenas
     from edgenas.cli import output
+    from firmware_tools.connect import Access
 
     with output.working() as reporter:
+        access = Access(reporter.ask, accept_new_host_key)
         result = edgenas.deploy(
             board,
             data=data,
@@ -62,6 +65,7 @@ def deploy(
             epochs=epochs,
             size=size,
             runs=runs,
+            access=access,
             reporter=reporter,
         )
     output.show(result.to_json(), as_json, lambda console: _present(console, result))

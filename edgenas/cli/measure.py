@@ -15,6 +15,7 @@ def measure(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite file, or the folder of a run.")],
     board: options.Board = "host",
     device: options.Device = None,
+    accept_new_host_key: options.AcceptNewHostKey = False,
     statistic: options.Statistic = None,
     as_json: options.Json = False,
 ) -> None:
@@ -26,9 +27,13 @@ def measure(
     """
     import edgenas
     from edgenas.cli import output
+    from firmware_tools.connect import Access
 
     with output.working() as reporter:
-        measured = edgenas.measure(model, board=board, device=device, statistic=statistic, reporter=reporter)
+        access = Access(reporter.ask, accept_new_host_key)
+        measured = edgenas.measure(
+            model, board=board, device=device, statistic=statistic, access=access, reporter=reporter
+        )
     timing, latency = measured.timing, partial(output.latency, measured.unit)
     low, high = timing.ci95_ms
     pairs = [

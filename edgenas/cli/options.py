@@ -30,6 +30,10 @@ Device = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Where the board is, e.g. local:?python=PATH; else as the board's file says."),
 ]
+AcceptNewHostKey = Annotated[
+    bool,
+    typer.Option("--accept-new-host-key", help="Believe and keep the SSH key of a board that was never met before."),
+]
 Strategy = Annotated[str, typer.Option(metavar="NAME", help="How to search: halving or lightnas.")]
 Space = Annotated[str, typer.Option(metavar="NAME", help="Search space by name, or by the path of its .toml.")]
 Precision = Annotated[str | None, typer.Option(metavar="NAME", help="int8 or float32; else as the board's file says.")]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from getpass import getpass
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -55,6 +57,14 @@ class LiveReporter:
         """Print a line above the bar."""
         self._console.print(f"  {line}", style="dim", soft_wrap=True)
 
+    def ask(self, prompt: str) -> str | None:
+        """A secret from the terminal, while the bar stands still; None if there is no terminal."""
+        self._progress.stop()
+        try:
+            return _ask(prompt)
+        finally:
+            self._progress.start()
+
     def __enter__(self) -> LiveReporter:
         self._progress.start()
         return self
@@ -93,6 +103,10 @@ class PlainReporter:
         """Print a line below its stage."""
         self._print(f"  {line}")
 
+    def ask(self, prompt: str) -> str | None:
+        """A secret from the terminal; None if there is none."""
+        return _ask(prompt)
+
     def __enter__(self) -> PlainReporter:
         return self
 
@@ -105,6 +119,18 @@ class PlainReporter:
         # Nobody may read stderr any more: that is no reason to stop.
         with self._lock, suppress(OSError, ValueError):
             print(f"[{time.monotonic() - self._started:6.1f} s] {line}", file=self._stream, flush=True)
+
+
+def _ask(prompt: str) -> str | None:
+    # getpass would otherwise read, and show, what is typed from any stdin.
+    if os.name == "posix":
+        try:
+            os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        except OSError:
+            return None
+    elif not sys.stdin.isatty():
+        return None
+    return getpass(prompt)
 
 
 @contextmanager

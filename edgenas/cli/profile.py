@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def profile(
     board: options.Board = "host",
     device: options.Device = None,
+    accept_new_host_key: options.AcceptNewHostKey = False,
     space: options.Space = "tiny",
     input_shape: Annotated[
         str, typer.Option(metavar="CxHxW", help="Channels, height and width of an image.")
@@ -39,9 +40,11 @@ def profile(
     """
     import edgenas
     from edgenas.cli import output
+    from firmware_tools.connect import Access
 
     shape = _shape(input_shape)
     with output.working() as reporter:
+        access = Access(reporter.ask, accept_new_host_key)
         profiled = edgenas.profile(
             board,
             device=device,
@@ -52,6 +55,7 @@ def profile(
             statistic=statistic,
             seconds=seconds,
             seed=seed,
+            access=access,
             reporter=reporter,
         )
     output.show(profiled.to_json(), as_json, lambda console: _present(console, profiled))

@@ -5,7 +5,12 @@ from __future__ import annotations
 from edgenas.cli import options
 
 
-def rollback(board: options.Board = "host", device: options.Device = None, as_json: options.Json = False) -> None:
+def rollback(
+    board: options.Board = "host",
+    device: options.Device = None,
+    accept_new_host_key: options.AcceptNewHostKey = False,
+    as_json: options.Json = False,
+) -> None:
     """Make the board's previous model its active one again.
 
     Example: edgenas rollback --board host
@@ -15,9 +20,11 @@ def rollback(board: options.Board = "host", device: options.Device = None, as_js
     import edgenas
     from edgenas.board import Board
     from edgenas.cli import output
+    from firmware_tools.connect import Access
 
-    with output.working():
-        status = edgenas.rollback(board, device=device)
+    with output.working() as reporter:
+        access = Access(reporter.ask, accept_new_host_key)
+        status = edgenas.rollback(board, device=device, access=access)
     active = status.active
     pairs = [
         ("active", f"{active.manifest.get('name', 'a model')}, sha256 {active.sha256}" if active else "no model"),

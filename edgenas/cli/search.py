@@ -20,6 +20,7 @@ def search(
     latency: options.Latency,
     board: options.Board = "host",
     device: options.Device = None,
+    accept_new_host_key: options.AcceptNewHostKey = False,
     strategy: options.Strategy = "halving",
     space: options.Space = "tiny",
     precision: options.Precision = None,
@@ -42,8 +43,10 @@ def search(
     """
     import edgenas
     from edgenas.cli import output
+    from firmware_tools.connect import Access
 
     with output.working() as reporter:
+        access = Access(reporter.ask, accept_new_host_key)
         searched = edgenas.search(
             board,
             data=data,
@@ -57,6 +60,7 @@ def search(
             epochs=epochs,
             size=size,
             runs=runs,
+            access=access,
             reporter=reporter,
         )
     output.show(searched.to_json(), as_json, lambda console: _present(console, searched))

@@ -23,6 +23,7 @@ from edgenas.workflows.bakeoff import Row
 from edgenas.workflows.convert import PASSED
 from edgenas.workflows.result import Result, Round
 from edgenas.workflows.walk import Aim, Options, Walk, opened
+from firmware_tools.connect import Access
 from firmware_tools.device import Timing
 
 _FILLED = SLACK - 0.02  # of the budget: a second measurement of one network differs by about 1 %
@@ -43,13 +44,15 @@ def deploy(
     epochs: int | None = None,
     size: int | None = None,
     runs: str | Path = "runs",
+    access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Result:
     """Search, train, convert and install a model for `data` that measures at most `latency` on `board`.
 
     latency: "350us", "2.5ms" or "40%" of the way from the space's fastest to its slowest architecture on the board.
     statistic: what of the latency is held against the budget, else what the board's file says. rounds: how often at
-    most a model is installed and measured. epochs: of the full recipe, else by the size of the data.
+    most a model is installed and measured. epochs: of the full recipe, else by the size of the data. access: how to get
+    into a board that asks who comes.
 
     Raises UsageError (and DataError, BudgetError, ProfileError) for input that cannot be used, InfeasibleError if
     nothing of the space can meet the budget, BudgetMissedError if the device measured more in every round,
@@ -57,7 +60,7 @@ def deploy(
     by a commit, after a measurement within the budget.
     """
     options = Options(board, data, latency, device, strategy, space, precision, statistic, rounds, seed, epochs, size)
-    with opened(options, runs, reporter or Silent()) as walk:
+    with opened(options, runs, reporter or Silent(), access) as walk:
         aim = walk.aim()
         with walk.pool() as pool:
             return _Rounds(walk, pool, aim).result()

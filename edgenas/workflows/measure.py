@@ -13,7 +13,7 @@ from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
 from edgenas.session import statistic_of
 from edgenas.units import Unit
-from firmware_tools.connect import connect
+from firmware_tools.connect import Access, connect
 from firmware_tools.device import DeviceInfo, Timing, TimingPlan
 
 
@@ -51,6 +51,7 @@ def measure(
     board: str = "host",
     device: str | None = None,
     statistic: str | None = None,
+    access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Measured:
     """Time `model`, a .tflite file or an artifact's folder, by the board's protocol.
@@ -64,7 +65,7 @@ def measure(
     path, tflite = read_model(Path(model))
     plan = TimingPlan(processes=described.processes, threads=described.threads, statistic=chosen)
     reporter.stage("measure")
-    with connect(url, home=home()) as opened:
+    with connect(url, home=home(), access=access) as opened:
         info = opened.info()
         described.check_device(info.hostname, info.unit)
         timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]

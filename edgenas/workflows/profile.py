@@ -17,6 +17,7 @@ from edgenas.strategies.candidate import operator_weight
 from edgenas.strategies.exact import Lattice
 from edgenas.strategies.fill import fill
 from edgenas.units import Unit
+from firmware_tools.connect import Access
 
 SECONDS = 60.0  # a profiling run's time unless asked otherwise
 _BATCH = 12
@@ -61,6 +62,7 @@ def profile(
     statistic: str | None = None,
     seconds: float = SECONDS,
     seed: int = 0,
+    access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Profiled:
     """Profile `board` for about `seconds` and save the refined profile in the user's folder.
@@ -70,7 +72,8 @@ def profile(
     reporter = reporter or Silent()
     reporter.stage("profile")
     bound = SearchSpace.load(space, input_shape, classes)
-    with Session(Board.load(board), reporter, device=device, precision=precision, statistic=statistic) as session:
+    settings = {"device": device, "precision": precision, "statistic": statistic}
+    with Session(Board.load(board), reporter, access=access, **settings) as session:
         return profile_session(session, bound, seconds=seconds, seed=seed)
 
 

@@ -13,6 +13,7 @@ from edgenas.progress import Reporter, Silent
 from edgenas.strategies.candidate import Candidate, Found
 from edgenas.units import Unit
 from edgenas.workflows.walk import Options, opened
+from firmware_tools.connect import Access
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def search(
     epochs: int | None = None,
     size: int | None = None,
     runs: str | Path = "runs",
+    access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Searched:
     """Search as `edgenas.deploy` does and stop before the bake-off; arguments and errors are the same.
@@ -66,7 +68,7 @@ def search(
     counted in an emulator, and its file's prior turns them into time.
     """
     options = Options(board, data, latency, device, strategy, space, precision, statistic, 1, seed, epochs, size)
-    with opened(options, runs, reporter or Silent(), purpose="search") as walk:
+    with opened(options, runs, reporter or Silent(), access, purpose="search") as walk:
         session, run = walk.session, walk.run
         try:
             aim = walk.aim()

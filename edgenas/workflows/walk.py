@@ -31,6 +31,7 @@ from edgenas.training.pool import Pool
 from edgenas.units import MINSN
 from edgenas.workflows.evaluator import DeviceEvaluator
 from edgenas.workflows.profile import SECONDS, profile_session
+from firmware_tools.connect import Access
 from firmware_tools.mcu import EMULATORS
 
 _IMAGES = 55_000  # that a full training run sees unless asked otherwise ...
@@ -176,7 +177,9 @@ def default_epochs(data: ImageData) -> int:
 
 
 @contextmanager
-def opened(options: Options, runs: str | Path, reporter: Reporter, purpose: str = "deploy") -> Iterator[Walk]:
+def opened(
+    options: Options, runs: str | Path, reporter: Reporter, access: Access | None, purpose: str = "deploy"
+) -> Iterator[Walk]:
     """Check the options, load the data, open the device, find or make the run's folder."""
     board = Board.load(options.board)
     budget = options.check(board)
@@ -188,13 +191,13 @@ def opened(options: Options, runs: str | Path, reporter: Reporter, purpose: str 
         reporter.say(note)
     space = SearchSpace.load(options.space, data.input_shape, data.classes)
     reporter.stage("device")
-    device, precision, statistic = options.device, options.precision, options.statistic
+    settings = {"device": options.device, "precision": options.precision, "statistic": options.statistic}
     prior = options.prior(board) if purpose == "search" else None
     if prior is not None:
         reporter.say(
             f"{board.id} is left alone, instructions of {prior.counted_on} are counted: latencies are a {prior}"
         )
-    with Session(board, reporter, device=device, precision=precision, statistic=statistic, prior=prior) as session:
+    with Session(board, reporter, access=access, prior=prior, **settings) as session:
         session.use(space)
         asked = {"purpose": purpose, **asdict(options)}
         question = {**asked, "key": asdict(session.key), "url": session.device.url, "data": data.fingerprint}

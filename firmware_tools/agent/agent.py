@@ -241,8 +241,16 @@ class Store:
         return os.path.getsize(path + ".part") if os.path.exists(path + ".part") else 0
 
     def announce(self, sha256: str, size: int) -> int:
-        """`received`, after looking whether the bytes to come have room."""
+        """`received`, after looking whether the bytes to come have room.
+
+        A part that is whole, because only its end was not told before the host was cut off, is finished here.
+        """
         have = self.received(sha256, size)
+        if have >= size and not os.path.exists(self._blob(sha256)):
+            try:
+                return self.put(sha256, size, have, b"")
+            except Refusal:
+                have = 0
         if size - have > shutil.disk_usage(self.root).free:
             raise OSError(errno.ENOSPC, f"{size - have} bytes needed")
         return have

@@ -22,7 +22,7 @@ from firmware_tools.device import (
     Timing,
     TimingPlan,
 )
-from firmware_tools.errors import DeviceError, RuntimeMissingError, TransferError
+from firmware_tools.errors import DeviceError, DeviceLostError, RuntimeMissingError, TransferError
 from firmware_tools.linux.session import ANSWER_TIMEOUT_S, AgentSession
 from firmware_tools.timing import summarise
 
@@ -30,20 +30,31 @@ PROTOCOL = 1
 # In base64 below what a pipe holds (64 KiB): writing a chunk never blocks on an agent that has stopped.
 CHUNK_BYTES = 32 << 10
 WORKER_TIMEOUT_S = 120.0
+# sha256, data, how many of its bytes the agent has: brings the others into the agent's scratch/SHA256.part.
+Upload = Callable[[str, bytes, int], None]
 
 
 class AgentDevice:
     """The `Device` that `session` speaks to; `end` is called once, to end the agent after the session is closed.
 
-    `runtime` names the runtime to use; None: the agent's first.
+    `runtime` names the runtime to use; None: the agent's first. `upload` carries bulk data past the session's lines;
+    None: it goes through them.
     """
 
-    def __init__(self, url: str, session: AgentSession, runtime: str | None, end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        session: AgentSession,
+        runtime: str | None,
+        end: Callable[[], None],
+        upload: Upload | None = None,
+    ) -> None:
         self._url = url
         self._name = url.rstrip(":")  # for messages
         self._session = session
         self._runtime = runtime
         self._end: Callable[[], None] | None = end
+        self._upload = upload
 
     @property
     def url(self) -> str:
@@ -99,7 +110,7 @@ class AgentDevice:
                 manifest=named,
                 model=sha256,
             )
-        self._put(model)
+        self._put(model, sha256)
         return _slot(self._session.request("stage", sha256=sha256, manifest=dict(manifest)))
 
     def time_staged(self, plan: TimingPlan, progress: Progress | None = None) -> Timing:
@@ -155,25 +166,37 @@ class AgentDevice:
     ) -> None:
         self.close()
 
-    def _put(self, data: bytes) -> str:
+    def _put(self, data: bytes, sha256: str | None = None) -> str:
         """Bring `data` into the scratch folder, going on where an interrupted upload stopped; its sha256."""
         if not data:
             raise ValueError("no bytes to upload")
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = sha256 or hashlib.sha256(data).hexdigest()
         have = self._have(sha256, data)
-        resumed = have > 0
-        while have < len(data):
-            chunk = base64.b64encode(data[have : have + CHUNK_BYTES]).decode("ascii")
-            try:
-                answer = self._session.request("put", sha256=sha256, bytes=len(data), offset=have, data=chunk)
-            except TransferError:
-                if not resumed:
-                    raise
-                # What the earlier upload left was damaged; the agent has thrown it away.
-                resumed, have = False, self._have(sha256, data)
-                continue
-            have = int(answer["have"])
+        if have == len(data):
+            return sha256
+        try:
+            self._send(sha256, data, have)
+        except TransferError:
+            if have == 0:
+                raise
+            # What the earlier upload left was damaged; the agent has thrown it away.
+            self._send(sha256, data, self._have(sha256, data))
         return sha256
+
+    def _send(self, sha256: str, data: bytes, have: int) -> None:
+        if self._upload is None:
+            while have < len(data):
+                chunk = base64.b64encode(data[have : have + CHUNK_BYTES]).decode("ascii")
+                answer = self._session.request("put", sha256=sha256, bytes=len(data), offset=have, data=chunk)
+                have = int(answer["have"])
+            return
+        try:
+            self._upload(sha256, data, have)
+        except BaseException as error:
+            if isinstance(error, DeviceLostError) or not isinstance(error, DeviceError):
+                self._session.abandon()
+            raise
+        self._session.request("put", sha256=sha256, bytes=len(data), offset=len(data), data="")
 
     def _have(self, sha256: str, data: bytes) -> int:
         return int(self._session.request("put", sha256=sha256, bytes=len(data))["have"])

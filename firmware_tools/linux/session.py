@@ -96,6 +96,10 @@ class AgentSession:
         with suppress(OSError):  # bytes that a dead agent did not take
             self._requests.close()
 
+    def abandon(self) -> None:
+        """Talk no more, so that `close` takes no leave: what was put in part stays for a resume."""
+        self._in_step = False
+
     def join(self) -> None:
         """Free the streams, once the agent's end is certain."""
         for thread in self._threads:

@@ -1,0 +1,107 @@
+"""The keys by which SSH hosts are known: what OpenSSH's known_hosts files say of one host, and what it then shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import asyncssh
+
+from firmware_tools.errors import HostKeyError
+
+_DEFAULT_FILES = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts")
+_DEFAULT_PORT = 22
+
+
+class HostKeys:
+    """The known keys of one host, looked up as OpenSSH does: by its name and port, else by its name alone.
+
+    An instance is what asyncssh takes for `known_hosts`. A key that is not known is kept in `shown`. It passes only
+    with `accept_new`, and only if no other key of the host is known: one that changed never passes.
+    """
+
+    def __init__(self, options: asyncssh.SSHClientConnectionOptions, accept_new: bool) -> None:
+        files = options.known_hosts
+        # None is what asyncssh makes of `UserKnownHostsFile none`, and would take for "any key will do".
+        named = [] if files is None else [str(file) for file in files] if isinstance(files, list) else []
+        self._files = [Path(file).expanduser() for file in (named or ([] if files is None else _DEFAULT_FILES))]
+        self._alias = options.host_key_alias
+        self._accept_new = accept_new
+        self._name = ""
+        self._known: list[asyncssh.SSHKey] = []
+        self.shown: asyncssh.SSHKey | None = None
+
+    def __call__(self, host: str, _address: str, port: int | None) -> Sequence[Sequence[object]]:
+        """Every known key of the host, as asyncssh wants it: trusted keys, those of authorities, revoked ones, ..."""
+        known = _read(self._files)
+        host = host.lower()
+        with_port = f"[{host}]:{port}" if port not in (None, _DEFAULT_PORT) else host
+        self._name = self._alias or with_port
+        # By name only. Addresses move from board to board, and asyncssh would also look for them.
+        found = known.match(self._name, "", None)
+        self._known = list(found[0])
+        if not any(found) and self._name != (self._alias or host):
+            found = known.match(host, "", None)
+        return found
+
+    def passes(self, key: asyncssh.SSHKey) -> bool:
+        """Whether to go on with a host that shows `key`, which is none of the known ones."""
+        self.shown = key
+        return self._accept_new and not self._known
+
+    def remember(self) -> None:
+        """Write the new key that passed into the first of the files, once the host has proved that it is its own.
+
+        Raises HostKeyError if that cannot be done.
+        """
+        if self.shown is None or not self._files:
+            return
+        line = f"{self._name} {self.shown.export_public_key().decode().strip()}\n"
+        path = self._files[0]
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line if whole else "\n" + line)
+        except OSError as error:
+            message = f"{path}: the host key of {self._name} cannot be written ({error.strerror}): mend the file"
+            raise HostKeyError(message, host=self._name, file=str(path)) from error
+
+    def refusal(self, reason: str) -> HostKeyError:
+        """What to tell the user; `reason` is what asyncssh said."""
+        key = self.shown
+        if key is None:
+            message = f"{self._name}: {reason}: ask whoever looks after the board for its present key"
+            return HostKeyError(message, host=self._name)
+        shown, kind = key.get_fingerprint(), key.get_algorithm()
+        if not self._known:
+            file = f"/etc/ssh/ssh_host_{kind.removeprefix('ssh-').partition('-')[0]}_key.pub"
+            return HostKeyError(
+                f"{self._name}: unknown host key {shown}: if `ssh-keygen -lf {file}` on the board prints the same, run "
+                "the command again with --accept-new-host-key",
+                host=self._name,
+                fingerprint=shown,
+            )
+        known = ", ".join(each.get_fingerprint() for each in self._known)
+        file = shlex.quote(str(self._files[0])) if self._files else "FILE"
+        return HostKeyError(
+            f"{self._name}: THE HOST KEY HAS CHANGED: it is {shown}, known is {known}. Somebody may stand "
+            "between you and the board; nothing was sent. Only if you know why it changed, "
+            f"forget the old one: ssh-keygen -f {file} -R {shlex.quote(self._name)}",
+            host=self._name,
+            fingerprint=shown,
+            known=known,
+        )
+
+
+def _read(files: Sequence[Path]) -> asyncssh.SSHKnownHosts:
+    """All lines of `files` that can be understood; OpenSSH, too, passes over the others, and over absent files."""
+    known = asyncssh.SSHKnownHosts()
+    for path in files:
+        with suppress(OSError):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError):
+                    known.load(line)
+    return known

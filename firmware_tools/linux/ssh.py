@@ -1,0 +1,143 @@
+"""`ssh://user@host` a board with Python, reached over SSH: the agent is pushed there when it is not there yet."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from firmware_tools.agent import AGENT_PATH
+from firmware_tools.errors import DeviceError, DeviceUrlError
+from firmware_tools.linux.agent_device import AgentDevice
+from firmware_tools.linux.session import AgentSession
+from firmware_tools.linux.ssh_connection import Connection, Target, one_line
+from firmware_tools.linux.ssh_login import Ask
+
+_END_TIMEOUT_S = 5.0
+_OLDEST_PYTHON = (3, 7)
+
+# $1 the folder, $2 the interpreter or nothing, $3 the agent's file; answers are separated by NUL, as paths may hold
+# anything else. What the login shell prints by itself comes before the first of them.
+_LOOK = r"""
+home() { case $1 in /*) path=$1 ;; '~') path=$HOME ;; '~/'*) path=$HOME/${1#'~/'} ;; *) path=$HOME/$1 ;; esac; }
+home "$1"; root=$path
+mkdir -p "$root/scratch" || exit
+python=$2
+case $python in
+  '') python=python3; if [ -x "$root/venv/bin/python" ]; then python=$root/venv/bin/python; fi ;;
+  -* | */* | '~') home "$python"; python=$path ;;
+esac
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1) || { why=$version; version=; }
+bytes=; if [ -e "$root/$3" ]; then bytes=$(wc -c <"$root/$3"); fi
+printf '\0%s\0%s\0%s\0%s\0%s' "$root" "$python" "$version" "$why" "$bytes"
+"""
+# $1 the folder, $2 what was uploaded, $3 what it is to be called there.
+_PLACE = 'mv -f "$1/$2" "$1/$3" && { sync "$1" 2>/dev/null || sync; }'
+# $1 the folder, $2 the agent's file that stays.
+_TIDY = 'cd "$1" && for file in agent-*.py agent-*.part; do [ "$file" = "$2" ] || rm -f "$file"; done'
+
+
+@dataclass(frozen=True)
+class Board:
+    """What was found at the other end: the folder and the interpreter (absolute, or a name to look up)."""
+
+    root: str
+    python: str
+    agent_bytes: int | None
+
+
+def open_ssh(
+    url: str, options: Mapping[str, str], runtime: str | None, ask: Ask | None, accept_new_host_key: bool
+) -> AgentDevice:
+    """Log in, start an agent and make sure that it answers.
+
+    `options`: `root` is the folder that holds the slots (~/.edgenas on the board), `python` the interpreter that runs
+    the agent (root's venv/bin/python, else python3); relative paths start at the home folder there. `ask` and
+    `accept_new_host_key` are as in `Connection.open`.
+    Raises what it raises; DeviceError if the board has no folder to write to or no Python of 3.7 or newer; and as
+    `open_local`.
+    """
+    connection = Connection.open(Target.parse(url), ask, accept_new_host_key)
+    try:
+        data = AGENT_PATH.read_bytes()
+        agent = f"agent-{hashlib.sha256(data).hexdigest()[:16]}.py"
+        board = look(connection, url, options, agent)
+        if board.agent_bytes != len(data):
+            _place(connection, board.root, agent, data)
+        process = connection.start([board.python, f"{board.root}/{agent}", "--root", board.root])
+    except BaseException:
+        connection.close()
+        raise
+    session = AgentSession(url, process.stdin, process.stdout, process.stderr)
+
+    def end() -> None:
+        try:
+            with suppress(TimeoutError):
+                process.wait(_END_TIMEOUT_S)
+            process.kill()
+        finally:
+            connection.close()
+
+    def upload(sha256: str, data: bytes, have: int) -> None:
+        connection.upload(data, f"{board.root}/scratch/{sha256}.part", have)
+
+    device = AgentDevice(url, session, runtime, end, upload)
+    try:
+        device.check()
+        # Only now: while another agent had the folder, its file was needed for its workers.
+        connection.run(["sh", "-c", _TIDY, "sh", board.root, agent])
+    except BaseException:
+        device.close()
+        raise
+    return device
+
+
+def look(connection: Connection, url: str, options: Mapping[str, str], agent: str) -> Board:
+    """Make the folder and find the interpreter. Raises DeviceError if either is not to be had."""
+    for name, value in options.items():
+        if "\0" in value:
+            raise DeviceUrlError(f"{url}: {name} holds a NUL character, which no path does", url=url, value=value)
+    root = options.get("root", "~/.edgenas")
+    done = connection.run(["sh", "-c", _LOOK, "sh", root, options.get("python", ""), agent])
+    noise, *found = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    if done.status != 0 or len(found) != 5:
+        why = one_line(done.stderr) or one_line(noise) or f"status {done.status}"
+        raise DeviceError(
+            f"{url}: no folder {root} on the board: {why}: name another by ?root=PATH, or mend it", root=root
+        )
+    if noise:
+        raise DeviceError(
+            f"{url}: the board's shell prints {one_line(noise)!r} for every command, which would get between the "
+            "answers: make ~/.bashrc and its like print nothing without a terminal",
+            noise=noise,
+        )
+    root, python, version, why, size = found
+    _check_python(url, python, version, why)
+    return Board(root, python, int(size) if size.strip() else None)
+
+
+def _check_python(url: str, python: str, version: str, why: str) -> None:
+    hint = "apt-get install python3 there, or name an interpreter by ?python=PATH"
+    try:
+        known = tuple(int(part) for part in version.split("."))
+    except ValueError:
+        why = one_line(why or version) or "it prints nothing"
+        raise DeviceError(f"{url}: {python} is no Python on the board ({why}): {hint}", python=python) from None
+    if known < _OLDEST_PYTHON:
+        needs = ".".join(map(str, _OLDEST_PYTHON))
+        raise DeviceError(
+            f"{url}: {python} on the board is Python {version}, the agent needs {needs} or newer: {hint}",
+            python=python,
+            version=version,
+        )
+
+
+def _place(connection: Connection, root: str, name: str, data: bytes) -> None:
+    part = f"{name}.{secrets.token_hex(4)}.part"  # two hosts may be at it at once
+    connection.upload(data, f"{root}/{part}")
+    done = connection.run(["sh", "-c", _PLACE, "sh", root, part, name])
+    if done.status != 0:
+        why = one_line(done.stderr) or f"status {done.status}"
+        raise DeviceError(f"{connection.target}: the agent cannot be placed in {root} ({why}): mend the folder")

@@ -1,0 +1,113 @@
+"""A program that runs at the other end of an SSH connection, with the blocking streams of a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import queue
+import threading
+from typing import IO, cast
+
+import asyncssh
+
+_BUFFER_BYTES = 64 << 10
+
+
+class Session(asyncssh.SSHClientSession[bytes]):
+    """What asyncssh calls, on its loop's thread, with what the program prints."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.stdout: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.stderr: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.ended = threading.Event()
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        """Bytes of stdout, or of stderr."""
+        (self.stderr if datatype == asyncssh.EXTENDED_DATA_STDERR else self.stdout).put(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The program ended, or it cannot be heard any more: the same, but for the last line on its stderr."""
+        self.ended.set()
+        if exc is not None:
+            self.stderr.put(f"the connection to {self._name} was lost: {exc}\n".encode())
+        for stream in (self.stdout, self.stderr):
+            stream.put(b"")
+
+
+class Process:
+    """`stdin`, `stdout` and `stderr` are blocking binary streams; writing never waits for the program to read."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, channel: asyncssh.SSHClientChannel[bytes], session: Session
+    ) -> None:
+        self._loop, self._channel, self._session = loop, channel, session
+        self.stdin = cast(IO[bytes], _Input(loop, channel, session))
+        self.stdout = cast(IO[bytes], io.BufferedReader(_Output(session.stdout), _BUFFER_BYTES))
+        self.stderr = cast(IO[bytes], io.BufferedReader(_Output(session.stderr), _BUFFER_BYTES))
+
+    def wait(self, timeout_s: float) -> int | None:
+        """The exit status once the program has ended; None if the connection ended first. Raises TimeoutError."""
+        if not self._session.ended.wait(timeout_s):
+            raise TimeoutError(f"the program still runs after {timeout_s:g} s")
+        return self._channel.get_returncode()
+
+    def kill(self) -> None:
+        """End the program if it runs: by a signal, where the board's SSH server passes one on, and by stdin's end."""
+        if self._session.ended.is_set() or self._loop.is_closed():
+            return
+
+        def kill() -> None:
+            if not self._channel.is_closing():
+                self._channel.kill()
+                self._channel.close()
+
+        self._loop.call_soon_threadsafe(kill)
+
+
+class _Input(io.RawIOBase):
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, channel: asyncssh.SSHClientChannel[bytes], session: Session
+    ) -> None:
+        self._loop, self._channel, self._session = loop, channel, session
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        if self._session.ended.is_set() or self._loop.is_closed():
+            raise BrokenPipeError("the program has ended")
+        self._loop.call_soon_threadsafe(self._send, bytes(data))
+        return len(data)
+
+    def _send(self, data: bytes) -> None:
+        if not self._channel.is_closing():  # if it is, its end is on the way to the streams
+            self._channel.write(data)
+
+    def close(self) -> None:
+        if not self.closed and not self._session.ended.is_set() and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._end)
+        super().close()
+
+    def _end(self) -> None:
+        if not self._channel.is_closing():
+            self._channel.write_eof()
+
+
+class _Output(io.RawIOBase):
+    def __init__(self, chunks: queue.SimpleQueue[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._rest and not self._ended:
+            self._rest = memoryview(self._chunks.get())
+            self._ended = not self._rest
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
