@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,10 +51,10 @@ class SshServer:
             path.unlink(missing_ok=True)
         make_key(self.host_key)
 
-    def trust(self, port: int | None = None, host: str = "127.0.0.1") -> None:
-        """Write the present host key into the client's known hosts, as being that of `host` and `port`."""
+    def trust(self, *ports: int) -> None:
+        """Write the present host key into the client's known hosts: of the server's port and of `ports` (proxies)."""
         kind, key = self.host_key.with_suffix(".pub").read_text().split()[:2]
-        self.known_hosts.write_text(f"[{host}]:{port or self.port} {kind} {key}\n")
+        self.known_hosts.write_text("".join(f"[127.0.0.1]:{port} {kind} {key}\n" for port in (self.port, *ports)))
 
     def url(self, root: str = "", port: int | None = None, **options: str) -> str:
         given = {"root": root, **options}
@@ -115,6 +116,55 @@ def at_home(server: SshServer) -> Iterator[SshServer]:
         patch.setenv("HOME", str(server.client))
         patch.delenv("SSH_AUTH_SOCK", raising=False)
         yield server
+
+
+class Proxy:
+    """Forwards a port of loopback to another until it is told to cut; use as a context manager."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to = to_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.cut_after: int | None = None  # bytes from the client, then everything is cut
+        self.forwarded = 0
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection at once, as a router does that is switched off and on."""
+        sockets, self._sockets = self._sockets, []
+        for each in sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for each in sockets:
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                server = socket.create_connection(("127.0.0.1", self._to))
+                self._sockets += [client, server]
+                threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 14):
+                if counted and self.cut_after is not None and self.forwarded + len(data) > self.cut_after:
+                    sink.sendall(data[: self.cut_after - self.forwarded])
+                    self.cut_after = None
+                    break
+                self.forwarded += len(data) if counted else 0
+                sink.sendall(data)
+        self.cut()
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self.cut()
 
 
 def make_key(path: Path, passphrase: str = "") -> None:

@@ -34,7 +34,7 @@ _CLOSE_TIMEOUT_S = 5.0
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 # To a file that is synced before the command ends; what goes wrong is told in English.
 _RECEIVE = 'LC_ALL=C; export LC_ALL; cat %s "$1" && { sync "$1" 2>/dev/null || sync; }'
-_ADDRESS = re.compile(r"//(?:([^@/]+)@)?(\[[0-9A-Fa-f:.%]+\]|[^@/:\[\]]+)(?::(\d{1,5}))?/?")
+_ADDRESS = re.compile(r"//(?:([^@/]+)@)?(\[[0-9A-Za-z:.%]+\]|[^@/:\[\]]+)(?::(\d{1,5}))?/?")
 # What OpenSSH refuses as well: it would reach the ProxyCommand of the user's configuration.
 _UNSAFE = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"\\;&<>|(){}$/]")
 

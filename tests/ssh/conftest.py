@@ -1,0 +1,47 @@
+"""One SSH server for all tests, a folder on its "board" and models of a test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
+
+from ssh_models import fully_connected
+from ssh_server import Proxy, SshServer, at_home
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    with SshServer(tmp_path_factory.mktemp("ssh") / "server") as server:
+        yield server
+
+
+@pytest.fixture
+def server(sshd: SshServer) -> Iterator[SshServer]:
+    """The server, its host key known, seen from the client's home."""
+    sshd.trust()
+    (sshd.client / ".ssh" / "config").unlink(missing_ok=True)
+    with at_home(sshd):
+        yield sshd
+
+
+@pytest.fixture
+def proxy(server: SshServer) -> Iterator[Proxy]:
+    """A way to the server that can be cut."""
+    with Proxy(server.port) as opened:
+        server.trust(opened.port)
+        yield opened
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "board"
+
+
+@pytest.fixture(scope="session")
+def models() -> list[bytes]:
+    """Three models of different bytes."""
+    return [fully_connected(seed) for seed in range(3)]
