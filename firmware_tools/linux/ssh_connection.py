@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import re
 import shlex
 import threading
@@ -88,6 +89,7 @@ class Connection:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._hops: list[asyncssh.SSHClientConnection] = []
+        logging.getLogger("asyncio").addFilter(_worth_telling)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"ssh {target}", daemon=True)
         self._thread.start()
@@ -106,10 +108,11 @@ class Connection:
         login = Login(ask, accept_new_host_key)
         try:
             login.wait(asyncio.run_coroutine_threadsafe(connection._connect(login), connection._loop), timeout_s)
-        except BaseException as error:
+        except (asyncssh.Error, OSError, ValueError, asyncio.TimeoutError) as error:
             connection.close()
-            if isinstance(error, Exception) and not isinstance(error, DeviceError):
-                raise not_opened(error, str(target), timeout_s) from error
+            raise not_opened(error, str(target), timeout_s) from error
+        except BaseException:
+            connection.close()
             raise
         return connection
 
@@ -122,7 +125,7 @@ class Connection:
         async def run() -> Completed:
             running = self._last.run(shlex.join(argv), input=stdin, encoding=None, check=False)
             done = await asyncio.wait_for(running, timeout_s)
-            return Completed(_status(done.returncode), _bytes(done.stdout), _bytes(done.stderr))
+            return self._completed(done)
 
         return self._call(run(), f"{argv[0]} ran for more than {timeout_s:g} s")
 
@@ -214,9 +217,14 @@ class Connection:
                         progress(min(start + _CHUNK_BYTES, len(data)), len(data))
                 process.stdin.write_eof()
             done = await asyncio.wait_for(process.wait(check=False), timeout_s)
-            return Completed(_status(done.returncode), b"", _bytes(done.stderr))
+            return self._completed(done)
         finally:
             process.close()
+
+    def _completed(self, done: asyncssh.SSHCompletedProcess) -> Completed:
+        if done.returncode is None:
+            raise ConnectionResetError("it ended in mid-command")
+        return Completed(done.returncode, _bytes(done.stdout), _bytes(done.stderr))
 
     async def _hang_up(self) -> None:
         for hop in reversed(self._hops):
@@ -258,8 +266,9 @@ def one_line(text: bytes | str) -> str:
     return " | ".join(filter(None, map(str.strip, text.splitlines())))[-400:]
 
 
-def _status(code: int | None) -> int:
-    return -1 if code is None else code  # None: the connection ended first
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Not each write to a socket that was just lost: the loss itself is told by an error."""
+    return record.msg != "socket.send() raised exception."
 
 
 def _bytes(printed: bytes | str | None) -> bytes:

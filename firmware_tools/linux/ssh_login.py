@@ -8,6 +8,7 @@ import queue
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -49,18 +50,15 @@ class Login:
                 if question is None:
                     return login.result()
                 prompt, answer = question
-                self._answer(prompt, answer)
+                assert self._ask is not None
+                said = self._ask(prompt)
+                self._open.discard(answer)
+                _answer(answer, said)
         finally:
             self._over = True
             login.cancel()
             for answer in tuple(self._open):  # nobody must wait for an answer for ever
-                answer.set_result(None)
-
-    def _answer(self, prompt: str, answer: concurrent.futures.Future[str | None]) -> None:
-        assert self._ask is not None
-        said = self._ask(prompt)
-        self._open.discard(answer)
-        answer.set_result(said)
+                _answer(answer, None)
 
     def asked(self, prompt: str) -> concurrent.futures.Future[str | None]:
         """The user's answer, to come; None if nobody can be asked."""
@@ -74,7 +72,7 @@ class Login:
 
     async def options(self, host: str, user: str | None, port: int | None) -> asyncssh.SSHClientConnectionOptions:
         """asyncssh's options for `host`: what is given, and for the rest the user's configuration."""
-        settings: dict[str, Any] = {"keepalive_interval": _KEEPALIVE_S}
+        settings: dict[str, Any] = {"config": (), "keepalive_interval": _KEEPALIVE_S}  # (): the user's own
         settings.update((name, value) for name, value in (("username", user), ("port", port)) if value is not None)
         passphrase = self._passphrase if self._ask is not None else None  # without, encrypted keys are passed over
         make = partial(asyncssh.SSHClientConnectionOptions, host=host, passphrase=passphrase, **settings)
@@ -124,6 +122,7 @@ class _User(asyncssh.SSHClient):
         self._login, self._keys, self._name = login, keys, name
         self._passwords = 0
         self._nobody = False
+        self._challenged = True
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Whether to go on with a key that is not known."""
@@ -134,14 +133,16 @@ class _User(asyncssh.SSHClient):
         return await self._asked(f"Password of {self._name}: ")
 
     def kbdint_auth_requested(self) -> str | None:
-        """Any of the server's methods will do."""
-        return "" if self._passwords < _TRIES and not self._nobody else None
+        """Any of the server's methods, as long as the last attempt came to a question."""
+        questions, self._challenged = self._challenged, False
+        return "" if questions and self._passwords < _TRIES and not self._nobody else None
 
     async def kbdint_challenge_received(
         self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
     ) -> Sequence[str] | None:
         """An answer for each of the server's prompts."""
         answers = []
+        self._challenged = True
         for prompt, _ in prompts:
             answer = await self._asked(f"{self._name}: {' '.join(prompt.split())} ")
             if answer is None:
@@ -169,6 +170,11 @@ class _User(asyncssh.SSHClient):
         self._nobody = said is None
         self._passwords += said is not None
         return said
+
+
+def _answer(question: concurrent.futures.Future[str | None], said: str | None) -> None:
+    with suppress(concurrent.futures.InvalidStateError):  # who asked has given up
+        question.set_result(said)
 
 
 def not_opened(error: Exception, name: str, timeout_s: float) -> DeviceError:

@@ -19,7 +19,17 @@ from firmware_tools.device import Device
 from firmware_tools.errors import DeviceBusyError, DeviceError, DeviceFullError, DeviceUrlError
 from firmware_tools.linux.ssh_connection import Connection, Target
 
-HOSTILE = ["two words", "-rf", "it's", 'a"b', "a;touch pwned;b", "$(touch pwned)", "`touch pwned`", "a&b|c>d", "ü 木\tx"]
+HOSTILE = [
+    "two words",
+    "-rf",
+    "it's",
+    'a"b',
+    "a;touch pwned;b",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a&b|c>d",
+    "ü 木\tx",
+]
 
 
 def opened(server: SshServer, root: Path | str, **options: str) -> Device:
@@ -207,7 +217,7 @@ def test_a_full_disk_leaves_the_active_model_and_no_part(
             device.stage(large, {})
         # Others fill the disk after that look: the upload itself runs full.
         monkeypatch.setattr(type(device), "_have", lambda *_: 0)
-        with pytest.raises(DeviceFullError, match="no space on the board for .*; free some"):
+        with pytest.raises(DeviceFullError, match=r"no space on the board for .*; free some"):
             device.stage(large, {})
         assert list((root / "scratch").iterdir()) == []
         monkeypatch.undo()
