@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import socket
@@ -12,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import asyncssh
 import pytest
+from password_server import PasswordServer
 from ssh_server import SshServer, at_home, free_port, make_key
 
 from firmware_tools.connect import Access, connect
@@ -180,52 +179,6 @@ def test_no_key_that_is_taken(server: SshServer, tmp_path: Path) -> None:
             connect(server.url(), home=Path("/nowhere"), access=Access(lambda prompt: "wrong"))
     finally:
         authorized.write_text(kept)
-
-
-class PasswordServer(threading.Thread):
-    """sshd may not check passwords without root's rights; this one, asyncssh's, takes "secret"."""
-
-    def __init__(self, host_key: Path, interactive: bool) -> None:
-        super().__init__(daemon=True)
-        self.port, self.tried = free_port(), []  # type: ignore[var-annotated]
-        self._loop = asyncio.new_event_loop()
-        tried = self.tried
-
-        class Server(asyncssh.SSHServer):
-            def password_auth_supported(self) -> bool:
-                return not interactive
-
-            def kbdint_auth_supported(self) -> bool:
-                return interactive
-
-            def begin_auth(self, username: str) -> bool:
-                return True
-
-            def validate_password(self, username: str, password: str) -> bool:
-                tried.append(password)
-                return password == "secret"
-
-            def get_kbdint_challenge(self, *_: object) -> tuple[str, str, str, list[tuple[str, bool]]]:
-                return "", "", "", [("Password: ", False)]
-
-            def validate_kbdint_response(self, _: str, responses: list[str]) -> bool:
-                return self.validate_password("", responses[0])
-
-        async def listen() -> None:
-            keys = [str(host_key)]
-            await asyncssh.listen(
-                "127.0.0.1", self.port, server_factory=Server, server_host_keys=keys, process_factory=run
-            )
-
-        def run(process: asyncssh.SSHServerProcess[str]) -> None:
-            process.stdout.write("let in\n")
-            process.exit(0)
-
-        self._loop.run_until_complete(listen())
-        self.start()
-
-    def run(self) -> None:
-        self._loop.run_forever()
 
 
 @pytest.mark.parametrize("interactive", [False, True], ids=["password", "keyboard-interactive"])

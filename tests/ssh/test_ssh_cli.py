@@ -1,0 +1,78 @@
+"""`edgenas --device ssh://...`: what a user sees."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from password_server import PasswordServer
+from ssh_models import fully_connected
+from ssh_server import SshServer
+
+EDGENAS = [sys.executable, "-m", "edgenas"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*EDGENAS, *arguments], capture_output=True, text=True, check=False, start_new_session=True)
+
+
+def test_a_new_board_is_met_then_measured(
+    server: SshServer, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "edgenas"))
+    model = tmp_path / "model.tflite"
+    model.write_bytes(fully_connected(1))
+    server.known_hosts.unlink()
+    command = ["measure", str(model), "--json", "--device", server.url(str(root), python=sys.executable)]
+    refused = run(*command)
+    assert refused.returncode == 4
+    assert "unknown host key SHA256:" in refused.stderr.splitlines()[-1]
+    assert refused.stdout == ""
+    measured = run(*command, "--accept-new-host-key")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["device"]["url"] == command[-1]
+    rolled = run("rollback", "--device", command[-1])
+    assert rolled.returncode == 4
+    assert "has no previous model" in rolled.stderr
+
+
+def test_a_password_is_typed_at_the_terminal_and_never_shown(server: SshServer) -> None:
+    board = PasswordServer(server.host_key)
+    server.trust(board.port)
+    command = ["rollback", "--device", f"ssh://pi@127.0.0.1:{board.port}"]
+    silent = run(*command)  # of a session without a terminal
+    assert silent.returncode == 4
+    assert "there is no terminal to ask for a password at" in silent.stderr.splitlines()[-1]
+    assert board.tried == []
+    user, terminal = pty.openpty()
+    program = subprocess.Popen(
+        [*EDGENAS, *command],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # makes it the program's own terminal
+    )
+    os.close(terminal)
+    seen = b""
+    try:
+        while b"Password of pi@127.0.0.1: " not in seen:
+            seen += os.read(user, 1024)
+        os.write(user, b"secret\n")
+        while True:
+            seen += os.read(user, 1024)
+    except OSError:  # what a terminal says at its end
+        pass
+    finally:
+        program.wait(10)
+        os.close(user)
+    assert board.tried == ["secret"]
+    assert b"secret" not in seen
+    assert b"let in" in seen  # the answer of the stand-in's shell
