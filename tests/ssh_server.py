@@ -127,6 +127,7 @@ class Proxy:
         self.port = int(self._listener.getsockname()[1])
         self.cut_after: int | None = None  # bytes from the client, then everything is cut
         self.forwarded = 0
+        self.mute = False  # connections stay open and nothing passes any more
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -156,7 +157,8 @@ class Proxy:
                     self.cut_after = None
                     break
                 self.forwarded += len(data) if counted else 0
-                sink.sendall(data)
+                if not self.mute:
+                    sink.sendall(data)
         self.cut()
 
     def __enter__(self) -> Proxy:

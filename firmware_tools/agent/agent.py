@@ -56,6 +56,8 @@ def main() -> NoReturn:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--root", help="the folder that holds the slots; made if it is not there")
     what.add_argument("--worker", action="store_true", help="run one timing job from stdin")
+    silence = "end when the host has been silent for so many seconds; 0: wait for the end of stdin"
+    parser.add_argument("--silence-s", type=float, default=0.0, help=silence)
     options = parser.parse_args()
     # An interrupt at the host's terminal is the host's to handle: it then closes our stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,7 +66,7 @@ def main() -> NoReturn:
     os.dup2(2, 1)
     if options.worker:
         work(answers)
-    status = Agent(os.path.abspath(options.root), answers).serve()
+    status = Agent(os.path.abspath(options.root), answers, options.silence_s).serve()
     os._exit(status)  # the thread that reads stdin may still block in it, and an orderly end would wait for it
 
 
@@ -468,10 +470,21 @@ def ram_bytes() -> int | None:
 # ---------------------------------------------------------------------------------------------------------- agent
 
 
-def pump(stream: IO[bytes], lines: queue.Queue[bytes | None], at_end: Callable[[], None]) -> None:
-    """Put each line of `stream` into `lines`, b"" for one above MAX_LINE; at its end call `at_end`, then put None."""
+def pump(
+    stream: IO[bytes],
+    lines: queue.Queue[bytes | None],
+    at_end: Callable[[], None],
+    at_line: Callable[[], None] = lambda: None,
+) -> None:
+    """Put each line of `stream` into `lines`, b"" for one above MAX_LINE; at its end call `at_end`, then put None.
+
+    Empty lines only say that somebody is there: `at_line` is called as for all others, and they are dropped.
+    """
     while True:
         line = stream.readline(MAX_LINE)
+        at_line()
+        if line == b"\n":
+            continue
         if len(line) == MAX_LINE and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
                 line = stream.readline(MAX_LINE)
@@ -495,9 +508,11 @@ def field(request: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> 
 class Agent:
     """Answers requests one after the other until stdin ends or `bye`."""
 
-    def __init__(self, root: str, answers: IO[bytes]) -> None:
+    def __init__(self, root: str, answers: IO[bytes], silence_s: float) -> None:
         self.root = root
         self.answers = answers
+        self.silence_s = silence_s
+        self.heard = time.monotonic()
         self.id: object = None
         self.worker: subprocess.Popen[bytes] | None = None
         self.host_gone = threading.Event()
@@ -522,7 +537,9 @@ class Agent:
     def serve(self) -> int:
         """Answer until the end; the exit status is 1 if the device could not be taken."""
         lines: queue.Queue[bytes | None] = queue.Queue()
-        threading.Thread(target=pump, args=(sys.stdin.buffer, lines, self._on_end), daemon=True).start()
+        threading.Thread(target=pump, args=(sys.stdin.buffer, lines, self._on_end, self._on_line), daemon=True).start()
+        if self.silence_s > 0:
+            threading.Thread(target=self._watch, args=(lines,), daemon=True).start()
         store, held = None, None
         try:
             for line in iter(lines.get, None):
@@ -548,6 +565,16 @@ class Agent:
         if store is not None:
             store.clear_scratch(keep_parts=True)
         return 0
+
+    def _on_line(self) -> None:
+        self.heard = time.monotonic()
+
+    def _watch(self, lines: queue.Queue[bytes | None]) -> None:
+        # A network that goes away closes nothing: the server of the connection would wait for hours.
+        while time.monotonic() < self.heard + self.silence_s:
+            time.sleep(max(0.0, self.heard + self.silence_s - time.monotonic()))
+        self._on_end()
+        lines.put(None)
 
     def _on_end(self) -> None:
         # From the reading thread: the host closed stdin or died, so what runs for it is ended.

@@ -16,6 +16,9 @@ from firmware_tools.linux.ssh_connection import Connection, Target, one_line
 from firmware_tools.linux.ssh_login import Ask
 
 _END_TIMEOUT_S = 5.0
+# A network that goes away closes nothing: the agent would hold the board for hours.
+_ALIVE_EVERY_S = 30.0
+_SILENCE_S = 120.0
 _OLDEST_PYTHON = (3, 7)
 
 # $1 the folder, $2 the interpreter or nothing, $3 the agent's file; answers are separated by NUL, as paths may hold
@@ -66,7 +69,9 @@ def open_ssh(
         board = look(connection, url, options, agent)
         if board.agent_bytes != len(data):
             _place(connection, board.root, agent, data)
-        process = connection.start([board.python, f"{board.root}/{agent}", "--root", board.root])
+        command = [board.python, f"{board.root}/{agent}", "--root", board.root, "--silence-s", str(_SILENCE_S)]
+        process = connection.start(command)
+        process.repeat(b"\n", _ALIVE_EVERY_S)
     except BaseException:
         connection.close()
         raise

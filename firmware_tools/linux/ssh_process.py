@@ -6,6 +6,7 @@ import asyncio
 import io
 import queue
 import threading
+from contextlib import suppress
 from typing import IO, cast
 
 import asyncssh
@@ -51,6 +52,17 @@ class Process:
         if not self._session.ended.wait(timeout_s):
             raise TimeoutError(f"the program still runs after {timeout_s:g} s")
         return self._channel.get_returncode()
+
+    def repeat(self, data: bytes, every_s: float) -> None:
+        """Write `data` to stdin now and every `every_s` seconds, until stdin is closed or the program has ended."""
+
+        def write() -> None:
+            if not self.stdin.closed and not self._channel.is_closing():
+                with suppress(BrokenPipeError):  # closed just now
+                    self._channel.write(data)
+                    self._loop.call_later(every_s, write)
+
+        self._loop.call_soon_threadsafe(write)
 
     def kill(self) -> None:
         """End the program if it runs: by a signal, where the board's SSH server passes one on, and by stdin's end."""

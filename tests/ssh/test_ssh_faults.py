@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ssh_server import Proxy, SshServer
 from firmware_tools.connect import connect
 from firmware_tools.device import Device, TimingPlan
 from firmware_tools.errors import DeviceBusyError, DeviceLostError, UnreachableError
+from firmware_tools.linux import ssh, ssh_login
 from firmware_tools.linux.session import AgentSession
 
 LONG = TimingPlan(processes=100, warmup_s=0.01, timed_s=0.2)
@@ -91,6 +93,21 @@ def test_a_cut_at_every_step(
         device.stage(models[2], {})
         device.commit()
     assert active_model(installed) == models[2]
+
+
+def test_a_network_that_goes_away_in_silence_frees_the_board(
+    server: SshServer, proxy: Proxy, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_login, "_KEEPALIVE_S", 0.5)
+    monkeypatch.setattr(ssh, "_ALIVE_EVERY_S", 0.3)
+    monkeypatch.setattr(ssh, "_SILENCE_S", 1.5)
+    with opened(server, installed, proxy.port) as device:
+        time.sleep(2)  # longer than the agent would wait for a host that is gone
+        device.status()
+        proxy.mute = True
+        with pytest.raises(DeviceLostError, match=r"the connection to .* was lost"):
+            device.status()
+    again(server, installed).close()
 
 
 def test_cuts_at_random_bytes_and_a_transfer_that_goes_on(
