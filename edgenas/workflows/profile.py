@@ -72,8 +72,9 @@ def profile(
     reporter = reporter or Silent()
     reporter.stage("profile")
     bound = SearchSpace.load(space, input_shape, classes)
-    settings = {"device": device, "precision": precision, "statistic": statistic}
-    with Session(Board.load(board), reporter, access=access, **settings) as session:
+    with Session(
+        Board.load(board), reporter, device=device, access=access, precision=precision, statistic=statistic
+    ) as session:
         return profile_session(session, bound, seconds=seconds, seed=seed)
 
 

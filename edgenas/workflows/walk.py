@@ -191,13 +191,15 @@ def opened(
         reporter.say(note)
     space = SearchSpace.load(options.space, data.input_shape, data.classes)
     reporter.stage("device")
-    settings = {"device": options.device, "precision": options.precision, "statistic": options.statistic}
+    device, precision, statistic = options.device, options.precision, options.statistic
     prior = options.prior(board) if purpose == "search" else None
     if prior is not None:
         reporter.say(
             f"{board.id} is left alone, instructions of {prior.counted_on} are counted: latencies are a {prior}"
         )
-    with Session(board, reporter, access=access, prior=prior, **settings) as session:
+    with Session(
+        board, reporter, device=device, access=access, precision=precision, statistic=statistic, prior=prior
+    ) as session:
         session.use(space)
         asked = {"purpose": purpose, **asdict(options)}
         question = {**asked, "key": asdict(session.key), "url": session.device.url, "data": data.fingerprint}
