@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgenas.workflows.flash import flash
     from edgenas.workflows.measure import measure
     from edgenas.workflows.plan import plan
+    from edgenas.workflows.prepare import prepare
     from edgenas.workflows.profile import profile
     from edgenas.workflows.rollback import rollback
     from edgenas.workflows.search import search
@@ -31,6 +32,7 @@ __all__ = [
     "flash",
     "measure",
     "plan",
+    "prepare",
     "profile",
     "rollback",
     "search",

@@ -80,6 +80,16 @@ def connect(url: str, *, home: Path, runtime: str | None = None, access: Access 
     Raises DeviceUrlError if the URL is not understood, else as the back end: DeviceBusyError, RuntimeMissingError,
     UnreachableError, HostKeyError, LoginError, DeviceLostError, DeviceFullError, DeviceError.
     """
+    scheme, options = parse(url)
+    runtime = options.pop("runtime", runtime)
+    backend = _BACKENDS[scheme]
+    if runtime is not None and runtime not in RUNTIMES:
+        raise _unknown("runtime", runtime, RUNTIMES, url, backend.example)
+    return backend.open(url, options, home, runtime, access or Access())
+
+
+def parse(url: str) -> tuple[str, dict[str, str]]:
+    """The scheme of a device's URL and its options, decoded. Raises DeviceUrlError."""
     scheme, colon, rest = url.partition(":")
     if _PASSWORD.match(rest):  # before anything repeats the URL
         raise DeviceUrlError(f"{scheme}: a password in a URL can be read by others: leave it out, it is asked for")
@@ -105,10 +115,7 @@ def connect(url: str, *, home: Path, runtime: str | None = None, access: Access 
                 f"{url.rstrip(':')}: option {name} has no value, write {backend.example}", url=url, value=name
             )
         options[name] = unquote(value)
-    runtime = options.pop("runtime", runtime)
-    if runtime is not None and runtime not in RUNTIMES:
-        raise _unknown("runtime", runtime, RUNTIMES, url, backend.example)
-    return backend.open(url, options, home, runtime, access or Access())
+    return scheme, options
 
 
 def _unknown(what: str, value: str, known: Iterable[str], url: str, example: str) -> DeviceUrlError:

@@ -71,8 +71,8 @@ class SshServer:
         config.write_text("\n".join([*self._config(), *self.settings, ""]))
         log = (self.folder / "sshd.log").open("ab")
         with log:
-            self.process = subprocess.Popen([str(self.program), "-D", "-e", "-f", str(config)], stderr=log)
-        deadline = time.monotonic() + 10
+            self.process = subprocess.Popen(self._command(config), stderr=log)
+        deadline = time.monotonic() + 30
         while True:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
@@ -83,6 +83,9 @@ class SshServer:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def _command(self, config: Path) -> list[str]:
+        return [str(self.program), "-D", "-e", "-f", str(config)]
 
     def _config(self) -> list[str]:
         return [

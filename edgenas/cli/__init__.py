@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from edgenas.cli import (
+    board,
     boards,
     convert,
     deploy,
@@ -59,6 +60,7 @@ def _app() -> typer.Typer:
     for module in (deploy, profile, search, train, convert, plan, measure, rollback, flash, boards, doctor):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
+    app.add_typer(board.app, name="board")
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -64,17 +64,28 @@ def open_ssh(
     """
     connection = Connection.open(Target.parse(url), ask, accept_new_host_key)
     try:
-        data = AGENT_PATH.read_bytes()
-        agent = f"agent-{hashlib.sha256(data).hexdigest()[:16]}.py"
-        board = look(connection, url, options, agent)
-        if board.agent_bytes != len(data):
-            _place(connection, board.root, agent, data)
-        command = [board.python, f"{board.root}/{agent}", "--root", board.root, "--silence-s", str(_SILENCE_S)]
-        process = connection.start(command)
-        process.repeat(b"\n", _ALIVE_EVERY_S)
+        return start_agent(connection, url, options, runtime, connection.close)
     except BaseException:
         connection.close()
         raise
+
+
+def start_agent(
+    connection: Connection,
+    url: str,
+    options: Mapping[str, str],
+    runtime: str | None = None,
+    close: Callable[[], None] = lambda: None,
+) -> AgentDevice:
+    """`open_ssh` over an open connection; `close` is called after the agent has ended."""
+    data = AGENT_PATH.read_bytes()
+    agent = f"agent-{hashlib.sha256(data).hexdigest()[:16]}.py"
+    board = look(connection, url, options, agent)
+    if board.agent_bytes != len(data):
+        _place(connection, board.root, agent, data)
+    command = [board.python, f"{board.root}/{agent}", "--root", board.root, "--silence-s", str(_SILENCE_S)]
+    process = connection.start(command)
+    process.repeat(b"\n", _ALIVE_EVERY_S)
     session = AgentSession(url, process.stdin, process.stdout, process.stderr)
 
     def end() -> None:
@@ -83,7 +94,7 @@ def open_ssh(
                 process.wait(_END_TIMEOUT_S)
             process.kill()
         finally:
-            connection.close()
+            close()
 
     def upload(sha256: str, data: bytes, have: int) -> None:
         connection.upload(data, f"{board.root}/scratch/{sha256}.part", have)

@@ -1,0 +1,252 @@
+"""Making a board ready: a virtual environment with the runtime that fits, in the board's own folder for edgenas.
+
+Each environment is a folder venv-RUNTIME-VERSION-PYTHON of its own below the root; the symlink `venv` is the only truth
+about which one is in service, and it is replaced by a rename when the new one has shown that its runtime loads. A run
+that is interrupted therefore leaves the board as it was, plus a folder that the next run removes.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from firmware_tools.device import DeviceInfo, Progress
+from firmware_tools.errors import DeviceError, DeviceFullError, RuntimeMissingError
+from firmware_tools.linux.runtimes import NAMES, WITHOUT_NUMPY_WHEELS, Runtime, choose
+from firmware_tools.linux.ssh import start_agent
+from firmware_tools.linux.ssh_connection import Completed, Connection, one_line
+from firmware_tools.linux.survey import Facts, survey
+from firmware_tools.linux.wheels import download, download_command, pip_error, push
+
+OLDEST_PYTHON = (3, 7)
+_OLDEST_PIP = (20, 3)  # older ones do not know the names of today's wheels
+_NEEDED_BYTES = 300 << 20
+_TIMEOUT_S = 1800.0
+_FULL = ("No space left on device", "Disk quota exceeded")
+_NO_INDEX = (
+    *("Temporary failure in name resolution", "Name or service not known", "Network is unreachable"),
+    *("No route to host", "Connection refused", "NewConnectionError", "timed out", "ProxyError"),
+)
+_CLOCK = "CERTIFICATE_VERIFY_FAILED"
+# A model that is none: loading all of the runtime's own code takes more than an import.
+_LOADS = """from contextlib import suppress; from %s.interpreter import Interpreter
+with suppress(ValueError): Interpreter(model_content=b"no model")"""
+_LOAD_IT = "load it"
+_SWITCH = 'sync && ln -sfn "$1" "$2.part" && mv -fT "$2.part" "$2" && sync'
+_TIDY = 'rm -rf -- "$@" || true'  # what an interrupted pip still writes to is removed the next time
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: a command `where` it runs, or a copy of the downloaded wheels to a folder of the board."""
+
+    where: Literal["board", "here", "copy"]
+    what: str
+    command: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if self.where == "copy":
+            return f"{self.what}: to {self.command[0]} on the board"
+        return f"{self.what}: {'on this computer: ' if self.where == 'here' else ''}{shlex.join(self.command)}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done to a board, in order; `environment` is the interpreter that models will run with."""
+
+    facts: Facts
+    runtime: Runtime
+    environment: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan and, unless it was only to be shown, what the agent said when it was done."""
+
+    plan: Plan
+    info: DeviceInfo | None
+
+
+def prepare(
+    connection: Connection,
+    url: str,
+    options: Mapping[str, str],
+    *,
+    runtime: str | None = None,
+    offline: bool = False,
+    dry_run: bool = False,
+    stage: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Install the runtime that fits, or the one named `runtime` (litert, tflite), and let an agent look at it.
+
+    `url` stands in messages; `options`: `root` as in `open_ssh`, `python` the interpreter to make the environment of
+    (python3). `offline`: this computer downloads the wheels. `dry_run`: nothing is changed. `stage` is called with what
+    is about to be done, `progress` with the bytes of wheels that are on the board and their total.
+    Raises RuntimeMissingError if nothing fits, does not load or crashes; DeviceBusyError if another computer uses the
+    board; DeviceFullError; DeviceError.
+    """
+    made = plan(survey(connection, url, options), url, runtime, offline)
+    if dry_run:
+        return Prepared(made, None)
+    base = {"root": made.facts.root}
+    if made.steps:
+        # An agent that waits keeps other computers, and their measurements, off the board meanwhile.
+        with start_agent(connection, url, {**base, "python": made.facts.python}):
+            _do(connection, url, made, stage, progress)
+    stage("ask the agent")
+    with start_agent(connection, url, base) as device:
+        info = device.info()
+    if made.runtime.name not in [found.name for found in info.runtimes]:
+        why = "; ".join(info.notes) or "it is not there"
+        raise RuntimeMissingError(
+            f"{url}: the agent cannot use {made.runtime.package} ({why}): "
+            f"run rm -r {shlex.quote(made.facts.root + '/venv')} on the board, and this again",
+            runtime=made.runtime.name,
+        )
+    return Prepared(made, info)
+
+
+def plan(facts: Facts, url: str, wanted: str | None = None, offline: bool = False) -> Plan:
+    """What there is to do; no steps if the board is ready. Raises as `prepare`, for what can be seen beforehand."""
+    version = ".".join(map(str, facts.version))
+    if facts.version < OLDEST_PYTHON:
+        raise DeviceError(
+            f"{url}: {facts.python} on the board is Python {version}, at least "
+            f"{'.'.join(map(str, OLDEST_PYTHON))} is needed: install a newer one and name it by ?python=PATH",
+            python=facts.python,
+            version=version,
+        )
+    try:
+        runtime = choose(facts.machine, facts.version, facts.glibc, wanted)
+    except RuntimeMissingError as error:
+        raise RuntimeMissingError(f"{url}: {error.message}", **error.fields) from None
+    name = f"venv-{runtime.name}-{runtime.version}-py{version}"
+    if facts.current is not None and facts.current.partition("+")[0] == name:
+        return Plan(facts, runtime, f"{facts.root}/{facts.current}/bin/python", ())
+    _check(facts, url, runtime)
+    number = 2
+    while (folder := name if name not in facts.made else f"{name}+{number}") in facts.made:
+        number += 1
+    return Plan(facts, runtime, f"{facts.root}/{folder}/bin/python", _steps(facts, runtime, folder, offline))
+
+
+def _check(facts: Facts, url: str, runtime: Runtime) -> None:
+    """Raise DeviceError for what would fail on the way."""
+    if facts.pip is None:
+        usual = facts.python.rpartition("/")[2] == "python3"
+        package = "python3-venv" if usual else f"python{'.'.join(map(str, facts.version))}-venv"
+        raise DeviceError(
+            f"{url}: {facts.python} on the board has no venv or no pip: run there: sudo apt-get install {package}",
+            python=facts.python,
+        )
+    if facts.machine in WITHOUT_NUMPY_WHEELS and (facts.numpy is None or int(facts.numpy.partition(".")[0]) >= 2):
+        raise DeviceError(
+            f"{url}: the board's numpy is {facts.numpy or 'missing'}, {runtime.package} needs numpy{runtime.numpy}, "
+            f"and there are no wheels for {facts.machine}: run there: sudo apt-get install python3-numpy",
+            numpy=facts.numpy,
+        )
+    if facts.foreign:
+        raise DeviceError(
+            f"{url}: {facts.root}/venv on the board was not made by this command: move it away, or name another "
+            "folder by ?root=PATH",
+            root=facts.root,
+        )
+    if facts.free_bytes < _NEEDED_BYTES:
+        raise DeviceFullError(
+            f"{url}: {facts.free_bytes >> 20} MiB free on the board at {facts.root}, {_NEEDED_BYTES >> 20} MiB are "
+            "needed: free some, or name a folder on another disk by ?root=PATH",
+            root=facts.root,
+            free_bytes=facts.free_bytes,
+        )
+
+
+def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[Step, ...]:
+    assert facts.glibc is not None  # else no runtime fits
+    root, wheels = facts.root, f"{facts.root}/wheels"
+    environment = f"{root}/{folder}"
+    python = f"{environment}/bin/python"
+    system = facts.machine in WITHOUT_NUMPY_WHEELS
+    old_pip = facts.pip is not None and facts.pip < _OLDEST_PIP
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir")
+    pip += ("--only-binary=:all:", *(("--no-index", "--find-links", wheels) if offline else ("--retries", "2")))
+    steps = []
+    if left := [f"{root}/{name}" for name in facts.made if name != facts.current]:
+        steps.append(Step("board", "remove what an interrupted run left", ("sh", "-c", _TIDY, "sh", *left)))
+    if offline:
+        wanted = [*runtime.requirements[: 1 if system else 2], *(("pip",) if old_pip else ())]
+        command = download_command(wanted, facts.machine, facts.version, facts.glibc)
+        steps += [Step("here", "download the wheels", command), Step("copy", "copy the wheels", (wheels,))]
+    options = ("--system-site-packages",) if system else ()
+    steps.append(Step("board", "make an environment", (facts.python, "-m", "venv", *options, environment)))
+    if old_pip:
+        steps.append(Step("board", "renew its pip", (*pip, "--upgrade", "pip")))
+    steps += [
+        Step("board", f"install {runtime.package} {runtime.version}", (*pip, *runtime.requirements)),
+        Step("board", _LOAD_IT, (python, "-c", _LOADS % runtime.module)),
+        Step("board", "put it in service", ("sh", "-c", _SWITCH, "sh", folder, f"{root}/venv")),
+    ]
+    done = [wheels] if offline else []
+    done += [f"{root}/{facts.current}"] if facts.current is not None else []
+    if done:
+        steps.append(Step("board", "remove what is not needed any more", ("sh", "-c", _TIDY, "sh", *done)))
+    return tuple(steps)
+
+
+def _do(connection: Connection, url: str, made: Plan, stage: Callable[[str], None], progress: Progress | None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for step in made.steps:
+            stage(step.what)
+            if step.where == "here":
+                download(step.command, Path(folder))
+            elif step.where == "copy":
+                push(connection, made.facts.python, sorted(Path(folder).iterdir()), step.command[0], progress)
+            else:
+                done = connection.run(step.command, timeout_s=_TIMEOUT_S)
+                if done.status != 0:
+                    raise _failed(url, made, step, done)
+
+
+def _failed(url: str, made: Plan, step: Step, done: Completed) -> DeviceError:
+    """What to tell of a command that failed on the board."""
+    printed = (done.stderr + done.stdout).decode("utf-8", "replace")
+    package = f"{made.runtime.package} {made.runtime.version}"
+    fields = {"step": step.what, "status": done.status, "stderr": printed[-2000:]}
+    if any(text in printed for text in _FULL):
+        return DeviceFullError(f"{url}: the board's disk is full, to {step.what} failed: free some and retry", **fields)
+    if step.what == _LOAD_IT:
+        code = -done.status if done.status < 0 else done.status - 128
+        how = one_line(printed.strip().rpartition("\n")[2]) or f"status {done.status}"
+        if code > 0:
+            with suppress(ValueError):
+                how = f"it crashes of {signal.Signals(code).name}"
+        return RuntimeMissingError(f"{url}: {package} does not load on the board ({how}): {_other(made)}", **fields)
+    if "pip" in step.command:
+        if _CLOCK in printed:
+            hint = "set the board's clock if it is wrong, or let this computer download: --offline"
+            return DeviceError(f"{url}: the package index's certificate is refused on the board: {hint}", **fields)
+        if any(text in printed for text in _NO_INDEX):
+            hint = "give it a network, or let this computer download: --offline"
+            return DeviceError(f"{url}: the board does not reach its package index: {hint}", **fields)
+        why = pip_error(done.stderr or done.stdout)
+        return RuntimeMissingError(
+            f"{url}: pip on the board cannot install {package} ({why}): {_other(made)}", **fields
+        )
+    why = one_line(done.stderr or done.stdout) or f"status {done.status}"
+    return DeviceError(f"{url}: on the board, to {step.what} failed ({why}): mend that and run it again", **fields)
+
+
+def _other(made: Plan) -> str:
+    facts = made.facts
+    for name in NAMES:
+        with suppress(RuntimeMissingError):
+            if name != made.runtime.name and choose(facts.machine, facts.version, facts.glibc, name):
+                return f"take --runtime {name}"
+    return "no other fits it: try a newer system on the board"

@@ -1,0 +1,109 @@
+"""What a Linux board offers to install a runtime on; looks only, changes nothing there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from firmware_tools.errors import DeviceError, DeviceUrlError
+from firmware_tools.linux.runtimes import WITHOUT_NUMPY_WHEELS, Version
+from firmware_tools.linux.ssh_connection import Connection, one_line
+
+DEFAULT_ROOT = "~/.edgenas"
+DEFAULT_PYTHON = "python3"
+
+# $1 the interpreter, then its arguments; as with open_ssh, relative paths start at the home folder.
+_RUN = r"""
+case $1 in '~/'*) python=$HOME/${1#'~/'} ;; /*) python=$1 ;; -* | */*) python=$HOME/$1 ;; *) python=$1 ;; esac
+shift
+exec "$python" "$@"
+"""
+# Read by whatever Python the board has, so that one that is too old can say so. A NUL keeps what the login shell prints
+# apart. Of a 64-bit kernel with 32-bit programs (Raspberry Pi OS), the programs count.
+_LOOK = r"""
+import json, os, platform, struct, sys
+root = os.path.join(os.path.expanduser("~"), os.path.expanduser(sys.argv[1]))
+machine = platform.machine().lower()
+machine = {"arm64": "aarch64", "amd64": "x86_64", "armv8l": "armv7l"}.get(machine, machine)
+if struct.calcsize("P") == 4:
+    machine = {"aarch64": "armv7l", "x86_64": "i686"}.get(machine, machine)
+try:
+    glibc = os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+except Exception:
+    glibc = None
+try:
+    import ensurepip, venv
+    pip = ensurepip.version()
+except Exception:
+    pip = None
+numpy = None
+if machine in sys.argv[2].split(","):
+    try:
+        import numpy
+        numpy = numpy.__version__
+    except Exception:
+        pass
+above = root
+while not os.path.exists(above) and above != os.path.dirname(above):
+    above = os.path.dirname(above)
+disk = os.statvfs(above)
+link = os.path.join(root, "venv")
+made = sorted(name for name in os.listdir(root) if name.startswith("venv-")) if os.path.isdir(root) else []
+sys.stdout.write("\0" + json.dumps({
+    "python": sys.executable, "version": list(sys.version_info[:2]), "machine": machine, "glibc": glibc, "pip": pip,
+    "numpy": numpy, "root": root, "made": made, "current": os.readlink(link) if os.path.islink(link) else None,
+    "foreign": os.path.lexists(link) and not os.path.islink(link), "free_bytes": disk.f_bavail * disk.f_frsize,
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is there: `python` is the interpreter's absolute path, `machine` that of the board's programs.
+
+    `glibc` is None if the C library is another; `pip` is the version that a new virtual environment would have, None if
+    none can be made; `numpy` the system's own, looked for only where there are no wheels of it. `made` are the names of
+    the environments below `root`, `current` the one that is in service; `foreign` means that something else has its
+    place.
+    """
+
+    python: str
+    version: Version
+    machine: str
+    glibc: Version | None
+    pip: Version | None
+    numpy: str | None
+    root: str
+    made: tuple[str, ...]
+    current: str | None
+    foreign: bool
+    free_bytes: int
+
+
+def survey(connection: Connection, url: str, options: Mapping[str, str]) -> Facts:
+    """Ask the board's Python; `options`: `root` is the folder for everything, `python` the interpreter to ask.
+
+    Raises DeviceError if there is no such interpreter or it gives no answer.
+    """
+    for name, value in options.items():
+        if "\0" in value:
+            raise DeviceUrlError(f"{url}: {name} holds a NUL character, which no path does", url=url, value=value)
+    python = options.get("python", DEFAULT_PYTHON)
+    arguments = [python, "-c", _LOOK, options.get("root", DEFAULT_ROOT), ",".join(WITHOUT_NUMPY_WHEELS)]
+    done = connection.run(["sh", "-c", _RUN, "sh", *arguments])
+    try:
+        found = json.loads(done.stdout.decode("utf-8", "replace").rpartition("\0")[2])
+    except ValueError:
+        why = one_line(done.stderr or done.stdout) or f"it ended with status {done.status}"
+        hint = "apt-get install python3 python3-venv there, or name an interpreter by ?python=PATH"
+        raise DeviceError(f"{url}: {python} is no Python on the board ({why}): {hint}", python=python) from None
+    versions = {name: _version(found[name]) for name in ("glibc", "pip")}
+    return Facts(**{**found, **versions, "version": tuple(found["version"]), "made": tuple(found["made"])})
+
+
+def _version(text: str | None) -> Version | None:
+    if text is None:
+        return None
+    major, minor, *_ = [*text.split("."), "0"]
+    return int(major), int(minor)
