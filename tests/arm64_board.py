@@ -9,6 +9,7 @@ from __future__ import annotations
 import compileall
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ _PACKAGES = "busybox,libstdc++6,openssh-server,python3,python3-venv"
 _RUNTIME = choose("aarch64", _PYTHON, _GLIBC)
 _BUILD_TIMEOUT_S = 120
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
+_NEVER_IMPORTED = re.compile(r"/(tests?|idlelib|lib2to3|pydoc_data|f2py)/")
 _PACKAGES_FOLDER = "usr/lib/python3/dist-packages"
 # Mounts that go with the process; the folder of the test is the only thing outside of it that is written to.
 _ENTER = """
@@ -81,7 +83,7 @@ def _check_tools() -> None:
 def _built() -> Path:
     """The board's root folder, built if it is not there."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edgenas-tests"
-    recipe = hashlib.sha256(Path(__file__).read_bytes() + repr(_RUNTIME).encode()).hexdigest()[:12]
+    recipe = hashlib.sha256(f"{_SUITE} {_PACKAGES} {_RUNTIME}".encode()).hexdigest()[:12]
     root = cache / f"arm64-{recipe}"
     if root.is_dir():
         return root
@@ -130,4 +132,6 @@ def _runtime(root: Path) -> None:
                 opened.extractall(packages)
     if sys.version_info[:2] == _PYTHON:  # else the emulated Python compiles, once, what it imports
         for part in (f"usr/lib/python{_PYTHON[0]}.{_PYTHON[1]}", _PACKAGES_FOLDER):
-            compileall.compile_dir(root / part, quiet=2, workers=2, stripdir=str(root), prependdir="/")
+            compileall.compile_dir(
+                root / part, quiet=2, workers=2, rx=_NEVER_IMPORTED, stripdir=str(root), prependdir="/"
+            )

@@ -57,6 +57,6 @@ def test_a_model_runs_there(board: Arm64Board, tmp_path: Path) -> None:
 def test_wheels_from_here_are_installed_there(board: Arm64Board, tmp_path: Path) -> None:
     url = board.url(root="/board/home/prepared")
     made = edgenas.prepare(url, offline=True).to_json()
-    assert made["agent"]["runtimes"] == [{"name": "litert", "version": "2.3.0"}]
+    assert [runtime["name"] for runtime in made["agent"]["runtimes"]] == ["litert"]
     with connect(url, home=tmp_path) as device:
         _run(device)
