@@ -39,7 +39,7 @@ from firmware_tools.connect import Access, connect
 from firmware_tools.device import STATISTICS, Device, DeviceInfo, Statistic, Timing, TimingPlan
 from firmware_tools.errors import RuntimeMissingError
 
-_QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1}  # for models that are one of many
+_QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for models that are one of many
 _REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
 _CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
 
@@ -51,8 +51,8 @@ class Session:
     emulated one that the prior names (`unicorn:`, else as `device` says). Measurements are that one's, in its unit;
     `model` is in the board's.
 
-    Raises DeviceError if the device cannot be reached, is in use or lacks a runtime; UsageError for an unknown
-    statistic or precision.
+    `governor` is set on the board while models are timed. Raises DeviceError if the device cannot be reached, is in use
+    or lacks a runtime; UsageError for an unknown statistic or precision, or a governor that cannot be set.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Session:
         precision: str | None = None,
         statistic: str | None = None,
         prior: Prior | None = None,
+        governor: str | None = None,
     ) -> None:
         self.board, self.reporter, self.prior = board, reporter, prior
         opened = board
@@ -80,6 +81,7 @@ class Session:
             self.device: Device = stack.enter_context(connect(opened.url(device), home=home(), access=access))
             self.info: DeviceInfo = self.device.info()
             opened.check_device(self.info.hostname, self.info.unit)
+            self._governor = governor_of(governor, self.info)
             self.key = self._key(opened)
             self.store = stack.enter_context(Store())
             self.converter = stack.enter_context(Converter(progress=reporter.say))
@@ -116,7 +118,8 @@ class Session:
 
     def plan(self, *, quick: bool = False) -> TimingPlan:
         """The board's timing protocol; `quick` for models of which many are measured."""
-        plan = TimingPlan(processes=self.board.processes, threads=self.board.threads, statistic=self.statistic)
+        board = self.board
+        plan = TimingPlan(board.processes, threads=board.threads, statistic=self.statistic, governor=self._governor)
         if quick and self.info.unit == MINSN.name:
             return replace(plan, processes=_REPEATS)
         return replace(plan, **_QUICK) if quick else plan  # type: ignore[arg-type]
@@ -293,6 +296,16 @@ def precision_of(name: str, board: Board | None = None) -> Precision:
                 )
             return cast("Precision", known)
     raise UsageError(f"unknown precision {name!r}: choose one of {', '.join(get_args(Precision))}", value=name)
+
+
+def governor_of(name: str | None, info: DeviceInfo) -> str | None:
+    """`name`, if the device can set it. Raises UsageError listing what it offers."""
+    if name is None or name in info.governors:
+        return name
+    offers = f"choose one of {', '.join(info.governors)}"
+    if not info.governors:
+        offers = "it has none that this user may set: connect as root, or leave --set-governor out"
+    raise UsageError(f"governor {name!r} cannot be set on {info.url}: {offers}", value=name)
 
 
 def statistic_of(name: str) -> Statistic:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Protocol, get_args
 
@@ -31,7 +31,8 @@ class DeviceInfo:
     """What the device says of itself; `runtimes` in order of preference, `notes` say which were passed over and why.
 
     `hostname` is the board's own name for itself; a microcontroller's is its board id. There, `ram_bytes` is the arena
-    that a model may use and `free_disk_bytes` the size of a slot. Latencies are in `unit`.
+    that a model may use and `free_disk_bytes` the size of a slot. Latencies are in `unit`. `governors` are those that a
+    timing may set; none where there are none or the user may not.
     """
 
     url: str
@@ -47,6 +48,7 @@ class DeviceInfo:
     agent_version: str
     notes: tuple[str, ...] = ()
     unit: Unit = "ms"
+    governors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class SlotInfo:
 class DeviceStatus:
     """Which models the device holds; `previous` is what `rollback` would activate, `staged` what `commit` would.
 
-    `commits` and `rollbacks` count over the life of the device's folder.
+    `commits` and `rollbacks` count over the life of the device's folder. `confirmed` is False for an active model whose
+    commit was cut short: the next `stage` or `rollback` takes it back, and so does the third boot without a commit.
     """
 
     active: SlotInfo | None
@@ -76,6 +79,7 @@ class DeviceStatus:
     staged: SlotInfo | None
     commits: int
     rollbacks: int
+    confirmed: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,9 @@ class TimingPlan:
     """How to time a model: in each of `processes` fresh processes warm up, then time `timed_s` and 30 inferences.
 
     `statistic` is what one process's latencies are reduced to. Two processes at least: one says nothing of the spread.
+    Where a process was throttled, or other programs were in its way, up to `repeats` more processes time the models
+    again, and of each model the quietest `processes` count. `governor`, if it is named, is set while the models run and
+    put back however that ends. A microcontroller has neither.
     """
 
     processes: int = 5
@@ -90,12 +97,16 @@ class TimingPlan:
     timed_s: float = 0.3
     threads: int = 1
     statistic: Statistic = "p10"
+    repeats: int = 2
+    governor: str | None = None
 
     def __post_init__(self) -> None:
         if self.statistic not in STATISTICS:
             raise ValueError(f"statistic {self.statistic!r} is not one of {', '.join(STATISTICS)}")
         if self.processes < 2:
             raise ValueError(f"processes is {self.processes}, at least 2 are needed for an interval")
+        if self.repeats < 0:
+            raise ValueError(f"repeats is {self.repeats}, at least 0 is needed")
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}, at least 1 is needed")
         if not (0 <= self.warmup_s <= 60 and 0 < self.timed_s <= 60):
@@ -106,8 +117,13 @@ class TimingPlan:
 class Conditions:
     """Under which circumstances a timing was taken; None where the device cannot say.
 
-    `load_*` are the 1-minute load averages, `clock_mhz_*` the highest clock of any core, `temperature_c` is read after
-    the last inference. `emulator` is name and version of what emulates the board; None for a real one.
+    `load_*` are the 1-minute load averages, `clock_mhz_*` the highest clock of the cores used, `temperature_c` is read
+    after the last inference. `emulator` is name and version of what emulates the board; None for a real one.
+
+    `affinity` are the cores that the model could run on: the fastest kind that the board has. `tools` is what programs
+    of the board's maker said after the last inference, by their command line (vcgencmd, nvpmodel, jetson_clocks,
+    tegrastats). `marked` says in words what disturbed the timing (throttling, other programs); nothing: a quiet one.
+    `repeats` counts the processes that were timed again for it.
     """
 
     runtime: str
@@ -122,6 +138,10 @@ class Conditions:
     python_version: str
     started_utc: str
     emulator: str | None = None
+    affinity: tuple[int, ...] | None = None
+    tools: Mapping[str, str] = field(default_factory=dict, hash=False)
+    marked: tuple[str, ...] = ()
+    repeats: int = 0
 
 
 @dataclass(frozen=True)
@@ -204,7 +224,10 @@ class Device(Protocol):
         ...
 
     def commit(self) -> DeviceStatus:
-        """Make the staged model the active one. Raises NothingStagedError, or TransferError if its bytes rotted."""
+        """Make the staged model the active one and confirm it once it is.
+
+        Raises NothingStagedError, or TransferError if its bytes rotted; the previous model is then active again.
+        """
         ...
 
     def discard(self) -> None:

@@ -15,7 +15,7 @@ from firmware_tools.connect import connect
 from firmware_tools.device import Device, TimingPlan
 from firmware_tools.errors import OutputMismatchError, TransferError
 
-PLAN = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02)
+PLAN = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02, repeats=0)
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ def deploy(
     epochs: options.Epochs = None,
     size: options.Size = None,
     runs: options.Runs = Path("runs"),
+    set_governor: options.SetGovernor = None,
     as_json: options.Json = False,
 ) -> None:
     """Search, train, convert, measure and install a model.
@@ -64,6 +65,7 @@ def deploy(
             seed=seed,
             epochs=epochs,
             size=size,
+            set_governor=set_governor,
             runs=runs,
             access=access,
             reporter=reporter,
@@ -113,6 +115,7 @@ def _facts(result: Result) -> list[tuple[str, str | None]]:
             f"{timing.latency_ms / result.budget_ms:.0%} of the budget",
         ),
         ("", f"p50 {latency(timing.p50_ms)}, p95 {latency(timing.p95_ms)}, n {timing.n:,}"),
+        *output.conditions(timing.conditions),
         ("accuracy", accuracy),
         ("model", f"{size(row.bytes)}{plan}, peak RAM {size(result.peak_ram_bytes)}, {row.macs / 1e6:.2f} MMAC"),
         ("projection", f"{projection.before:+.1%} before, {projection.after:+.1%} after" if projection else None),

@@ -17,6 +17,7 @@ def measure(
     device: options.Device = None,
     accept_new_host_key: options.AcceptNewHostKey = False,
     statistic: options.Statistic = None,
+    set_governor: options.SetGovernor = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure the latency of a model on the board.
@@ -32,7 +33,13 @@ def measure(
     with output.working() as reporter:
         access = Access(reporter.ask, accept_new_host_key)
         measured = edgenas.measure(
-            model, board=board, device=device, statistic=statistic, access=access, reporter=reporter
+            model,
+            board=board,
+            device=device,
+            statistic=statistic,
+            set_governor=set_governor,
+            access=access,
+            reporter=reporter,
         )
     timing, latency = measured.timing, partial(output.latency, measured.unit)
     low, high = timing.ci95_ms
@@ -47,5 +54,6 @@ def measure(
         ("", f"p10 {latency(timing.p10_ms)}, p50 {latency(timing.p50_ms)}, p95 {latency(timing.p95_ms)}"),
         ("inferences", f"{timing.n:,} in {timing.processes} processes"),
         ("peak RAM", output.size(measured.peak_ram_bytes)),
+        *output.conditions(timing.conditions),
     ]
     output.show(measured.to_json(), as_json, lambda console: output.facts(console, pairs))

@@ -44,6 +44,14 @@ Statistic = Annotated[
         help="Which latency is held against the budget: min, p10, p50, p95 or max; else as the board's file says.",
     ),
 ]
+SetGovernor = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Frequency governor of the board while models are timed, e.g. performance; put back afterwards, "
+        "whatever happens. Needs the right to set it. Without it no setting of the board's power is changed.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of everything random.")]
 Epochs = Annotated[
     int | None, typer.Option(metavar="N", help="Epochs of the full training; else by the size of the data.")

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgenas.units import Unit
+from firmware_tools.device import Conditions
 
 _WIDTH = 100  # of tables that go into a file or a pipe
 _BAR = 30
@@ -163,6 +164,34 @@ def facts(to: Console, pairs: Sequence[tuple[str, str | None]]) -> None:
     for name, value in pairs:
         if value is not None:
             to.print(Text.assemble((f"{name:<{width}}  ", "bold"), value), soft_wrap=True)
+
+
+def conditions(met: Conditions) -> list[tuple[str, str | None]]:
+    """Facts of a timing's conditions: what the board was set to, and what disturbed the timing, if anything did."""
+    clock, warmth = met.clock_mhz_after, met.temperature_c
+    known = [
+        f"cores {ranges(met.affinity)}" if met.affinity else None,
+        f"governor {met.governor}" if met.governor else None,
+        f"{clock:.0f} MHz" if clock is not None else None,
+        f"{warmth:.0f} C" if warmth is not None else None,
+        f"load {met.load_before:.1f}" if met.load_before is not None else None,
+        f"emulated by {met.emulator}" if met.emulator else None,
+    ]
+    return [
+        ("conditions", ", ".join(filter(None, known)) or None),
+        ("marked", "; ".join(met.marked) or None),
+    ]
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers in short: 0-3, 6."""
+    text: list[str] = []
+    for i, number in enumerate(numbers):
+        if i == 0 or number != numbers[i - 1] + 1:
+            text.append(str(number))
+        elif i + 1 == len(numbers) or numbers[i + 1] != number + 1:
+            text[-1] += f"-{number}"
+    return ", ".join(text)
 
 
 def table(

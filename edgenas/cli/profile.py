@@ -30,6 +30,7 @@ def profile(
     statistic: options.Statistic = None,
     seconds: Annotated[float, typer.Option(min=1, metavar="S", help="About how long to measure.")] = 60.0,
     seed: options.Seed = 0,
+    set_governor: options.SetGovernor = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure architectures on the board, fit its latency model.
@@ -55,6 +56,7 @@ def profile(
             statistic=statistic,
             seconds=seconds,
             seed=seed,
+            set_governor=set_governor,
             access=access,
             reporter=reporter,
         )

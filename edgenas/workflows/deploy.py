@@ -43,6 +43,7 @@ def deploy(
     seed: int = 0,
     epochs: int | None = None,
     size: int | None = None,
+    set_governor: str | None = None,
     runs: str | Path = "runs",
     access: Access | None = None,
     reporter: Reporter | None = None,
@@ -51,15 +52,30 @@ def deploy(
 
     latency: "350us", "2.5ms" or "40%" of the way from the space's fastest to its slowest architecture on the board.
     statistic: what of the latency is held against the budget, else what the board's file says. rounds: how often at
-    most a model is installed and measured. epochs: of the full recipe, else by the size of the data. access: how to get
-    into a board that asks who comes.
+    most a model is installed and measured. epochs: of the full recipe, else by the size of the data. set_governor: a
+    frequency governor for the time of every measurement; what was set before is put back. access: how to get into a
+    board that asks who comes.
 
     Raises UsageError (and DataError, BudgetError, ProfileError) for input that cannot be used, InfeasibleError if
     nothing of the space can meet the budget, BudgetMissedError if the device measured more in every round,
     ConversionError if no model passes the gate, DeviceError if the device fails. The device's active model changes only
     by a commit, after a measurement within the budget.
     """
-    options = Options(board, data, latency, device, strategy, space, precision, statistic, rounds, seed, epochs, size)
+    options = Options(
+        board,
+        data,
+        latency,
+        device,
+        strategy,
+        space,
+        precision,
+        statistic,
+        rounds,
+        seed,
+        epochs,
+        size,
+        set_governor,
+    )
     with opened(options, runs, reporter or Silent(), access) as walk:
         aim = walk.aim()
         with walk.pool() as pool:

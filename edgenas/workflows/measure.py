@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from edgenas.board import Board
 from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
-from edgenas.session import statistic_of
+from edgenas.session import governor_of, statistic_of
 from edgenas.units import Unit
 from firmware_tools.connect import Access, connect
 from firmware_tools.device import DeviceInfo, Timing, TimingPlan
@@ -51,12 +51,16 @@ def measure(
     board: str = "host",
     device: str | None = None,
     statistic: str | None = None,
+    set_governor: str | None = None,
     access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Measured:
     """Time `model`, a .tflite file or an artifact's folder, by the board's protocol.
 
-    Raises UsageError if the file cannot be read or is no TFLite model, DeviceError if the device fails.
+    set_governor: a frequency governor for the time of the measurement; what was set before is put back.
+
+    Raises UsageError if the file cannot be read or is no TFLite model, or if the governor cannot be set, DeviceError if
+    the device fails.
     """
     reporter = reporter or Silent()
     described = Board.load(board)
@@ -68,6 +72,7 @@ def measure(
     with connect(url, home=home(), access=access) as opened:
         info = opened.info()
         described.check_device(info.hostname, info.unit)
+        plan = replace(plan, governor=governor_of(set_governor, info))
         timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]
     taken = memory(described, tflite) if described.kind == "mcu" else None
     return Measured(described.id, described.unit, info, str(path), len(tflite), timing, taken)

@@ -62,18 +62,28 @@ def profile(
     statistic: str | None = None,
     seconds: float = SECONDS,
     seed: int = 0,
+    set_governor: str | None = None,
     access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Profiled:
     """Profile `board` for about `seconds` and save the refined profile in the user's folder.
 
-    Raises UsageError for an unknown board, space or statistic, DeviceError if the device fails.
+    set_governor: a frequency governor for the time of every measurement; what was set before is put back.
+
+    Raises UsageError for an unknown board, space or statistic, or a governor that cannot be set, DeviceError if the
+    device fails.
     """
     reporter = reporter or Silent()
     reporter.stage("profile")
     bound = SearchSpace.load(space, input_shape, classes)
     with Session(
-        Board.load(board), reporter, device=device, access=access, precision=precision, statistic=statistic
+        Board.load(board),
+        reporter,
+        device=device,
+        access=access,
+        precision=precision,
+        statistic=statistic,
+        governor=set_governor,
     ) as session:
         return profile_session(session, bound, seconds=seconds, seed=seed)
 

@@ -54,6 +54,7 @@ class Options:
     seed: int
     epochs: int | None
     size: int | None
+    set_governor: str | None = None
 
     def check(self, board: Board) -> LatencyBudget:
         """The parsed budget. Raises UsageError or BudgetError for a value that cannot be used."""
@@ -198,7 +199,14 @@ def opened(
             f"{board.id} is left alone, instructions of {prior.counted_on} are counted: latencies are a {prior}"
         )
     with Session(
-        board, reporter, device=device, access=access, precision=precision, statistic=statistic, prior=prior
+        board,
+        reporter,
+        device=device,
+        access=access,
+        precision=precision,
+        statistic=statistic,
+        governor=options.set_governor,
+        prior=prior,
     ) as session:
         session.use(space)
         asked = {"purpose": purpose, **asdict(options)}

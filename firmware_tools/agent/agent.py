@@ -2,7 +2,7 @@
 
 One file, Python 3.7 or newer, standard library only; numpy and a TFLite runtime are imported where models run, in
 worker processes. Speaks JSON lines on stdin and stdout as PROTOCOL.md says. Started as `python agent.py --root DIR`;
-`python agent.py --worker` is what it starts itself, a fresh process for every timing.
+`--worker` and `--restore` are what it starts itself: a fresh process for every timing, and one that outlives it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import glob
 import hashlib
 import importlib
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -30,15 +31,29 @@ import threading
 import time
 from typing import IO, Any, Callable, Iterator, NoReturn
 
-PROTOCOL = 1
-VERSION = "1.0"
+PROTOCOL = 2
+VERSION = "2.0"
 # Name, package: in order of preference.
 RUNTIMES = (("litert", "ai_edge_litert"), ("tflite", "tflite_runtime"), ("tensorflow", "tensorflow"))
 MAX_LINE = 8 << 20  # a request; put's chunks are far below
 LOG_BYTES = 256 << 10  # the log is started anew above this
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+TRIES = 3  # boots after which a model that no host has confirmed gives way to the previous one
 LOCK_WAIT_S = 2.0  # the agent of a host that was just killed needs a moment to end
 SHUFFLE_SEED = 20240229
 MIN_INVOCATIONS = 30
+CPUS = "/sys/devices/system/cpu"
+FAST = 0.9  # of the fastest core: cores of one kind differ by less, the little ones of big.LITTLE by far more
+# A run is marked above (or below) these. The 10th percentile of an inference that is short against a time slice (about
+# 3 ms) withstands more, that of a long one does not.
+WAITED = 0.1  # share of the timed seconds in which the worker could not run
+OTHERS = 0.25  # share of the whole processor that other programs used: one core of four
+SLOWED = 0.9  # of the highest clock of the same request
+COOL_S = 5.0  # how long a throttled device may recover before a repetition
+TOOL_S = 3.0  # how long a program of the board's may take to answer
+# Where programs of boards are that a login without a terminal does not find.
+TOOL_PATHS = ("/usr/sbin", "/sbin", "/opt/vc/bin")
+THROTTLED_BITS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")  # of vcgencmd get_throttled
 NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 
 
@@ -56,6 +71,7 @@ def main() -> NoReturn:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--root", help="the folder that holds the slots; made if it is not there")
     what.add_argument("--worker", action="store_true", help="run one timing job from stdin")
+    what.add_argument("--restore", action="store_true", help="put files back when stdin ends")
     silence = "end when the host has been silent for so many seconds; 0: wait for the end of stdin"
     parser.add_argument("--silence-s", type=float, default=0.0, help=silence)
     options = parser.parse_args()
@@ -66,6 +82,8 @@ def main() -> NoReturn:
     os.dup2(2, 1)
     if options.worker:
         work(answers)
+    if options.restore:
+        restore(answers)
     status = Agent(os.path.abspath(options.root), answers, options.silence_s).serve()
     os._exit(status)  # the thread that reads stdin may still block in it, and an orderly end would wait for it
 
@@ -131,14 +149,11 @@ def sha256_of(path: str) -> str:
 def lock(path: str) -> IO[str]:
     """Take the exclusive lock of the device; the file returned holds it until the process ends."""
     file = open(path, "a+", encoding="utf-8")
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while not _locked(file):
-        if time.monotonic() > deadline:
-            file.seek(0)
-            pid = file.read().strip()
-            message = f"process {pid or '(unknown)'} uses the device: wait for it to end, or end it"
-            raise Refusal("busy", message, pid=int(pid) if pid.isdigit() else None)
-        time.sleep(0.05)
+    if not wait_locked(file):
+        file.seek(0)
+        pid = file.read().strip()
+        message = f"process {pid or '(unknown)'} uses the device: wait for it to end, or end it"
+        raise Refusal("busy", message, pid=int(pid) if pid.isdigit() else None)
     try:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
@@ -146,6 +161,16 @@ def lock(path: str) -> IO[str]:
     except OSError:  # a full disk: the lock holds without the pid, and a rollback must still work
         pass
     return file
+
+
+def wait_locked(file: IO[str]) -> bool:
+    """Take the exclusive lock of an open file; False if another process keeps it for LOCK_WAIT_S."""
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while not _locked(file):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _locked(file: IO[str]) -> bool:
@@ -168,15 +193,18 @@ class Store:
     """The device's folder: slots/a and slots/b, `active`, state.json, scratch/.
 
     The symlink `active` alone decides which slot is active. state.json names the slot that is staged and the one to
-    roll back to; a name that equals the active slot's means none, so that every order of writes below is safe to cut.
+    roll back to; a name that equals the active slot's means none. It also names the slot on trial, from `activate`
+    until `confirm`; there any name but the active slot's means none. So every order of writes below is safe to cut.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, log: Callable[[str], None]) -> None:
         self.root = root
+        self._log = log
         self.scratch = os.path.join(root, "scratch")
         self._state_path = os.path.join(root, "state.json")
         for path in (os.path.join(root, "slots", "a"), os.path.join(root, "slots", "b"), self.scratch):
             os.makedirs(path, exist_ok=True)
+        self._count_boot()
 
     def model(self, slot: str) -> str:
         """The path of the model in `slot`."""
@@ -199,6 +227,9 @@ class Store:
         state: dict[str, Any] = {name: kept.get(name) for name in ("previous", "staged", "commits", "rollbacks")}
         state.update((name, None) for name in ("previous", "staged") if state[name] not in others)
         state.update((name, 0) for name in ("commits", "rollbacks") if not isinstance(state[name], int))
+        trial = kept.get("trial")
+        known = isinstance(trial, dict) and trial.get("slot") in ("a", "b") and isinstance(trial.get("tries"), int)
+        state["trial"] = trial if known and trial["slot"] not in others else None
         return state
 
     def _save(self, **changes: object) -> None:
@@ -221,7 +252,8 @@ class Store:
         """What the slots hold, each model read and compared with its manifest."""
         state = self._state()
         slots = dict(state, active=self._active())
-        return dict(state, **{name: self._slot(slots[name]) for name in ("active", "previous", "staged")})
+        trial = state["trial"] and {"tries": state["trial"]["tries"]}
+        return dict(state, trial=trial, **{name: self._slot(slots[name]) for name in ("active", "previous", "staged")})
 
     def _blob(self, sha256: str) -> str:
         if not re.fullmatch("[0-9a-f]{64}", sha256):
@@ -240,7 +272,11 @@ class Store:
         path = self._blob(sha256)
         if os.path.exists(path):
             return size
-        return os.path.getsize(path + ".part") if os.path.exists(path + ".part") else 0
+        have = os.path.getsize(path + ".part") if os.path.exists(path + ".part") else 0
+        if have > size:  # of another upload than this one
+            remove(path + ".part")
+            return 0
+        return have
 
     def announce(self, sha256: str, size: int) -> int:
         """`received`, after looking whether the bytes to come have room.
@@ -248,7 +284,7 @@ class Store:
         A part that is whole, because only its end was not told before the host was cut off, is finished here.
         """
         have = self.received(sha256, size)
-        if have >= size and not os.path.exists(self._blob(sha256)):
+        if have == size and not os.path.exists(self._blob(sha256)):
             try:
                 return self.put(sha256, size, have, b"")
             except Refusal:
@@ -281,13 +317,14 @@ class Store:
     def stage(self, sha256: str, manifest: dict[str, Any]) -> dict[str, Any]:
         """Move the bytes that were put into the spare slot and read them back from there."""
         source = self.stored(sha256)
+        self.revert("before another model is staged")
         spare = "b" if self._active() == "a" else "a"
         # All that needs space is written before the previous model is given up.
         draft = os.path.join(self.scratch, "manifest.json")
         write_json(draft, dict(manifest, sha256=sha256, bytes=os.path.getsize(source)))
         with open(source, "rb+") as file:
             os.fsync(file.fileno())
-        self._save(previous=None, staged=None)
+        self._save(previous=None, staged=None, trial=None)
         os.replace(source, self.model(spare))
         os.replace(draft, self._manifest(spare))
         sync_folder(os.path.join(self.root, "slots", spare))
@@ -305,34 +342,85 @@ class Store:
             raise Refusal("nothing_staged", "no model is staged on the device: stage one first")
         return str(slot)
 
-    def commit(self) -> dict[str, Any]:
-        """Make the staged slot the active one."""
+    def activate(self) -> dict[str, Any]:
+        """Make the staged slot the active one, on trial until `confirm`."""
         staged = self.staged()
         info = self._slot(staged)
         if info is None or not info["valid"]:
             raise Refusal("transfer", f"the staged model in slot {staged} differs from its manifest: stage it again")
-        commits = self._state()["commits"] + 1
-        self._save(previous=self._active())
+        trial = {"slot": staged, "boot_id": first_line(BOOT_ID), "tries": 0}
+        self._save(previous=self._active(), trial=trial)
         self._activate(staged)
-        self._save(staged=None, commits=commits)
+        self._save(staged=None)
+        return self.status()
+
+    def confirm(self, sha256: str) -> dict[str, Any]:
+        """End the trial of the active model, which must be the one that the host means; once more does no harm."""
+        slot = self._active()
+        active = read_json(self._manifest(slot)).get("sha256") if slot else None
+        if active != sha256:
+            message = f"the model to confirm, {sha256}, is not the active one, {active}: stage and activate it again"
+            raise Refusal("not_active", message, active=active)
+        state = self._state()
+        if state["trial"] is not None:
+            self._save(trial=None, commits=state["commits"] + 1)
         return self.status()
 
     def rollback(self) -> dict[str, Any]:
         """Make the previous slot the active one again."""
+        if self.revert("by a rollback"):
+            return self.status()
         state = self._state()
         info = self._slot(state["previous"])
         if info is None or not info["valid"]:
             why = "has no previous model" if info is None else "holds a damaged previous model"
             raise Refusal("nothing_to_roll_back", f"the device {why}: the active model stays")
-        if read_json(self._state_path).get("staged") is not None:
-            # One that a cut commit left behind would come alive with the other slot.
-            self._save(staged=None)
-        self._activate(info["slot"])
-        try:
-            self._save(previous=None, rollbacks=state["rollbacks"] + 1)
-        except OSError:  # a full disk must not stop a rollback; state.json now names the active slot, which means none
-            pass
+        self._return_to(info["slot"])
         return self.status()
+
+    def revert(self, why: str) -> bool:
+        """Take back an activation that was not confirmed; whether there was one that could be."""
+        state = self._state()
+        if state["trial"] is None:
+            return False
+        previous = self._slot(state["previous"])
+        if state["previous"] is not None and (previous is None or not previous["valid"]):
+            # Two bad choices: the model on trial has at least the bytes that it should have.
+            self._log(f"the unconfirmed model stays, the previous one is damaged ({why})")
+            self._save(trial=None)
+            return False
+        self._log(f"the unconfirmed model gives way to the previous one ({why})")
+        self._return_to(state["previous"])
+        return True
+
+    def _count_boot(self) -> None:
+        # An agent that starts in another boot than the activation's is one try of the model on trial.
+        trial, boot_id = self._state()["trial"], first_line(BOOT_ID)
+        if trial is None or boot_id is None or boot_id == trial.get("boot_id"):
+            return
+        tries = trial["tries"] + 1
+        if tries >= TRIES and self.revert(f"not confirmed in {tries} boots"):
+            return
+        try:
+            self._save(trial=dict(trial, boot_id=boot_id, tries=tries))
+        except OSError:  # a full disk must not take the device away
+            pass
+
+    def _return_to(self, slot: str | None) -> None:
+        # None: there was no model before.
+        if read_json(self._state_path).get("staged") is not None:
+            # One that a cut activation left behind would come alive with the other slot.
+            self._save(staged=None)
+        rollbacks = self._state()["rollbacks"] + 1
+        if slot is None:
+            remove(os.path.join(self.root, "active"))
+            sync_folder(self.root)
+        else:
+            self._activate(slot)
+        try:
+            self._save(previous=None, trial=None, rollbacks=rollbacks)
+        except OSError:  # a full disk must not stop a rollback; what state.json names now means none
+            pass
 
     def discard(self) -> dict[str, Any]:
         """Forget the staged slot."""
@@ -430,9 +518,10 @@ def cpu_name() -> str:
     return first_line("/proc/device-tree/model") or (match.group(1) if match else "") or platform.processor()
 
 
-def clock_mhz() -> float | None:
-    """The highest present clock of any core."""
-    files = glob.glob("/sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
+def clock_mhz(cores: list[int] | None) -> float | None:
+    """The highest present clock of `cores`; of all if there is none to name."""
+    names = ["[0-9]*"] if cores is None else [str(core) for core in cores]
+    files = [path for name in names for path in glob.glob(f"{CPUS}/cpu{name}/cpufreq/scaling_cur_freq")]
     clocks = [int(text) / 1000 for text in map(first_line, files) if text and text.isdigit()]
     if not clocks:
         try:
@@ -457,6 +546,237 @@ def temperature_c() -> float | None:
 def load() -> float | None:
     """The 1-minute load average."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def fast_cores(least: int) -> list[int] | None:
+    """The cores of the fastest kind that this process may use, more kinds until they are `least`; None: not Linux."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+
+    def speed(core: int, name: str) -> int:
+        text = first_line(f"{CPUS}/cpu{core}/{name}") or ""
+        return int(text) if text.isdigit() else 0
+
+    allowed = sorted(os.sched_getaffinity(0))
+    # Capacity counts the core's design as well; x86 and old kernels only say clocks.
+    speeds = {core: speed(core, "cpu_capacity") for core in allowed}
+    if len(set(speeds.values())) == 1:
+        speeds = {core: speed(core, "cpufreq/cpuinfo_max_freq") for core in allowed}
+    chosen: list[int] = []
+    while len(chosen) < min(least, len(allowed)):
+        rest = [core for core in allowed if core not in chosen]
+        fastest = max(speeds[core] for core in rest)
+        chosen += [core for core in rest if speeds[core] >= FAST * fastest]
+    return sorted(chosen)
+
+
+def governor_files(cores: list[int] | None) -> list[str]:
+    """What sets the governor of `cores`; cores of one clock share one."""
+    paths = [f"{CPUS}/cpu{core}/cpufreq/scaling_governor" for core in cores or []]
+    return sorted({os.path.realpath(path) for path in paths if os.path.exists(path)})
+
+
+def governors(cores: list[int] | None) -> list[str]:
+    """The governors that this process may set for `cores`."""
+    files = governor_files(cores)
+    if not files or not all(os.access(path, os.W_OK) for path in files):
+        return []
+    return (first_line(os.path.join(os.path.dirname(files[0]), "scaling_available_governors")) or "").split()
+
+
+def tool(command: list[str], most_lines: int = 40) -> str | None:
+    """What a program of the board's prints, on one line; None if it is not there or says nothing within TOOL_S."""
+    folders = os.pathsep.join((os.environ.get("PATH", os.defpath), *TOOL_PATHS))
+    path = shutil.which(command[0], path=folders)
+    if path is None:
+        return None
+    try:
+        # A session of its own, so that a script ends together with what it has started.
+        process = subprocess.Popen(
+            [path, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+
+    def end() -> None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except OSError:  # it has ended
+            pass
+
+    timer = threading.Timer(TOOL_S, end)
+    timer.start()
+    assert process.stdout is not None
+    with process.stdout:
+        lines = [line.decode("utf-8", "replace").strip() for line in itertools.islice(process.stdout, most_lines)]
+    end()  # tegrastats goes on for ever; what has ended is still ours, as it was not waited for
+    process.wait()
+    timer.cancel()
+    return "; ".join(line for line in lines if line) or None
+
+
+def tools() -> dict[str, str]:
+    """What the programs that only some boards have say of power and clocks, by their command line."""
+    commands = (["vcgencmd", "get_throttled"], ["nvpmodel", "-q"], ["jetson_clocks", "--show"])
+    said = {" ".join(command): tool(command) for command in commands}
+    said["tegrastats"] = tool(["tegrastats", "--interval", "200"], most_lines=1)
+    return {command: text for command, text in said.items() if text}
+
+
+def throttling(cores: list[int] | None) -> tuple[list[str], dict[str, int]]:
+    """What slows the processor down now, and counts that grow whenever it was."""
+    now, counts = [], {}
+    found = re.search("0x[0-9a-fA-F]+", tool(["vcgencmd", "get_throttled"]) or "")
+    bits = int(found.group(), 16) if found else 0
+    for bit, name in enumerate(THROTTLED_BITS):
+        counts[name] = bits >> (16 + bit) & 1  # since the board was switched on
+        if bits >> bit & 1:
+            now.append(name)
+    for device in glob.glob("/sys/class/thermal/cooling_device[0-9]*"):
+        kind, state = first_line(device + "/type") or "", first_line(device + "/cur_state") or ""
+        if re.search("cpufreq|^Processor$", kind) and state.isdigit() and int(state):
+            now.append("thermal limit of the clock")
+            break
+    events = [first_line(f"{CPUS}/cpu{core}/thermal_throttle/core_throttle_count") or "" for core in cores or []]
+    counts["throttled by heat"] = sum(int(text) for text in events if text.isdigit())
+    return now, counts
+
+
+def processor_use() -> tuple[float, float] | None:
+    """The seconds of all cores together since the start, those in which one worked and all; None: not Linux."""
+    times = [int(text) for text in (first_line("/proc/stat") or "").split()[1:9]]
+    if len(times) < 5:
+        return None
+    every = sum(times)
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (every - times[3] - times[4]) / ticks, every / ticks  # less idle and iowait
+
+
+class Disturbance:
+    """How much other programs were in this process's way, from its making to `shares`."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[int, int, float, tuple[float, float] | None]:
+        return time.perf_counter_ns(), time.thread_time_ns(), time.process_time(), processor_use()
+
+    def shares(self, threads: int) -> dict[str, float | None]:
+        """`waited`, of the time, where one thread computes all the time; `others`, of the whole processor."""
+        (wall, ran, own, use), (wall0, ran0, own0, use0) = self._now(), self._start
+        waited, others = None, None
+        if threads == 1:
+            waited = max(0.0, 1 - (ran - ran0) / (wall - wall0))
+        if use is not None and use0 is not None and use[1] > use0[1]:
+            others = max(0.0, (use[0] - use0[0] - (own - own0)) / (use[1] - use0[1]))
+        return {"waited": waited, "others": others}
+
+
+class Governor:
+    """A context in which `cores` have the governor `name`; None changes nothing.
+
+    What was there before comes back at its end, and by a process of its own if this one is killed.
+    """
+
+    def __init__(self, name: str | None, cores: list[int] | None) -> None:
+        self._name = name
+        self._files = governor_files(cores) if name is not None else []
+        self._old: dict[str, str] = {}
+        self._watcher: subprocess.Popen[bytes] | None = None
+        self._held: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        if self._name is None:
+            return
+        if not self._files:
+            raise Refusal("governor", f"governor {self._name}: the device has no cpufreq governor, leave it out")
+        try:
+            # Another agent's watcher may just be restoring what that one had set.
+            self._held = open(self._files[0], "r+", encoding="ascii")
+            if not wait_locked(self._held):
+                raise Refusal("busy", "another agent has set the governor: wait for it to end", pid=None)
+            self._old = {path: first_line(path) or "" for path in self._files}
+            self._watch(self._held.fileno())
+            for path in self._files:
+                write_text(path, self._name)
+        except OSError as error:
+            self._restore()
+            offered = first_line(os.path.join(os.path.dirname(self._files[0]), "scaling_available_governors"))
+            message = (
+                f"governor {self._name} cannot be set ({error.strerror}; the device offers {offered}): "
+                "name another one, connect as root, or leave it out"
+            )
+            raise Refusal("governor", message, governor=self._name, offered=offered) from error
+        except BaseException:
+            self._restore()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _watch(self, held: int) -> None:
+        self._watcher = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), "--restore"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # what ends the agent's session must not end it
+            pass_fds=(held,),  # and with it the lock
+        )
+        assert self._watcher.stdin is not None
+        assert self._watcher.stdout is not None
+        self._watcher.stdin.write(json.dumps(self._old).encode() + b"\n")
+        self._watcher.stdin.flush()
+        if self._watcher.stdout.readline() != b"ready\n":
+            raise OSError(errno.ECHILD, "the process that would restore it does not start")
+
+    def _restore(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            assert watcher.stdin is not None
+            assert watcher.stdout is not None
+            try:
+                watcher.stdin.close()
+            except OSError:  # it was killed
+                pass
+            watcher.stdout.close()
+            if watcher.wait() != 0:
+                put_back(self._old)
+        if self._held is not None:
+            self._held.close()
+
+
+def restore(answers: IO[bytes]) -> NoReturn:
+    """Read {path: text} and, when stdin ends because the agent did, however it did, write them."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    old = json.loads(sys.stdin.buffer.readline().decode("utf-8"))
+    answers.write(b"ready\n")
+    answers.flush()
+    sys.stdin.buffer.read()
+    os._exit(0 if put_back(old) else 1)
+
+
+def put_back(old: dict[str, str]) -> bool:
+    """Write every text into its path; whether all could be written."""
+    done = True
+    for path, text in old.items():
+        try:
+            write_text(path, text)
+        except OSError:
+            done = False
+    return done
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a setting of the system's."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
 
 
 def ram_bytes() -> int | None:
@@ -527,7 +847,8 @@ class Agent:
             ),
             "time_staged": lambda store, request: self._time(store, request, [store.model(store.staged())]),
             "infer_staged": self._infer,
-            "commit": lambda store, request: store.commit(),
+            "activate": lambda store, request: store.activate(),
+            "confirm": lambda store, request: store.confirm(field(request, "sha256", str)),
             "discard": lambda store, request: store.discard(),
             "rollback": lambda store, request: store.rollback(),
             "status": lambda store, request: store.status(),
@@ -550,7 +871,7 @@ class Agent:
                     if store is None:
                         os.makedirs(self.root, exist_ok=True)
                         held = lock(os.path.join(self.root, "lock"))
-                        store = Store(self.root)
+                        store = Store(self.root, self._log)
                     self._send(ok=self._do(store, request))
                 except BrokenPipeError:
                     raise
@@ -641,26 +962,56 @@ class Agent:
         processes, threads = field(request, "processes", int), field(request, "threads", int)
         job = {"do": "time", "runtime": runtime, "models": models, "threads": threads}
         job.update({name: field(request, name, (int, float)) for name in ("warmup_s", "timed_s")})
-        conditions = {
-            "runtime": runtime,
-            "runtime_version": version,
-            "threads": threads,
-            "python_version": platform.python_version(),
-            "started_utc": utc(),
-            "governor": first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-            "clock_mhz_before": clock_mhz(),
-            "load_before": load(),
-        }
+        repeats = field(request, "repeats", int)
+        governor = field(request, "governor", str) if request.get("governor") is not None else None
+        cores = job["cores"] = fast_cores(threads)
+        with Governor(governor, cores):
+            conditions = {
+                "runtime": runtime,
+                "runtime_version": version,
+                "threads": threads,
+                "python_version": platform.python_version(),
+                "started_utc": utc(),
+                "affinity": cores,
+                "governor": first_line(f"{CPUS}/cpu{cores[0] if cores else 0}/cpufreq/scaling_governor"),
+                "clock_mhz_before": clock_mhz(cores),
+                "load_before": load(),
+            }
+            runs = self._runs(store, job, request, Runs(len(models), processes, repeats))
+            conditions.update(
+                clock_mhz_after=clock_mhz(cores), load_after=load(), temperature_c=temperature_c(), tools=tools()
+            )
+        return {"runs": runs.kept(), "marked": runs.marked(), "repeats": runs.repeats(), "conditions": conditions}
+
+    def _runs(self, store: Store, job: dict[str, Any], request: dict[str, Any], runs: Runs) -> Runs:
+        # Process after process, until each model has enough runs that nothing disturbed, or repetitions are used up.
         shuffle = random.Random(SHUFFLE_SEED).shuffle
-        runs: list[list[dict[str, Any]]] = [[] for _ in models]
-        for process in range(processes):
-            order = list(range(len(models)))
+        now, counts = throttling(job["cores"])
+        done = 0
+        while True:
+            order = runs.wanted()
+            if not order:
+                return runs
+            if runs.repeating() and now:
+                now = self._cooled(job["cores"])
             shuffle(order)
-            for count, run in enumerate(self._work(store, dict(job, order=order), request), 1):
-                runs[run.pop("model")].append(run)
-                self._send(progress=[process * len(models) + count, processes * len(models)])
-        conditions.update(clock_mhz_after=clock_mhz(), load_after=load(), temperature_c=temperature_c())
-        return {"runs": runs, "conditions": conditions}
+            total = done + len(order) + runs.planned()
+            for run in self._work(store, dict(job, order=order), request):
+                runs.add(run)
+                done += 1
+                self._send(progress=[done, total])
+            earlier = counts
+            now, counts = throttling(job["cores"])
+            grown = [name for name, count in counts.items() if count > earlier[name]]
+            runs.end(sorted(set(now + grown)))
+
+    def _cooled(self, cores: list[int] | None) -> list[str]:
+        # What still throttles after at most COOL_S.
+        end = time.monotonic() + COOL_S
+        while True:
+            now = throttling(cores)[0]
+            if not now or time.monotonic() > end or self.host_gone.wait(0.5):
+                return now
 
     def _infer(self, store: Store, request: dict[str, Any]) -> dict[str, Any]:
         job = {name: field(request, name, kind) for name, kind in (("dtype", str), ("shape", list))}
@@ -693,6 +1044,86 @@ class Agent:
                 finally:
                     self.worker = None
                     worker.kill()
+
+
+class Runs:
+    """The runs of one request: `processes` of each model, and `repeats` more at most where some were disturbed."""
+
+    def __init__(self, models: int, processes: int, repeats: int) -> None:
+        self._runs: list[list[dict[str, Any]]] = [[] for _ in range(models)]
+        self._processes, self._most = processes, processes + repeats
+        self._ended = 0
+
+    def planned(self) -> int:
+        """How many runs the processes after the next one will make, repetitions left out."""
+        return max(0, self._processes - self._ended - 1) * len(self._runs)
+
+    def repeating(self) -> bool:
+        """Whether the next process is a repetition."""
+        return self._ended >= self._processes
+
+    def wanted(self) -> list[int]:
+        """The models that the next process is to time."""
+        if not self.repeating():
+            return list(range(len(self._runs)))
+        if self._ended >= self._most:
+            return []
+        quiet = [sum(not self._marks(run) for run in runs) for runs in self._runs]
+        return [model for model, count in enumerate(quiet) if count < self._processes]
+
+    def add(self, run: dict[str, Any]) -> None:
+        """A run of the process that is at work."""
+        self._runs[run.pop("model")].append(dict(run, process=self._ended))
+
+    def end(self, throttled: list[str]) -> None:
+        """The process at work has ended, and was throttled by this."""
+        for run in itertools.chain.from_iterable(self._runs):
+            if run["process"] == self._ended:
+                run["throttled"] = throttled
+        self._ended += 1
+
+    def _marks(self, run: dict[str, Any]) -> dict[str, tuple[float, str]]:
+        # What disturbed it: how badly, and in words, by kind.
+        marks = {name: (1.0, name) for name in run["throttled"]}
+        for name, limit, text in (
+            ("waited", WAITED, "waited {:.0%} of the time for other programs"),
+            ("others", OTHERS, "other programs used {:.0%} of the processor"),
+        ):
+            share = run[name]
+            if share is not None and share > limit:
+                marks[name] = (share, text.format(share))
+        highest = max((other["clock_mhz"] or 0 for other in itertools.chain.from_iterable(self._runs)), default=0)
+        clock = run["clock_mhz"]
+        if clock is not None and clock < SLOWED * highest:
+            marks["clock"] = (highest - clock, f"clock {clock:.0f} MHz, {highest:.0f} in another process")
+        return marks
+
+    def _quietest(self, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        # In the order of time.
+        def noise(run: dict[str, Any]) -> tuple[int, float]:
+            return len(self._marks(run)), (run["waited"] or 0) + (run["others"] or 0)
+
+        return sorted(sorted(runs, key=noise)[: self._processes], key=lambda run: run["process"])
+
+    def kept(self) -> list[list[dict[str, Any]]]:
+        """Of each model the quietest runs, as many as there should be."""
+        return [self._quietest(runs) for runs in self._runs]
+
+    def repeats(self) -> list[int]:
+        """Of each model how many runs were taken again."""
+        return [len(runs) - self._processes for runs in self._runs]
+
+    def marked(self) -> list[list[str]]:
+        """Of each model what disturbed the runs kept: the worst of each kind, and in how many."""
+        reasons = []
+        for runs in self.kept():
+            kinds: dict[str, list[tuple[float, str]]] = {}
+            for run in runs:
+                for kind, mark in self._marks(run).items():
+                    kinds.setdefault(kind, []).append(mark)
+            found = [f"{max(marks)[1]} ({len(marks)} of {len(runs)} processes)" for _, marks in sorted(kinds.items())]
+            reasons.append(found)
+        return reasons
 
 
 def _answers(worker: subprocess.Popen[bytes], job: dict[str, Any], silence_s: float) -> Iterator[dict[str, Any]]:
@@ -749,6 +1180,7 @@ def hello(store: Store) -> dict[str, Any]:
         "notes": notes,
         "ram_bytes": ram_bytes(),
         "free_disk_bytes": shutil.disk_usage(store.root).free,
+        "governors": governors(fast_cores(1)),
     }
 
 
@@ -758,6 +1190,8 @@ def hello(store: Store) -> dict[str, Any]:
 def work(answers: IO[bytes]) -> NoReturn:
     """Do the job on stdin's first line, then end; end at once if stdin does, which is how a dead agent shows."""
     job = json.loads(sys.stdin.buffer.readline().decode("utf-8"))
+    if job.get("cores"):  # before the runtime starts its threads, which inherit it
+        os.sched_setaffinity(0, job["cores"])
 
     def watch() -> None:
         while os.read(0, 1):
@@ -875,10 +1309,12 @@ def time_models(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         base = reset_peak_rss()
         interpreter = ready(job["models"][model])
         peak = peak_rss()
+        disturbance = Disturbance()
         taken = np.asarray(invocations(interpreter.invoke, job["warmup_s"], job["timed_s"]))
+        met = dict(disturbance.shares(threads), clock_mhz=clock_mhz(job["cores"]))
         low, p10, p50, p95, high = (float(value) for value in np.percentile(taken, (0, 10, 50, 95, 100)))
         run = {"model": model, "n": len(taken), "ram_bytes": None if base is None or peak is None else peak - base}
-        yield dict(run, min=low, p10=p10, p50=p50, p95=p95, max=high)
+        yield dict(run, **met, min=low, p10=p10, p50=p50, p95=p95, max=high)
 
 
 def invocations(invoke: Callable[[], None], warmup_s: float, timed_s: float) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +26,7 @@ from firmware_tools.errors import DeviceError, DeviceLostError, RuntimeMissingEr
 from firmware_tools.linux.session import ANSWER_TIMEOUT_S, AgentSession
 from firmware_tools.timing import summarise
 
-PROTOCOL = 1
+PROTOCOL = 2
 # In base64 below what a pipe holds (64 KiB): writing a chunk never blocks on an agent that has stopped.
 CHUNK_BYTES = 32 << 10
 WORKER_TIMEOUT_S = 120.0
@@ -55,6 +55,7 @@ class AgentDevice:
         self._runtime = runtime
         self._end: Callable[[], None] | None = end
         self._upload = upload
+        self._staged: str | None = None  # the sha256 of what this session staged
 
     @property
     def url(self) -> str:
@@ -87,6 +88,7 @@ class AgentDevice:
             )
         answer["runtimes"] = tuple(RuntimeInfo(name, version) for name, version in answer["runtimes"])
         answer["notes"] = tuple(answer["notes"])
+        answer["governors"] = tuple(answer["governors"])
         return DeviceInfo(url=self._url, **answer)
 
     def status(self) -> DeviceStatus:
@@ -111,7 +113,9 @@ class AgentDevice:
                 model=sha256,
             )
         self._put(model, sha256)
-        return _slot(self._session.request("stage", sha256=sha256, manifest=dict(manifest)))
+        slot = _slot(self._session.request("stage", sha256=sha256, manifest=dict(manifest)))
+        self._staged = sha256
+        return slot
 
     def time_staged(self, plan: TimingPlan, progress: Progress | None = None) -> Timing:
         """Measure the latency of the staged model, from its slot: see `Device.time_staged`."""
@@ -136,8 +140,20 @@ class AgentDevice:
         return np.frombuffer(data, dtype=answer["dtype"]).reshape(answer["shape"]).copy()
 
     def commit(self) -> DeviceStatus:
-        """Make the staged model the active one: see `Device.commit`."""
-        return _status(self._session.request("commit"))
+        """Make the staged model the active one: see `Device.commit`.
+
+        If the device is lost on the way, the model stays on trial: see `DeviceStatus.confirmed`.
+        """
+        active = _status(self._session.request("activate")).active
+        if active is None or not active.valid or active.sha256 != (self._staged or active.sha256):
+            self._session.request("rollback")
+            here = "no model" if active is None else f"a model with sha256 {active.sha256}"
+            raise TransferError(
+                f"{self._name}: {here} was active after activating {self._staged}, the previous model is active again: "
+                "stage it again",
+                staged=self._staged,
+            )
+        return _status(self._session.request("confirm", sha256=active.sha256))
 
     def discard(self) -> None:
         """Forget the staged model, if there is one."""
@@ -216,9 +232,15 @@ class AgentDevice:
             **settings,
             **fields,
         )
-        conditions = Conditions(**answer["conditions"])
+        common = dict(answer["conditions"])
+        common["affinity"] = common["affinity"] and tuple(common["affinity"])
+        conditions = [
+            replace(Conditions(**common), marked=tuple(marked), repeats=repeats)
+            for marked, repeats in zip(answer["marked"], answer["repeats"], strict=True)
+        ]
         return [
-            summarise(sha256, statistic, runs, conditions) for sha256, runs in zip(hashes, answer["runs"], strict=True)
+            summarise(sha256, statistic, runs, met)
+            for sha256, runs, met in zip(hashes, answer["runs"], conditions, strict=True)
         ]
 
 
@@ -228,4 +250,5 @@ def _slot(answer: Mapping[str, Any]) -> SlotInfo:
 
 def _status(answer: Mapping[str, Any]) -> DeviceStatus:
     slots = {name: answer[name] and _slot(answer[name]) for name in ("active", "previous", "staged")}
-    return DeviceStatus(**slots, commits=answer["commits"], rollbacks=answer["rollbacks"])
+    confirmed = answer["trial"] is None
+    return DeviceStatus(**slots, commits=answer["commits"], rollbacks=answer["rollbacks"], confirmed=confirmed)

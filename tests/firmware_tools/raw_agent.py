@@ -18,7 +18,7 @@ import pytest
 from firmware_tools.agent import AGENT_PATH
 from firmware_tools.device import TimingPlan
 
-SHORT = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02)
+SHORT = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02, repeats=0)
 
 
 def fully_connected(seed: int, inputs: int = 16, outputs: int = 8) -> bytes:

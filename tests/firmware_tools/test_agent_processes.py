@@ -22,7 +22,7 @@ from firmware_tools.errors import DeviceBusyError, DeviceLostError, InferenceErr
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
 LONG = TimingPlan(processes=100, warmup_s=0.01, timed_s=0.2)
-PLAN = {"processes": 1, "warmup_s": 0.01, "timed_s": 30, "threads": 1, "runtime": None}
+PLAN = {"processes": 1, "repeats": 0, "warmup_s": 0.01, "timed_s": 30, "threads": 1, "runtime": None}
 
 HOST = """
 import sys
@@ -145,7 +145,8 @@ def test_a_kill_at_any_moment_leaves_a_whole_active_model(root: Path, models: li
         lines = [
             {"do": "put", **what, "bytes": len(model), "offset": 0, "data": data},
             {"do": "stage", **what, "manifest": {}},
-            {"do": "commit"},
+            {"do": "activate"},
+            {"do": "confirm", **what},
             {"do": "rollback"},
         ]
         requests[model] = b"\n".join(json.dumps({"id": 1, **line}).encode() for line in lines)
@@ -162,7 +163,9 @@ def test_a_kill_at_any_moment_leaves_a_whole_active_model(root: Path, models: li
         for name in ("previous", "staged"):
             assert before[name] is None or (before[name]["valid"] and not before[name]["active"])
         agent.write(requests[rng.choice(models[:2])])
-        for _ in range(rng.randrange(4)):  # into the put, the stage, the commit or the rollback, each as often
+        for _ in range(
+            rng.randrange(5)
+        ):  # into the put, the stage, the activation, the confirmation or the rollback, each as often
             agent.read()
         time.sleep(rng.uniform(0, 0.006))
         agent.process.kill()

@@ -38,7 +38,7 @@ def test_the_agent_runs_on_an_old_python(root: Path, models: list[bytes], versio
 def test_the_first_answer_names_the_protocol_and_eof_ends_the_agent(root: Path) -> None:
     agent = RawAgent(root)
     answer = agent.ask("hello")
-    assert answer["ok"]["protocol"] == 1
+    assert answer["ok"]["protocol"] == 2
     assert answer["ok"]["runtimes"][0][0] == "litert"
     assert agent.close() == 0
 
