@@ -305,7 +305,7 @@ def governor_of(name: str | None, info: DeviceInfo) -> str | None:
     offers = f"choose one of {', '.join(info.governors)}"
     if not info.governors:
         offers = "it has none that this user may set: connect as root, or leave --set-governor out"
-    raise UsageError(f"governor {name!r} cannot be set on {info.url}: {offers}", value=name)
+    raise UsageError(f"governor {name!r} cannot be set on {info.url.rstrip(':')}: {offers}", value=name)
 
 
 def statistic_of(name: str) -> Statistic:

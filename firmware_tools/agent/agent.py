@@ -227,9 +227,10 @@ class Store:
         state: dict[str, Any] = {name: kept.get(name) for name in ("previous", "staged", "commits", "rollbacks")}
         state.update((name, None) for name in ("previous", "staged") if state[name] not in others)
         state.update((name, 0) for name in ("commits", "rollbacks") if not isinstance(state[name], int))
-        trial = kept.get("trial")
-        known = isinstance(trial, dict) and trial.get("slot") in ("a", "b") and isinstance(trial.get("tries"), int)
-        state["trial"] = trial if known and trial["slot"] not in others else None
+        trial = kept["trial"] if isinstance(kept.get("trial"), dict) else {}
+        slot, tries = trial.get("slot"), trial.get("tries")
+        live = slot is not None and slot == self._active() and isinstance(tries, int)
+        state["trial"] = trial if live else None
         return state
 
     def _save(self, **changes: object) -> None:
@@ -399,12 +400,13 @@ class Store:
         if trial is None or boot_id is None or boot_id == trial.get("boot_id"):
             return
         tries = trial["tries"] + 1
-        if tries >= TRIES and self.revert(f"not confirmed in {tries} boots"):
-            return
         try:
-            self._save(trial=dict(trial, boot_id=boot_id, tries=tries))
-        except OSError:  # a full disk must not take the device away
-            pass
+            if tries < TRIES:
+                self._save(trial=dict(trial, boot_id=boot_id, tries=tries))
+            else:
+                self.revert(f"not confirmed in {tries} boots")
+        except OSError as error:  # a full disk must not take the device away
+            self._log(f"the unconfirmed model's boot was not counted: {error}")
 
     def _return_to(self, slot: str | None) -> None:
         # None: there was no model before.

@@ -155,8 +155,8 @@ def test_a_kill_at_any_moment_leaves_a_whole_active_model(root: Path, models: li
         device.commit()
     seen: set[bytes] = set()
     started = time.monotonic()
-    # 12 seconds of kills, and on a slow disk on until every model was seen active, so that the test says something.
-    while time.monotonic() < started + (12 if len(seen) == 3 else 60):
+    # 6 seconds of kills, and on a slow disk on until every model was seen active, so that the test says something.
+    while time.monotonic() < started + (6 if len(seen) == 3 else 60):
         agent = RawAgent(root)
         before = agent.ask("status")["ok"]
         assert before["active"]["valid"]

@@ -23,15 +23,25 @@ def test_the_agent_is_one_file_in_the_syntax_of_python_3_7_that_imports_the_stan
     assert not any(name.startswith(("numpy", "ai_edge", "tflite", "tensorflow", "firmware_tools")) for name in imported)
 
 
+def test_the_agent_reads_the_wall_clock_for_people_only() -> None:
+    """A clock that jumps moves no limit and no latency."""
+    tree = ast.parse(AGENT_PATH.read_text(encoding="utf-8"))
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    clocks = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "time"}
+    assert clocks <= {"monotonic", "perf_counter_ns", "process_time", "thread_time_ns", "sleep", "strftime", "gmtime"}
+    assert AGENT_PATH.read_text(encoding="utf-8").count("gmtime") == 1  # for the log and started_utc
+
+
 @pytest.mark.parametrize("version", ["3.7", "3.8", "3.9"])
 def test_the_agent_runs_on_an_old_python(root: Path, models: list[bytes], version: str) -> None:
-    python = shutil.which(f"python{version}")
+    kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    python = str(kept[0]) if kept else shutil.which(f"python{version}")
     if python is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode != 0:
         pytest.skip(f"no python{version} here")
     with connect(f"local:?root={root}&python={python}", home=root) as device:
         assert device.info().python_version.startswith(version)
         device.stage(models[0], {})
-        device.commit()
+        assert device.commit().confirmed
     assert active_model(root) == models[0]
 
 
@@ -102,10 +112,28 @@ def test_a_truncated_put_resumes_in_the_next_session(root: Path, models: list[by
 def test_a_partial_upload_that_rotted_is_sent_again_from_the_start(root: Path, models: list[bytes]) -> None:
     with RawAgent(root) as agent:
         agent.ask("put", sha256=sha256(models[0]), bytes=len(models[0]), offset=0, data=encoded(b"rotten"))
+    (root / "scratch" / f"{sha256(models[1])}.part").write_bytes(bytes(len(models[1])))
     with connect(f"local:?root={root}", home=root) as device:
-        device.stage(models[0], {})
-        device.commit()
-    assert active_model(root) == models[0]
+        for model in models[:2]:
+            device.stage(model, {})
+            device.commit()
+    assert active_model(root) == models[1]
+
+
+def test_bytes_that_came_by_another_way_are_compared_and_taken_in(root: Path, models: list[bytes]) -> None:
+    with RawAgent(root) as agent:
+        for model, brought, have in (
+            (models[0], models[0], len(models[0])),
+            (models[1], models[1][:-9], len(models[1]) - 9),
+            (models[2], models[2] + b"!", 0),
+        ):
+            what = {"sha256": sha256(model), "bytes": len(model)}
+            agent.ask("put", **what)
+            (root / "scratch" / f"{what['sha256']}.part").write_bytes(brought)
+            assert agent.ask("put", **what)["ok"] == {"have": have}
+        assert agent.ask("stage", sha256=sha256(models[0]), manifest={})["ok"]["valid"]
+        (root / "scratch" / f"{sha256(models[1])}.part").write_bytes(bytes(len(models[1])))
+        assert agent.ask("put", sha256=sha256(models[1]), bytes=len(models[1]))["error"]["kind"] == "transfer"
 
 
 def test_bytes_with_another_sha256_are_refused_and_removed(root: Path, models: list[bytes]) -> None:
