@@ -5,6 +5,7 @@ Profiling and deploying are the same work on different networks, so both use thi
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from types import TracebackType
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,6 +180,10 @@ class Session:
         self, space: SearchSpace, architectures: Iterable[Architecture], timings: Iterable[Timing], *, trained: bool
     ) -> list[Measurement]:
         """Append timings to the store and return them as measurements."""
+        timings = list(timings)
+        marked = [timing.conditions.marked[0] for timing in timings if timing.conditions.marked]
+        if marked:
+            self.reporter.say(f"{len(marked)} of {len(timings)} timings were disturbed, for example: {marked[0]}")
         self._spaces[space.name] = space
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         measurements = [
@@ -199,12 +204,17 @@ class Session:
                 trained=trained,
                 session=self.id,
                 taken_utc=now,
-                conditions={**asdict(timing.conditions), "processes": timing.processes, "hostname": self.info.hostname},
+                conditions=self._conditions(timing),
             )
             for architecture, timing in zip(architectures, timings, strict=True)
         ]
         self.store.append(measurements)
         return measurements
+
+    def _conditions(self, timing: Timing) -> dict[str, Any]:
+        met = {**asdict(timing.conditions), "processes": timing.processes, "hostname": self.info.hostname}
+        table: dict[str, Any] = json.loads(json.dumps(met))  # as the store gives it back
+        return table
 
     def refined(self, near_ms: float | None = None) -> BoardProfile:
         """The profile fitted on all that the store holds of this key; `near_ms` is where it must be most right."""

@@ -352,7 +352,10 @@ class Store:
         trial = {"slot": staged, "boot_id": first_line(BOOT_ID), "tries": 0}
         self._save(previous=self._active(), trial=trial)
         self._activate(staged)
-        self._save(staged=None)
+        try:
+            self._save(staged=None)
+        except OSError:  # a disk that has just become full: what is active counts as not staged anyway
+            pass
         return self.status()
 
     def confirm(self, sha256: str) -> dict[str, Any]:

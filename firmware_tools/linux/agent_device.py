@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
@@ -153,7 +154,12 @@ class AgentDevice:
                 "stage it again",
                 staged=self._staged,
             )
-        return _status(self._session.request("confirm", sha256=active.sha256))
+        try:
+            return _status(self._session.request("confirm", sha256=active.sha256))
+        except DeviceError:
+            with suppress(DeviceError):
+                self._session.request("rollback")
+            raise
 
     def discard(self) -> None:
         """Forget the staged model, if there is one."""

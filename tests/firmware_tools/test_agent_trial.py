@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,35 @@ def test_a_kill_at_every_step(
             break
     assert step >= 3
     assert seen == ({NEW} if what == "confirm" else {OLD, NEW})
+
+
+@pytest.mark.parametrize(("step", "failed"), [(0, "activate"), (1, None), (2, "confirm")])
+def test_a_disk_that_is_full_at_every_step(
+    root: Path, monkeypatch: pytest.MonkeyPatch, step: int, failed: str | None
+) -> None:
+    store = opened(root)
+    installed(store, OLD)
+    new = staged(store, NEW)
+    writes, real = iter(range(4)), agent.write_json
+
+    def full(path: str, value: object) -> None:
+        if next(writes) == step:
+            raise OSError(errno.ENOSPC, "no space")
+        real(path, value)
+
+    at: str | None = None
+    with monkeypatch.context() as patch, suppress(OSError):
+        patch.setattr(agent, "write_json", full)
+        at = "activate"
+        store.activate()
+        at = "confirm"
+        store.confirm(new)
+        at = None
+    assert at == failed
+    assert active_model(root) == (OLD if failed == "activate" else NEW)
+    if failed == "confirm":
+        opened(root).rollback()
+        assert active_model(root) == OLD
 
 
 def test_the_third_boot_without_a_confirmation_takes_the_model_back(root: Path, boot: Callable[[str], None]) -> None:
