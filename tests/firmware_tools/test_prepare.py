@@ -135,7 +135,7 @@ def test_what_fails_on_the_board_is_one_line_and_nothing_is_put_in_service(
 
 
 def test_no_python_is_one_line(server: SshServer) -> None:
-    with pytest.raises(DeviceError, match="python9 is no Python on the board .*not found.*: apt-get install python3"):
+    with pytest.raises(DeviceError, match=r"python9 is no Python on the board .*not found.*: apt-get install python3"):
         edgenas.prepare(server.url(python="python9"), dry_run=True)
 
 

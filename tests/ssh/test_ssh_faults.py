@@ -57,7 +57,7 @@ def installed(server: SshServer, root: Path, models: list[bytes]) -> Path:
     return root
 
 
-@pytest.mark.parametrize("step", ["hello", "put", "stage", "time_staged", "commit", "rollback"])
+@pytest.mark.parametrize("step", ["hello", "put", "stage", "time_staged", "activate", "confirm", "rollback"])
 def test_a_cut_at_every_step(
     server: SshServer,
     proxy: Proxy,
