@@ -12,12 +12,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from edgenas import resources
 from edgenas.errors import EdgenasError, ProfileError, UsageError
 from edgenas.units import MS, UNITS, Unit
+
+if TYPE_CHECKING:
+    from firmware_tools.device import DeviceInfo
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,6 +30,8 @@ else:
 KINDS = ("linux", "mcu")
 PRECISIONS = ("int8", "float32")
 _EMULATORS = ("qemu", "unicorn")
+# The boards that stand for any Linux system of a processor architecture, by what `uname -m` says.
+_GENERIC = {"aarch64": "linux-aarch64", "armv7l": "linux-armv7", "x86_64": "linux-x86_64"}
 STATISTICS = ("min", "p10", "p50", "p95", "max")
 _FILE = "board.toml"
 _SCHEMA = 1  # of a profile file
@@ -121,25 +126,42 @@ class Board:
             return url
         return f"{scheme}:{machine}?{options}" if options else f"{scheme}:{machine}"
 
-    def check_device(self, name: str, unit: str) -> None:
-        """Raise UsageError if a microcontroller that calls itself `name`, and counts in `unit`, is not this board."""
-        if self.kind != "mcu":
+    def check_device(self, info: DeviceInfo) -> None:
+        """Raise UsageError if the device that says `info` of itself is not this board.
+
+        A microcontroller must call itself by the board's name and count in its unit, a Linux system run on the
+        processor architecture that the board's file names, if it names one.
+        """
+        if self.kind == "linux":
+            self._check_machine(info.machine)
             return
         firmware = self.facts.get("firmware", self.id)
-        if name != firmware:
+        if info.hostname != firmware:
             raise UsageError(
-                f"the device calls itself {name!r}, board {self.id} is {firmware!r}: say --board {name}, or name "
-                "another device with --device",
-                device=name,
+                f"the device calls itself {info.hostname!r}, board {self.id} is {firmware!r}: say --board "
+                f"{info.hostname}, or name another device with --device",
+                device=info.hostname,
                 board=self.id,
             )
-        if unit != self.unit.name:
+        if info.unit != self.unit.name:
             raise UsageError(
-                f"the device gives latencies in {unit}, board {self.id} in {self.unit.name}: "
-                f'write unit = "{unit}" in {self.file}, or name another device with --device',
-                unit=unit,
+                f"the device gives latencies in {info.unit}, board {self.id} in {self.unit.name}: "
+                f'write unit = "{info.unit}" in {self.file}, or name another device with --device',
+                unit=info.unit,
                 board=self.id,
             )
+
+    def _check_machine(self, machine: str) -> None:
+        known = self.facts.get("machine")
+        if known is None or machine == known:
+            return
+        step = f"say --board {_GENERIC[machine]}" if machine in _GENERIC else "say which board it is with --board"
+        raise UsageError(
+            f"the device's processor is {machine}, board {self.id} is {known}: {step}, or name another device with "
+            "--device",
+            machine=machine,
+            board=self.id,
+        )
 
 
 def list_boards() -> tuple[Board, ...]:

@@ -81,7 +81,7 @@ class Session:
         with ExitStack() as stack:
             self.device: Device = stack.enter_context(connect(opened.url(device), home=home(), access=access))
             self.info: DeviceInfo = self.device.info()
-            opened.check_device(self.info.hostname, self.info.unit)
+            opened.check_device(self.info)
             self._governor = governor_of(governor, self.info)
             self.key = self._key(opened)
             self.store = stack.enter_context(Store())

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from edgenas.board import Board, BoardProfile, ProfileKey, list_boards
 from edgenas.errors import EdgenasError, ProfileError, UsageError
 from edgenas.units import MINSN, MS
+from firmware_tools.device import DeviceInfo
 from firmware_tools.plan.footprint import footprints
 
 KEY = ProfileKey("host", "ai-edge-litert", "2.3.0", "int8", 1, "p10")
@@ -78,9 +79,9 @@ def test_every_board_that_ships_says_what_was_verified_and_what_it_is() -> None:
     assert {board.file.parent.name for board in shipped} == {board.id for board in shipped}
     for board in shipped:
         assert board.facts["verified"]
-        assert board.ram_bytes is not None
-        assert board.flash_bytes is not None
         if board.kind == "mcu":
+            assert board.ram_bytes is not None
+            assert board.flash_bytes is not None
             assert board.facts["kernels"] in footprints()
             assert board.precision == "int8"
         if board.device_url.startswith("serial:"):
@@ -137,17 +138,52 @@ def test_an_emulator_that_is_not_told_which_board_to_be_becomes_this_one(device:
     assert Board.load("nucleo-l4r5zi").url(device) == device
 
 
+def device_info(hostname: str = "somewhere", machine: str = "x86_64", unit: Literal["ms", "Minsn"] = "ms") -> DeviceInfo:
+    return DeviceInfo("ssh://x", hostname, machine, "a CPU", 4, "Linux", "3.11", (), None, 0, "1.0", (), unit)
+
+
 def test_a_device_that_is_another_board_is_refused_in_one_line() -> None:
     board = Board.load("mps2-an386")
-    board.check_device("mps2-an386", "Minsn")
+    board.check_device(device_info("mps2-an386", unit="Minsn"))
     with pytest.raises(UsageError, match=r"the device calls itself 'mps2-an500', .* say --board mps2-an500") as caught:
-        board.check_device("mps2-an500", "Minsn")
+        board.check_device(device_info("mps2-an500", unit="Minsn"))
     assert caught.value.fields == {"device": "mps2-an500", "board": "mps2-an386"}
     with pytest.raises(UsageError, match="gives latencies in ms, board mps2-an386 in Minsn"):
-        board.check_device("mps2-an386", "ms")
-    Board.load("host").check_device("anything", "ms")
+        board.check_device(device_info("mps2-an386"))
     mine = replace(board, id="mine", facts={**board.facts, "firmware": "mps2-an386"})
-    mine.check_device("mps2-an386", "Minsn")
+    mine.check_device(device_info("mps2-an386", unit="Minsn"))
+
+
+def test_a_linux_device_of_another_architecture_is_refused_in_one_line() -> None:
+    board = Board.load("rpi-4b")
+    board.check_device(device_info(machine="aarch64"))
+    with pytest.raises(UsageError, match=r"is x86_64, board rpi-4b is aarch64: say --board linux-x86_64") as caught:
+        board.check_device(device_info())
+    assert caught.value.fields == {"machine": "x86_64", "board": "rpi-4b"}
+    with pytest.raises(UsageError, match=r"is riscv64, board linux-armv7 is armv7l: say which board it is"):
+        Board.load("linux-armv7").check_device(device_info(machine="riscv64"))
+    Board.load("host").check_device(device_info(machine="anything"))
+
+
+LINUX_BOARDS = {
+    *("rpi-zero-2w", "rpi-3b-plus", "rpi-4b", "rpi-5", "jetson-nano", "jetson-xavier-nx", "jetson-agx-xavier"),
+    *("jetson-orin-nano", "coral-dev-board", "beagleplay", "linux-aarch64", "linux-armv7", "linux-x86_64"),
+}
+
+
+def test_linux_boards_ship_with_the_timing_protocol_and_say_that_none_was_run() -> None:
+    boards = {board.id: board for board in list_boards() if board.device_url.startswith("ssh://")}
+    assert set(boards) == LINUX_BOARDS
+    for board in boards.values():
+        assert (board.kind, board.precision, board.unit) == ("linux", "int8", MS)
+        assert (board.statistic, board.processes, board.threads) == ("p10", 5, 1)
+        assert board.facts["machine"] in ("aarch64", "armv7l", "x86_64")
+        assert set(board.facts["runtimes"]) <= {"litert", "tflite", "tensorrt"}
+        assert board.facts["verified"] == "not run on hardware"
+        assert board.facts["source"]
+        assert board.flash_bytes is None
+    assert boards["rpi-zero-2w"].ram_bytes == 512 * 2**20
+    assert boards["rpi-4b"].ram_bytes is None
 
 
 def test_a_board_is_where_its_file_says_unless_the_caller_knows_better() -> None:

@@ -173,7 +173,7 @@ def _answer(board: Board, url: str, reporter: Reporter) -> DeviceInfo:
             if time.monotonic() >= end:
                 raise DeviceLostError(f"flashed, but the board does not answer: {error}", url=url) from error
             time.sleep(0.2)
-    board.check_device(info.hostname, info.unit)
+    board.check_device(info)
     return info
 
 

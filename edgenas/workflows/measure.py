@@ -71,7 +71,7 @@ def measure(
     reporter.stage("measure")
     with connect(url, home=home(), access=access) as opened:
         info = opened.info()
-        described.check_device(info.hostname, info.unit)
+        described.check_device(info)
         plan = replace(plan, governor=governor_of(set_governor, info))
         timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]
     taken = memory(described, tflite) if described.kind == "mcu" else None

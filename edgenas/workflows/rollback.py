@@ -16,5 +16,5 @@ def rollback(board: str = "host", *, device: str | None = None, access: Access |
     described = Board.load(board)
     with connect(described.url(device), home=home(), access=access) as opened:
         info = opened.info()
-        described.check_device(info.hostname, info.unit)
+        described.check_device(info)
         return opened.rollback()
