@@ -138,7 +138,9 @@ def test_an_emulator_that_is_not_told_which_board_to_be_becomes_this_one(device:
     assert Board.load("nucleo-l4r5zi").url(device) == device
 
 
-def device_info(hostname: str = "somewhere", machine: str = "x86_64", unit: Literal["ms", "Minsn"] = "ms") -> DeviceInfo:
+def device_info(
+    hostname: str = "somewhere", machine: str = "x86_64", unit: Literal["ms", "Minsn"] = "ms"
+) -> DeviceInfo:
     return DeviceInfo("ssh://x", hostname, machine, "a CPU", 4, "Linux", "3.11", (), None, 0, "1.0", (), unit)
 
 
