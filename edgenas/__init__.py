@@ -14,6 +14,7 @@ from edgenas.version import __version__
 if TYPE_CHECKING:
     from edgenas.workflows.convert import convert
     from edgenas.workflows.deploy import deploy
+    from edgenas.workflows.devices import devices
     from edgenas.workflows.doctor import doctor
     from edgenas.workflows.flash import flash
     from edgenas.workflows.measure import measure
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "convert",
     "deploy",
+    "devices",
     "doctor",
     "flash",
     "measure",

@@ -14,7 +14,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,11 @@ class Artifact:
         """The golden inputs and the outputs that the host made of them."""
         with np.load(io.BytesIO(self.golden), allow_pickle=False) as data:
             return data["inputs"], data["outputs"]
+
+    def measured(self, latency_ms: float, statistic: str, unit: str) -> Artifact:
+        """The same model with what its board measured in the manifest, for those who find it installed later."""
+        measured = {"latency_ms": latency_ms, "statistic": statistic, "unit": unit}
+        return replace(self, manifest={**self.manifest, "measured": measured})
 
     def save(self, folder: Path) -> None:
         """Write the three files, each whole or not at all; the manifest last: a half-saved folder is not loaded."""

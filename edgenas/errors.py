@@ -4,7 +4,7 @@
     +-- UsageError              exit 2  a value that the user gave cannot be used
     |   +-- DataError           exit 2  the data set cannot be learnt from
     |   +-- BudgetError         exit 2  the budget is not understood
-    |   +-- ProfileError        exit 2  a profile or board file is damaged (names file and key)
+    |   +-- ProfileError        exit 2  a profile, board or inventory file is damaged (names file and key)
     +-- InfeasibleError         exit 3  no architecture fits, says the nearest budget; or a model does not fit a board
     +-- BudgetMissedError       exit 3  the device measured more than the budget; says the best measured latency
     +-- ConversionError         exit 1  a model did not convert, or an artifact did not pass the gate (says which check)
@@ -42,7 +42,7 @@ class BudgetError(UsageError):
 
 
 class ProfileError(UsageError):
-    """A board or profile file is damaged; `file` and `key` are fields."""
+    """A board, profile or inventory file is damaged; `file` and `key` are fields."""
 
 
 class InfeasibleError(EdgenasError):

@@ -70,6 +70,8 @@ _BACKENDS: dict[str, _Backend] = {
     "unicorn": _Backend(_open_emulated, ("machine", "root"), "unicorn:mps2-an386?root=DIR", "machine"),
 }
 
+SCHEMES = tuple(_BACKENDS)
+
 
 def connect(url: str, *, home: Path, runtime: str | None = None, access: Access | None = None) -> Device:
     """Connect to the device at `url`, for example "local:" or "ssh://pi@raspberrypi.local?root=DIR&runtime=tflite".

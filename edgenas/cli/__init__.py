@@ -15,6 +15,7 @@ from edgenas.cli import (
     boards,
     convert,
     deploy,
+    devices,
     doctor,
     failures,
     flash,
@@ -57,7 +58,7 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_edgenas)
-    for module in (deploy, profile, search, train, convert, plan, measure, rollback, flash, boards, doctor):
+    for module in (deploy, profile, search, train, convert, plan, measure, rollback, flash, devices, boards, doctor):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
     app.add_typer(board.app, name="board")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def deploy(
     data: options.Data,
     latency: options.Latency,
-    board: options.Board = "host",
+    board: options.BoardOfDevice = None,
     device: options.Device = None,
     accept_new_host_key: options.AcceptNewHostKey = False,
     strategy: options.Strategy = "halving",

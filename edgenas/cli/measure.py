@@ -13,7 +13,7 @@ from edgenas.cli import options
 
 def measure(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite file, or the folder of a run.")],
-    board: options.Board = "host",
+    board: options.BoardOfDevice = None,
     device: options.Device = None,
     accept_new_host_key: options.AcceptNewHostKey = False,
     statistic: options.Statistic = None,

@@ -26,9 +26,21 @@ Latency = Annotated[
 Board = Annotated[
     str, typer.Option(metavar="NAME", help="Board by name (see edgenas boards) or by the path of its board.toml.")
 ]
+BoardOfDevice = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Board by name (see edgenas boards) or by the path of its board.toml; else the one that devices.toml "
+        "names for the device, or host.",
+    ),
+]
 Device = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Where the board is, e.g. local:?python=PATH; else as the board's file says."),
+    typer.Option(
+        metavar="NAME|URL",
+        help="Where the board is: a name of your devices.toml (see edgenas devices) or a URL, "
+        "e.g. local:?python=PATH; else as the board's file says.",
+    ),
 ]
 AcceptNewHostKey = Annotated[
     bool,

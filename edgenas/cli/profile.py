@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def profile(
-    board: options.Board = "host",
+    board: options.BoardOfDevice = None,
     device: options.Device = None,
     accept_new_host_key: options.AcceptNewHostKey = False,
     space: options.Space = "tiny",

@@ -6,7 +6,7 @@ from edgenas.cli import options
 
 
 def rollback(
-    board: options.Board = "host",
+    board: options.BoardOfDevice = None,
     device: options.Device = None,
     accept_new_host_key: options.AcceptNewHostKey = False,
     as_json: options.Json = False,
@@ -18,7 +18,7 @@ def rollback(
     from dataclasses import asdict
 
     import edgenas
-    from edgenas.board import Board
+    from edgenas import inventory
     from edgenas.cli import output
     from firmware_tools.connect import Access
 
@@ -30,4 +30,8 @@ def rollback(
         ("active", f"{active.manifest.get('name', 'a model')}, sha256 {active.sha256}" if active else "no model"),
         ("size", output.size(active.bytes) if active else None),
     ]
-    output.show(Board.load(board).unit.label(asdict(status)), as_json, lambda console: output.facts(console, pairs))
+    output.show(
+        inventory.resolve(board, device)[0].unit.label(asdict(status)),
+        as_json,
+        lambda console: output.facts(console, pairs),
+    )

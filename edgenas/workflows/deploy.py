@@ -30,7 +30,7 @@ _FILLED = SLACK - 0.02  # of the budget: a second measurement of one network dif
 
 
 def deploy(
-    board: str = "host",
+    board: str | None = None,
     *,
     data: str,
     latency: str,
@@ -50,11 +50,11 @@ def deploy(
 ) -> Result:
     """Search, train, convert and install a model for `data` that measures at most `latency` on `board`.
 
-    latency: "350us", "2.5ms" or "40%" of the way from the space's fastest to its slowest architecture on the board.
-    statistic: what of the latency is held against the budget, else what the board's file says. rounds: how often at
-    most a model is installed and measured. epochs: of the full recipe, else by the size of the data. set_governor: a
-    frequency governor for the time of every measurement; what was set before is put back. access: how to get into a
-    board that asks who comes.
+    board, device: as `edgenas.inventory.resolve` takes them. latency: "350us", "2.5ms" or "40%" of the way from the
+    space's fastest to its slowest architecture on the board. statistic: what of the latency is held against the budget,
+    else what the board's file says. rounds: how often at most a model is installed and measured. epochs: of the full
+    recipe, else by the size of the data. set_governor: a frequency governor for the time of every measurement; what was
+    set before is put back. access: how to get into a board that asks who comes.
 
     Raises UsageError (and DataError, BudgetError, ProfileError) for input that cannot be used, InfeasibleError if
     nothing of the space can meet the budget, BudgetMissedError if the device measured more in every round,
@@ -150,7 +150,8 @@ class _Rounds:
     def _install(self, row: Row) -> Installed:
         session, number = self._session, len(self._rounds) + 1
         self._walk.reporter.stage(f"install and measure, round {number}")
-        artifact = Artifact.load(Path(row.folder))
+        built, unit = Artifact.load(Path(row.folder)), session.board.unit
+        artifact = built.measured(row.measured_ms, session.statistic, unit.name)
         installed = install(
             session.device, artifact, session.plan(), self._aim.budget_ms, exact=session.simulated(artifact)
         )

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgenas import inventory
 from edgenas.artifact import read_model
-from edgenas.board import Board
 from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
@@ -48,7 +48,7 @@ class Measured:
 def measure(
     model: str | Path,
     *,
-    board: str = "host",
+    board: str | None = None,
     device: str | None = None,
     statistic: str | None = None,
     set_governor: str | None = None,
@@ -63,8 +63,7 @@ def measure(
     the device fails.
     """
     reporter = reporter or Silent()
-    described = Board.load(board)
-    url = described.url(device)
+    described, url = inventory.resolve(board, device)
     chosen = statistic_of(statistic or described.statistic)
     path, tflite = read_model(Path(model))
     plan = TimingPlan(processes=described.processes, threads=described.threads, statistic=chosen)

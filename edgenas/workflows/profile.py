@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edgenas import cost
-from edgenas.board import Board, BoardProfile
+from edgenas import cost, inventory
+from edgenas.board import BoardProfile
 from edgenas.progress import Reporter, Silent
 from edgenas.session import Session
 from edgenas.space import Architecture, Block, SearchSpace
@@ -52,7 +52,7 @@ class Profiled:
 
 
 def profile(
-    board: str = "host",
+    board: str | None = None,
     *,
     device: str | None = None,
     space: str = "tiny",
@@ -76,15 +76,9 @@ def profile(
     reporter = reporter or Silent()
     reporter.stage("profile")
     bound = SearchSpace.load(space, input_shape, classes)
-    with Session(
-        Board.load(board),
-        reporter,
-        device=device,
-        access=access,
-        precision=precision,
-        statistic=statistic,
-        governor=set_governor,
-    ) as session:
+    described, url = inventory.resolve(board, device)
+    settings = {"device": url, "precision": precision, "statistic": statistic, "governor": set_governor}
+    with Session(described, reporter, access=access, **settings) as session:
         return profile_session(session, bound, seconds=seconds, seed=seed)
 
 

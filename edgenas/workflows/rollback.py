@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from edgenas.board import Board
+from edgenas import inventory
 from edgenas.resources import home
 from firmware_tools.connect import Access, connect
 from firmware_tools.device import DeviceStatus
 
 
-def rollback(board: str = "host", *, device: str | None = None, access: Access | None = None) -> DeviceStatus:
+def rollback(board: str | None = None, *, device: str | None = None, access: Access | None = None) -> DeviceStatus:
     """Activate the device's previous model, if its bytes are still what its manifest says.
 
     Raises NothingToRollBackError if there is none, UsageError for an unknown board, DeviceError if the device fails.
     """
-    described = Board.load(board)
-    with connect(described.url(device), home=home(), access=access) as opened:
+    described, url = inventory.resolve(board, device)
+    with connect(url, home=home(), access=access) as opened:
         info = opened.info()
         described.check_device(info)
         return opened.rollback()

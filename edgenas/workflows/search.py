@@ -46,7 +46,7 @@ class Searched:
 
 
 def search(
-    board: str = "host",
+    board: str | None = None,
     *,
     data: str,
     latency: str,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from edgenas import tasks
+from edgenas import inventory, tasks
 from edgenas.board import Board, BoardProfile, Prior
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter
@@ -42,7 +42,7 @@ _LEAST_EPOCHS, _MOST_EPOCHS = 16, 40  # ... within these limits
 class Options:
     """What was asked for; the documentation is `edgenas.deploy`'s."""
 
-    board: str
+    board: str | None
     data: str
     latency: str
     device: str | None
@@ -182,7 +182,9 @@ def opened(
     options: Options, runs: str | Path, reporter: Reporter, access: Access | None, purpose: str = "deploy"
 ) -> Iterator[Walk]:
     """Check the options, load the data, open the device, find or make the run's folder."""
-    board = Board.load(options.board)
+    board, url = inventory.resolve(options.board, options.device)
+    # However the device was named, the run is the same.
+    options = replace(options, board=board.id, device=None if options.device is None else url)
     budget = options.check(board)
     reporter.stage("data")
     data = tasks.load(

@@ -27,7 +27,12 @@ def open_serial(url: str, options: Mapping[str, str], home: Path, runtime: str |
         raise DeviceUrlError(f"{url}: baud is {baud!r}, write bits per second such as 115200", url=url, value=baud)
     pipe = SerialPipe(port, int(baud))
     try:
-        return McuDevice(url, Link(pipe, url), Manifests(home / "devices" / "serial" / "plans"), pipe.close)
+        return McuDevice(url, Link(pipe, url), manifests(home), pipe.close)
     except BaseException:
         pipe.close()
         raise
+
+
+def manifests(home: Path) -> Manifests:
+    """What this computer installed on boards at its serial ports."""
+    return Manifests(home / "devices" / "serial" / "plans")

@@ -20,6 +20,7 @@ _COMMANDS = (
     "measure",
     "rollback",
     "flash",
+    "devices",
     "boards",
     "doctor",
 )
