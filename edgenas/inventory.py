@@ -29,6 +29,7 @@ else:
 
 _KEYS = ("name", "url", "board", "tags")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # no colon: what has one is a URL
+_PASSWORD = re.compile(r"[a-z]+://[^/?@]*:[^/?]*@")
 _EXAMPLE = "local: or ssh://pi@raspberrypi.local"
 
 
@@ -83,6 +84,17 @@ def entries() -> tuple[Entry, ...]:
     return found
 
 
+def find(name: str) -> Entry:
+    """The device of that name. Raises UsageError listing near names and all known ones if there is none."""
+    known = {entry.name: entry for entry in entries()}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, [*known, *(f"{scheme}:" for scheme in SCHEMES)], n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    names = f"{file()} has {', '.join(sorted(known))}" if known else f"no device is named in {file()}"
+    raise UsageError(f"unknown device {name!r}: {hint}{names}; a URL is like {_EXAMPLE}", value=name)
+
+
 def resolve(board: str | None, device: str | None) -> tuple[Board, str]:
     """The board and the URL of its device that --board and --device mean together.
 
@@ -91,9 +103,10 @@ def resolve(board: str | None, device: str | None) -> tuple[Board, str]:
     Raises UsageError for an unknown name, for a board that is not the inventory's, or where the board must be said.
     """
     if device is not None and ":" not in device:
-        return _named(_find(device), board)
+        return _named(find(device), board)
     if board is None and device is not None and not _is_here(device):
-        raise UsageError(f"{device}: say which board it is with --board, `edgenas boards` lists them", value=device)
+        # The URL is not repeated: somebody may have written a password into it.
+        raise UsageError("--device names no board: say which one it is with --board, `edgenas boards` lists them")
     loaded = Board.load(board or "host")
     return loaded, loaded.url(device)
 
@@ -124,16 +137,6 @@ def _named(entry: Entry, asked: str | None) -> tuple[Board, str]:
     return board, board.url(entry.url)
 
 
-def _find(name: str) -> Entry:
-    known = {entry.name: entry for entry in entries()}
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, [*known, *(f"{scheme}:" for scheme in SCHEMES)], n=3)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    names = f"{file()} has {', '.join(sorted(known))}" if known else f"no device is named in {file()}"
-    raise UsageError(f"unknown device {name!r}: {hint}{names}; a URL is like {_EXAMPLE}", value=name)
-
-
 def _entry(row: Mapping[str, Any], number: int) -> Entry:
     name = row.get("name")
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
@@ -149,6 +152,8 @@ def _entry(row: Mapping[str, Any], number: int) -> Entry:
     url, board, tags = row.get("url"), row.get("board"), row.get("tags", [])
     if not isinstance(url, str) or ":" not in url:
         raise _damaged(f"device {name!r}: key 'url' is {url!r}, not a URL like {_EXAMPLE}", "url")
+    if _PASSWORD.match(url):
+        raise _damaged(f"device {name!r}: key 'url' holds a password: leave it out, it is asked for", "url")
     if board is not None and not isinstance(board, str):
         raise _damaged(f"device {name!r}: key 'board' is {board!r}, not a name", "board")
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):

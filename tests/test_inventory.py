@@ -56,11 +56,8 @@ def test_entries_in_the_files_order(home: Path) -> None:
         ("[[device]]\nname = '-x'\nurl = 'local:'", "name", "key 'name' is '-x'"),
         ("[[device]]\nname = 'x'", "url", "device 'x': key 'url' is None, not a URL like local:"),
         ("[[device]]\nname = 'x'\nurl = 'pi@x.local'", "url", "key 'url' is 'pi@x.local'"),
-        (
-            "[[device]]\nname = 'x'\nurl = 'local:'\nbaord = 'host'",
-            "baord",
-            "device 'x': key 'baord' is unknown, known",
-        ),
+        ("[[device]]\nname = 'x'\nurl = 'ssh://pi:secret@x'", "url", "key 'url' holds a password: leave it out"),
+        ("[[device]]\nname = 'x'\nurl = 'local:'\nbaord = 'host'", "baord", "key 'baord' is unknown, known are name"),
         ("[[device]]\nname = 'x'\nurl = 'local:'\nboard = 4", "board", "device 'x': key 'board' is 4, not a name"),
         ("[[device]]\nname = 'x'\nurl = 'local:'\ntags = 'a'", "tags", "key 'tags' is 'a', not a list of names"),
         (KITCHEN.replace("bare", "kitchen"), "name", "key 'name' is 'kitchen' for 2 devices"),
@@ -74,6 +71,7 @@ def test_a_damaged_file_is_one_line_with_file_and_key(text: str, key: str | None
     assert message.startswith(f"{path}: ")
     assert reason in message
     assert "\n" not in message
+    assert "secret" not in message
     assert caught.value.fields["key"] == key
     assert caught.value.exit_code == 2
 
@@ -115,7 +113,7 @@ def test_without_the_inventory_a_board_is_where_it_was() -> None:
         (None, "kitchn", r"unknown device 'kitchn': did you mean kitchen\? .* has bare, kitchen; a URL is like local:"),
         (None, "local", r"unknown device 'local': did you mean local:\?"),
         (None, "", "unknown device ''"),
-        (None, "serial:///dev/ttyACM0", "serial:///dev/ttyACM0: say which board it is with --board"),
+        (None, "serial:///dev/ttyACM0", "--device names no board: say which one it is with --board"),
         ("hots", "kitchen", "unknown board 'hots': did you mean host"),
     ],
 )

@@ -25,6 +25,7 @@ from edgenas import inventory
 from edgenas.errors import UsageError
 from edgenas.workflows.devices import Found
 from firmware_tools.connect import connect
+from firmware_tools.errors import NothingToRollBackError
 from firmware_tools.link.pipes import SerialPipe
 from firmware_tools.mcu.manifests import Sent
 from firmware_tools.mcu.serial_board import manifests
@@ -151,6 +152,10 @@ def test_tags_choose_from_the_inventory(tmp_path: Path, ports: list[SimpleNamesp
     assert [(found.name, found.state) for found in edgenas.devices("field")] == [("a", "other board"), ("b", "ready")]
     assert [found.state for found in edgenas.devices("broken")] == ["refused"]
     assert [found.name for found in edgenas.devices()][:4] == ["a", "b", "c", "d"]  # b and c are one: asked once
+    with pytest.raises(UsageError, match="board rpi-4b is aarch64"):
+        edgenas.rollback(device="a")
+    with pytest.raises(NothingToRollBackError, match=f"{tmp_path}/b"):
+        edgenas.rollback(device="b")
     with pytest.raises(UsageError, match=r"no device has the tag 'x': known are broken, field, new in .*devices\.toml"):
         edgenas.devices("x")
 

@@ -62,6 +62,9 @@ def test_the_device_runs_the_model_of_the_result(deployed: Any) -> None:
     assert status.active.valid
     assert status.active.sha256 == result.model_sha256 == result.timing.sha256
     assert status.staged is None
+    noted = status.active.manifest["measured"]  # in the bake-off, on this device
+    assert (noted["statistic"], noted["unit"]) == ("p10", "ms")
+    assert 0 < noted["latency_ms"] <= result.budget_ms
     artifact = Artifact.load(deployed.place.run())
     assert artifact.sha256 == result.model_sha256
     assert (artifact.manifest["board"], artifact.manifest["budget_ms"]) == ("host", result.budget_ms)
