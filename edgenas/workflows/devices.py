@@ -20,7 +20,7 @@ from edgenas.resources import home
 from edgenas.units import MS, UNITS, Unit
 from firmware_tools.connect import connect
 from firmware_tools.device import Device, DeviceInfo, SlotInfo
-from firmware_tools.errors import DeviceBusyError, DeviceError, DeviceLostError
+from firmware_tools.errors import DeviceBusyError, DeviceError, DeviceLostError, UnreachableError
 from firmware_tools.mcu.ports import SerialPort, ask_port, serial_ports
 
 READY, BUSY, NO_ANSWER, NO_RUNTIME = "ready", "busy", "no answer", "no runtime"
@@ -154,7 +154,7 @@ def _answer(found: Found, place: _Place, opened: Callable[[], Device]) -> Found:
             info, active = device.info(), device.status().active
     except DeviceBusyError as error:
         return replace(found, state=BUSY, note=error.message)
-    except DeviceLostError as error:
+    except (DeviceLostError, UnreachableError) as error:
         return replace(found, state=NO_ANSWER, note=_guess(place.boards) + error.message)
     except DeviceError as error:
         return replace(found, state=REFUSED, note=_guess(place.boards) + error.message)

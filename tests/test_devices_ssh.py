@@ -1,0 +1,87 @@
+"""`edgenas devices` over a real SSH server: a served model, a wrong board, a busy one, and hosts that do not answer."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ssh_server import SshServer, at_home, free_port
+
+import edgenas
+from edgenas import inventory
+from firmware_tools.connect import connect
+from firmware_tools.errors import NothingToRollBackError
+
+pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
+TAGS = {"silent": "deaf"}
+MANIFEST = {"name": "kws", "budget_ms": 2.5, "measured": {"latency_ms": 2.25, "statistic": "p10", "unit": "ms"}}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "edgenas"))
+    (tmp_path / "edgenas").mkdir()
+    return tmp_path / "edgenas"
+
+
+@pytest.fixture
+def server(tmp_path: Path, home: Path) -> Iterator[SshServer]:
+    with SshServer(tmp_path / "board") as server, at_home(server):
+        yield server
+
+
+def write(**urls: str) -> None:
+    board = f"linux-{platform.machine()}"
+    tables = [
+        f'[[device]]\nname = "{name}"\nurl = "{url}"\ntags = ["{TAGS.get(name, "t")}"]\n' for name, url in urls.items()
+    ]
+    text = "\n".join(table + ('board = "rpi-4b"\n' if "wrong" in table else "") for table in tables)
+    inventory.file().write_text(text.replace('name = "served"\n', f'name = "served"\nboard = "{board}"\n'))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="a board of another architecture is wanted")
+def test_hosts_of_the_inventory(server: SshServer, home: Path) -> None:
+    def url(root: str) -> str:
+        return server.url(str(server.home / root), python=sys.executable)
+
+    with connect(url("served"), home=home) as device:
+        device.stage(b"a model", MANIFEST)
+        device.commit()
+    with socket.socket() as silent, connect(url("busy"), home=home):
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        write(
+            served=url("served"),
+            wrong=url("wrong"),
+            busy=url("busy"),
+            stranger=url("served").replace("127.0.0.1", "localhost"),
+            closed=server.url(port=free_port()),
+            silent=server.url(port=silent.getsockname()[1]),
+        )
+        found = {device.name: device for device in edgenas.devices("t", limit=3)}
+        (silence,) = edgenas.devices("deaf", timeout_s=0.5)
+    assert {name: device.state for name, device in found.items()} == {
+        "served": "ready",
+        "wrong": "other board",
+        "busy": "busy",
+        "stranger": "refused",
+        "closed": "no answer",
+    }
+    assert (silence.state, silence.note) == (
+        "no answer",
+        "no answer within 0.5 s: is it switched on and in the network?",
+    )
+    notes = {name: str(device.note) for name, device in found.items()}
+    assert "say --board linux-x86_64" in notes["wrong"]
+    assert "unknown host key SHA256:" in notes["stranger"]
+    assert "nothing listens at that port" in notes["closed"]
+    active = found["served"].active
+    assert active is not None
+    assert (active.name, active.bytes, active.valid) == ("kws", 7, True)
+    assert (active.budget_ms, active.latency_ms, active.statistic) == (2.5, 2.25, "p10")
+    with pytest.raises(NothingToRollBackError):
+        edgenas.rollback(device="served")  # the board's name comes from the inventory
