@@ -21,7 +21,10 @@ def flash(
     board: options.Board,
     device: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Serial port of the board: serial:///dev/ttyACM0. It is asked at the end."),
+        typer.Option(
+            metavar="NAME|URL",
+            help="Serial port of the board: serial:///dev/ttyACM0, or a name of devices.toml. It is asked at the end.",
+        ),
     ] = None,
     tool: Annotated[
         str | None,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from edgenas import inventory
 from edgenas.board import Board
 from edgenas.errors import ProfileError, UsageError
 from edgenas.progress import Reporter, Silent
@@ -72,13 +73,15 @@ def flash(
 ) -> Flashed:
     """Flash `image`, by default the one that edgenas ships for the board, and ask the board who it is.
 
-    device: a serial port's URL. tool: one of the board's ways, by default the first whose program is installed. drive:
-    the folder of a bootloader's drive, where it is not found by its label. said: gets what the programs print.
+    device: a serial port's URL, or its name in the inventory. tool: one of the board's ways, by default the first whose
+    program is installed. drive: the folder of a bootloader's drive, where it is not found by its label. said: gets what
+    the programs print.
     Raises UsageError or FlashUsageError for what cannot be used, ProfileError for a board file that is damaged,
     FlashError if a program is missing or fails, DeviceLostError if the board is silent afterwards.
     """
     reporter = reporter or Silent()
-    known = Board.load(board)
+    known, url = inventory.resolve(board, device)
+    device = None if device is None else url
     way = _way(known, tool)
     found = _image(known, image)
     plan = _plan(known, way, found, _place(way, device, drive))
