@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def flash(
-    board: options.Board,
+    board: options.BoardOfDevice = None,
     device: Annotated[
         str | None,
         typer.Option(

@@ -61,7 +61,7 @@ class Flashed:
 
 
 def flash(
-    board: str,
+    board: str | None = None,
     *,
     device: str | None = None,
     tool: str | None = None,
@@ -73,13 +73,15 @@ def flash(
 ) -> Flashed:
     """Flash `image`, by default the one that edgenas ships for the board, and ask the board who it is.
 
-    device: a serial port's URL, or its name in the inventory. tool: one of the board's ways, by default the first whose
-    program is installed. drive: the folder of a bootloader's drive, where it is not found by its label. said: gets what
-    the programs print.
+    board, device: as `edgenas.inventory.resolve` takes them; the device is a serial port. tool: one of the board's
+    ways, by default the first whose program is installed. drive: the folder of a bootloader's drive, where it is not
+    found by its label. said: gets what the programs print.
     Raises UsageError or FlashUsageError for what cannot be used, ProfileError for a board file that is damaged,
     FlashError if a program is missing or fails, DeviceLostError if the board is silent afterwards.
     """
     reporter = reporter or Silent()
+    if board is None and device is None:
+        raise UsageError("no board is named: say which one to flash with --board, `edgenas boards` lists them")
     known, url = inventory.resolve(board, device)
     device = None if device is None else url
     way = _way(known, tool)
@@ -96,7 +98,8 @@ def flash(
         if device is not None and plan.firmware_port:
             answered = _answer(known, device, reporter)
     url = device if device is not None and plan.firmware_port else known.device_url
-    following = f"edgenas deploy --board {shlex.quote(board)} --device {shlex.quote(url)} --data DATA --latency BUDGET"
+    named = f"--board {shlex.quote(board or known.id)} --device {shlex.quote(url)}"
+    following = f"edgenas deploy {named} --data DATA --latency BUDGET"
     return Flashed(known, way, found, plan, dry_run, missing, answered, following)
 
 
