@@ -704,7 +704,7 @@ class Governor:
             # Another agent's watcher may just be restoring what that one had set.
             self._held = open(self._files[0], "r+", encoding="ascii")
             if not wait_locked(self._held):
-                raise Refusal("busy", "another agent has set the governor: wait for it to end", pid=None)
+                raise Refusal("governor", "another agent has set the governor: wait for it to end")
             self._old = {path: first_line(path) or "" for path in self._files}
             self._watch(self._held.fileno())
             for path in self._files:
@@ -1074,6 +1074,8 @@ class Runs:
         if self._ended >= self._most:
             return []
         quiet = [sum(not self._marks(run) for run in runs) for runs in self._runs]
+        if self._ended > self._processes and not any(quiet):
+            return []  # what lasts is not waited out
         return [model for model, count in enumerate(quiet) if count < self._processes]
 
     def add(self, run: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def test_only_disturbed_models_are_timed_again_and_the_quietest_runs_count() -> 
 
 
 def test_what_stays_disturbed_is_marked_and_ends() -> None:
-    runs = Runs(models=1, processes=2, repeats=1)
+    runs = Runs(models=1, processes=2, repeats=9)
     for number, run in enumerate((quiet(0, others=0.5), quiet(0, clock_mhz=600.0, waited=None), quiet(0, others=0.9))):
         assert runs.wanted() == [0]
         runs.add(run)
