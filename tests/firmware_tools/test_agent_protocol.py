@@ -55,8 +55,8 @@ def test_the_first_answer_names_the_protocol_and_eof_ends_the_agent(root: Path) 
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"hello", b"{", b"[]", b"3", b"null", b'{"do": "hello"}', b"\xff\xfe\x00", b"[" * 100_000, b"x" * (9 << 20)],
-    ids=["empty", "word", "cut", "list", "number", "null", "no id", "no text", "deep", "too long"],
+    [b" ", b"hello", b"{", b"[]", b"3", b"null", b'{"do": "hello"}', b"\xff\xfe\x00", b"[" * 100_000, b"x" * (9 << 20)],
+    ids=["blank", "word", "cut", "list", "number", "null", "no id", "no text", "deep", "too long"],
 )
 def test_garbage_is_answered_and_the_agent_lives_on(root: Path, line: bytes) -> None:
     with RawAgent(root) as agent:
@@ -64,6 +64,12 @@ def test_garbage_is_answered_and_the_agent_lives_on(root: Path, line: bytes) -> 
         answer = agent.read()
         assert answer["id"] is None
         assert answer["error"]["kind"] == "request"
+        assert "ok" in agent.ask("status")
+
+
+def test_an_empty_line_has_no_answer(root: Path) -> None:
+    with RawAgent(root) as agent:
+        agent.write(b"\n\n")
         assert "ok" in agent.ask("status")
 
 
