@@ -37,6 +37,7 @@ VERSION = "2.0"
 RUNTIMES = (("litert", "ai_edge_litert"), ("tflite", "tflite_runtime"), ("tensorflow", "tensorflow"))
 MAX_LINE = 8 << 20  # a request; put's chunks are far below
 LOG_BYTES = 256 << 10  # the log is started anew above this
+GOVERNOR = "governor.json"  # what was set before --set-governor, while that is in force
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 TRIES = 3  # boots after which a model that no host has confirmed gives way to the previous one
 LOCK_WAIT_S = 2.0  # the agent of a host that was just killed needs a moment to end
@@ -685,13 +686,14 @@ class Disturbance:
 class Governor:
     """A context in which `cores` have the governor `name`; None changes nothing.
 
-    What was there before comes back at its end, and by a process of its own if this one is killed.
+    What was there before comes back at its end, by a process of its own if this one is killed, and if both are, by the
+    next agent: `record` is the file that keeps it until then.
     """
 
-    def __init__(self, name: str | None, cores: list[int] | None) -> None:
+    def __init__(self, name: str | None, cores: list[int] | None, record: str) -> None:
         self._name = name
+        self._record = record
         self._files = governor_files(cores) if name is not None else []
-        self._old: dict[str, str] = {}
         self._watcher: subprocess.Popen[bytes] | None = None
         self._held: IO[str] | None = None
 
@@ -705,7 +707,8 @@ class Governor:
             self._held = open(self._files[0], "r+", encoding="ascii")
             if not wait_locked(self._held):
                 raise Refusal("governor", "another agent has set the governor: wait for it to end")
-            self._old = {path: first_line(path) or "" for path in self._files}
+            old = {path: first_line(path) or "" for path in self._files}
+            write_json(self._record, {"boot_id": first_line(BOOT_ID), "files": old})
             self._watch(self._held.fileno())
             for path in self._files:
                 write_text(path, self._name)
@@ -735,7 +738,7 @@ class Governor:
         )
         assert self._watcher.stdin is not None
         assert self._watcher.stdout is not None
-        self._watcher.stdin.write(json.dumps(self._old).encode() + b"\n")
+        self._watcher.stdin.write(json.dumps(self._record).encode() + b"\n")
         self._watcher.stdin.flush()
         if self._watcher.stdout.readline() != b"ready\n":
             raise OSError(errno.ECHILD, "the process that would restore it does not start")
@@ -751,30 +754,34 @@ class Governor:
                 pass
             watcher.stdout.close()
             if watcher.wait() != 0:
-                put_back(self._old)
+                put_back(self._record)
         if self._held is not None:
             self._held.close()
 
 
 def restore(answers: IO[bytes]) -> NoReturn:
-    """Read {path: text} and, when stdin ends because the agent did, however it did, write them."""
+    """Read a record's path and, when stdin ends because the agent did, however it did, put back what it keeps."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    old = json.loads(sys.stdin.buffer.readline().decode("utf-8"))
+    record = json.loads(sys.stdin.buffer.readline().decode("utf-8"))
     answers.write(b"ready\n")
     answers.flush()
     sys.stdin.buffer.read()
-    os._exit(0 if put_back(old) else 1)
+    os._exit(0 if put_back(record) else 1)
 
 
-def put_back(old: dict[str, str]) -> bool:
-    """Write every text into its path; whether all could be written."""
+def put_back(record: str) -> bool:
+    """Write the settings that `record` keeps and remove it; False, and it stays, if one could not be written."""
+    kept = read_json(record)
     done = True
-    for path, text in old.items():
-        try:
-            write_text(path, text)
-        except OSError:
-            done = False
+    if kept.get("boot_id") == first_line(BOOT_ID):  # a boot has put everything back by itself
+        for path, text in kept.get("files", {}).items():
+            try:
+                write_text(path, text)
+            except OSError:
+                done = False
+    if done:
+        remove(record)
     return done
 
 
@@ -876,6 +883,7 @@ class Agent:
                     if store is None:
                         os.makedirs(self.root, exist_ok=True)
                         held = lock(os.path.join(self.root, "lock"))
+                        put_back(os.path.join(self.root, GOVERNOR))
                         store = Store(self.root, self._log)
                     self._send(ok=self._do(store, request))
                 except BrokenPipeError:
@@ -970,7 +978,7 @@ class Agent:
         repeats = field(request, "repeats", int)
         governor = field(request, "governor", str) if request.get("governor") is not None else None
         cores = job["cores"] = fast_cores(threads)
-        with Governor(governor, cores):
+        with Governor(governor, cores, os.path.join(self.root, GOVERNOR)):
             conditions = {
                 "runtime": runtime,
                 "runtime_version": version,

@@ -184,6 +184,7 @@ def test_the_fast_core_alone_works_under_the_governor_and_it_comes_back(
         assert (conditions["affinity"], conditions["governor"]) == ([fast], "performance")
         assert set(governors(board)) == {"ondemand"}
         assert gone(watcher)
+        assert not (root / "governor.json").exists()
 
 
 def killed(opened: RawAgent, watcher: int) -> None:
@@ -211,6 +212,21 @@ def test_the_governor_comes_back_however_the_agent_ends(
         how(opened, watcher)
         until(lambda: set(governors(board)) == {"ondemand"})
         until(lambda: gone(watcher) and gone(worker))
+
+
+def test_the_governor_comes_back_with_the_next_agent_if_all_were_killed(
+    board: Path, root: Path, models: list[bytes]
+) -> None:
+    with timing(board, root, models[0], 30) as opened:
+        watcher, worker = until(lambda: pids if len(pids := children(opened.process.pid)) == 2 else None)
+        os.kill(watcher, signal.SIGKILL)
+        opened.process.kill()
+        until(lambda: gone(worker))
+    assert "performance" in governors(board)
+    with RawAgent(root, str(board / "python")) as opened:
+        assert "ok" in opened.ask("status")
+        assert set(governors(board)) == {"ondemand"}
+    assert not (root / "governor.json").exists()
 
 
 def test_a_governor_that_cannot_be_set_for_all_is_set_for_none(board: Path, root: Path, models: list[bytes]) -> None:
