@@ -274,11 +274,7 @@ class Store:
         path = self._blob(sha256)
         if os.path.exists(path):
             return size
-        have = os.path.getsize(path + ".part") if os.path.exists(path + ".part") else 0
-        if have > size:  # of another upload than this one
-            remove(path + ".part")
-            return 0
-        return have
+        return os.path.getsize(path + ".part") if os.path.exists(path + ".part") else 0
 
     def announce(self, sha256: str, size: int) -> int:
         """`received`, after looking whether the bytes to come have room.
@@ -286,7 +282,7 @@ class Store:
         A part that is whole, because only its end was not told before the host was cut off, is finished here.
         """
         have = self.received(sha256, size)
-        if have == size and not os.path.exists(self._blob(sha256)):
+        if have >= size and not os.path.exists(self._blob(sha256)):
             try:
                 return self.put(sha256, size, have, b"")
             except Refusal:

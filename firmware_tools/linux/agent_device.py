@@ -221,11 +221,7 @@ class AgentDevice:
         self._session.request("put", sha256=sha256, bytes=len(data), offset=len(data), data="")
 
     def _have(self, sha256: str, data: bytes) -> int:
-        try:
-            answer = self._session.request("put", sha256=sha256, bytes=len(data))
-        except TransferError:  # all bytes of an earlier upload were there, damaged; the agent has thrown them away
-            answer = self._session.request("put", sha256=sha256, bytes=len(data))
-        return int(answer["have"])
+        return int(self._session.request("put", sha256=sha256, bytes=len(data))["have"])
 
     def _timed(
         self, do: str, hashes: Sequence[str], plan: TimingPlan, progress: Progress | None, **fields: object
