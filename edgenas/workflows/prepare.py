@@ -59,7 +59,9 @@ def prepare(
     """
     scheme, options = parse(device)
     if scheme != "ssh":
-        raise UsageError(f"{device}: only boards behind SSH are prepared, write ssh://user@host", device=device)
+        raise UsageError(
+            f"{device.rstrip(':')}: only boards behind SSH are prepared, write ssh://user@host", device=device
+        )
     runtime = runtime or options.get("runtime")
     if runtime is not None and runtime not in NAMES:
         raise UsageError(f"unknown runtime {runtime!r}: choose one of {', '.join(NAMES)}", runtime=runtime)

@@ -115,7 +115,7 @@ def prepare(
 
 
 def plan(facts: Facts, url: str, wanted: str | None = None, offline: bool = False) -> Plan:
-    """What there is to do; no steps if the board is ready. Raises as `prepare`, for what can be seen beforehand."""
+    """What there is to do; nothing if the board is ready. Raises as `prepare`, for what can be seen beforehand."""
     version = ".".join(map(str, facts.version))
     if facts.version < OLDEST_PYTHON:
         raise DeviceError(
@@ -130,7 +130,7 @@ def plan(facts: Facts, url: str, wanted: str | None = None, offline: bool = Fals
         raise RuntimeMissingError(f"{url}: {error.message}", **error.fields) from None
     name = f"venv-{runtime.name}-{runtime.version}-py{version}"
     if facts.current is not None and facts.current.partition("+")[0] == name:
-        return Plan(facts, runtime, f"{facts.root}/{facts.current}/bin/python", ())
+        return Plan(facts, runtime, f"{facts.root}/{facts.current}/bin/python", _tidy_first(facts, False))
     _check(facts, url, runtime)
     number = 2
     while (folder := name if name not in facts.made else f"{name}+{number}") in facts.made:
@@ -177,9 +177,7 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     old_pip = facts.pip is not None and facts.pip < _OLDEST_PIP
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir")
     pip += ("--only-binary=:all:", *(("--no-index", "--find-links", wheels) if offline else ("--retries", "2")))
-    steps = []
-    if left := [f"{root}/{name}" for name in facts.made if name != facts.current]:
-        steps.append(Step("board", "remove what an interrupted run left", ("sh", "-c", _TIDY, "sh", *left)))
+    steps = list(_tidy_first(facts, offline))
     if offline:
         wanted = [*runtime.requirements[: 1 if system else 2], *(("pip",) if old_pip else ())]
         command = download_command(wanted, facts.machine, facts.version, facts.glibc)
@@ -198,6 +196,13 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     if done:
         steps.append(Step("board", "remove what is not needed any more", ("sh", "-c", _TIDY, "sh", *done)))
     return tuple(steps)
+
+
+def _tidy_first(facts: Facts, keep_wheels: bool) -> tuple[Step, ...]:
+    kept = (facts.current, "wheels" if keep_wheels else None)
+    left = [f"{facts.root}/{name}" for name in facts.made if name not in kept]
+    what = "remove what an interrupted run left"
+    return (Step("board", what, ("sh", "-c", _TIDY, "sh", *left)),) if left else ()
 
 
 def _do(connection: Connection, url: str, made: Plan, stage: Callable[[str], None], progress: Progress | None) -> None:

@@ -49,10 +49,12 @@ while not os.path.exists(above) and above != os.path.dirname(above):
     above = os.path.dirname(above)
 disk = os.statvfs(above)
 link = os.path.join(root, "venv")
-made = sorted(name for name in os.listdir(root) if name.startswith("venv-")) if os.path.isdir(root) else []
+works = os.path.islink(link) and os.path.exists(os.path.join(link, "bin", "python"))
+names = os.listdir(root) if os.path.isdir(root) else []
+made = sorted(name for name in names if name.startswith("venv-") or name == "wheels")
 sys.stdout.write("\0" + json.dumps({
     "python": sys.executable, "version": list(sys.version_info[:2]), "machine": machine, "glibc": glibc, "pip": pip,
-    "numpy": numpy, "root": root, "made": made, "current": os.readlink(link) if os.path.islink(link) else None,
+    "numpy": numpy, "root": root, "made": made, "current": os.readlink(link) if works else None,
     "foreign": os.path.lexists(link) and not os.path.islink(link), "free_bytes": disk.f_bavail * disk.f_frsize,
 }))
 """
@@ -64,8 +66,8 @@ class Facts:
 
     `glibc` is None if the C library is another; `pip` is the version that a new virtual environment would have, None if
     none can be made; `numpy` the system's own, looked for only where there are no wheels of it. `made` are the names of
-    the environments below `root`, `current` the one that is in service; `foreign` means that something else has its
-    place.
+    the environments below `root`, "wheels" if some are kept there, `current` the environment that is in service;
+    `foreign` means that something else has its place.
     """
 
     python: str

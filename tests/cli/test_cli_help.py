@@ -44,9 +44,9 @@ def test_help_lists_every_command_and_imports_nothing_heavy(bare: Program) -> No
     assert bare.run().stdout == done.stdout
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("command", [*_COMMANDS, "board prepare"])
 def test_every_command_explains_itself_with_an_example(bare: Program, command: str) -> None:
-    done = bare.run(command, "--help")
+    done = bare.run(*command.split(), "--help")
     assert done.code == 0
     assert f"Example: edgenas {command}" in done.stdout
     assert "--json" in done.stdout
@@ -81,6 +81,8 @@ def test_version_of_the_installed_script(bare: Program) -> None:
         (["profile", "--precision", "int4"], "unknown precision 'int4': choose one of int8, float32"),
         (["profile", "--statistic", "mean"], "unknown statistic 'mean': choose one of min, p10, p50, p95, max"),
         (["rollback", "--device", "usb:"], "unknown device scheme 'usb'"),
+        (["board", "prepare", "--device", "local:"], "local: only boards behind SSH are prepared, write ssh://"),
+        (["board", "prepare", "--device", "ssh://x", "--runtime", "torch"], "unknown runtime 'torch': choose one of l"),
         (["measure", "nothing.tflite"], "nothing.tflite cannot be read: No such file or directory"),
         (["measure", "--board", "hots", "x"], "did you mean host?"),
         (["convert", "nothing.pt", "--data", "digits", "--out", "x"], "nothing.pt cannot be read as a checkpoint"),

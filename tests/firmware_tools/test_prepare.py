@@ -60,6 +60,14 @@ def test_what_an_interrupted_run_left_goes_and_its_name_is_not_used_again() -> N
     assert steps[1].endswith("-m venv /home/pi/.edgenas/venv-litert-2.3.0-py3.11+2")
 
 
+def test_wheels_are_kept_for_the_run_that_wants_them() -> None:
+    left = replace(_BOARD, made=("wheels",))
+    assert _plan(left, offline=True)[0].startswith("download the wheels")
+    assert _plan(left)[0].endswith("sh /home/pi/.edgenas/wheels")
+    (step,) = _plan(replace(left, made=("venv-litert-2.3.0-py3.11", "wheels"), current="venv-litert-2.3.0-py3.11"))
+    assert step.endswith("sh /home/pi/.edgenas/wheels")
+
+
 def test_offline_wheels_are_those_of_the_board() -> None:
     download, copy = _plan(replace(_BOARD, version=(3, 7), glibc=(2, 28), pip=(18, 1)), offline=True)[:2]
     assert "--python-version 3.7 --abi cp37m --platform manylinux2014_aarch64 " in download
@@ -118,6 +126,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
             "does not load on the board (ImportError: wrong ELF class): ",
         ),
     ],
+    ids=["full", "network", "clock", "architecture", "crash", "library"],
 )
 def test_what_fails_on_the_board_is_one_line_and_nothing_is_put_in_service(
     server: SshServer, inner: str, error: type[DeviceError], said: str
@@ -128,7 +137,7 @@ def test_what_fails_on_the_board_is_one_line_and_nothing_is_put_in_service(
     for path in (python, Path(f"{python}.inner")):
         path.chmod(0o755)
     with pytest.raises(error) as raised:
-        edgenas.prepare(server.url(root="faults", python="fake python"))
+        edgenas.prepare(server.url(root="faults", python="./fake python"))
     assert said in raised.value.message
     assert "\n" not in raised.value.message
     assert not (server.home / "faults" / "venv").exists()
