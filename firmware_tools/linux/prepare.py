@@ -176,7 +176,9 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     system = facts.machine in WITHOUT_NUMPY_WHEELS
     old_pip = facts.pip is not None and facts.pip < _OLDEST_PIP
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir")
-    pip += ("--only-binary=:all:", *(("--no-index", "--find-links", wheels) if offline else ("--retries", "2")))
+    # Python compiles what is imported; all of numpy, with its tests, takes a small board minutes.
+    pip += ("--no-compile", "--only-binary=:all:")
+    pip += ("--no-index", "--find-links", wheels) if offline else ("--retries", "2")
     steps = list(_tidy_first(facts, offline))
     if offline:
         wanted = [*runtime.requirements[: 1 if system else 2], *(("pip",) if old_pip else ())]
