@@ -6,6 +6,7 @@ Profiling and deploying are the same work on different networks, so both use thi
 from __future__ import annotations
 
 import json
+import shlex
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -37,7 +38,7 @@ from edgenas.strategies.exact import Limits
 from edgenas.units import MINSN
 from edgenas.version import __version__
 from firmware_tools.connect import Access, connect
-from firmware_tools.device import STATISTICS, Device, DeviceInfo, Statistic, Timing, TimingPlan
+from firmware_tools.device import STATISTICS, Device, DeviceInfo, RuntimeInfo, Statistic, Timing, TimingPlan
 from firmware_tools.errors import RuntimeMissingError
 
 _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for models that are one of many
@@ -95,12 +96,7 @@ class Session:
         self._stack.close()
 
     def _key(self, board: Board) -> ProfileKey:
-        if not self.info.runtimes:
-            notes = "; ".join(self.info.notes) or "pip install ai-edge-litert"
-            raise RuntimeMissingError(
-                f"{self.device.url}: no TFLite runtime on the device: {notes}", url=self.device.url
-            )
-        runtime = self.info.runtimes[0]
+        runtime = runtime_of(self.info)
         return ProfileKey(board.id, runtime.name, runtime.version, self.precision, board.threads, self.statistic)
 
     @property
@@ -316,6 +312,17 @@ def governor_of(name: str | None, info: DeviceInfo) -> str | None:
     if not info.governors:
         offers = "it has none that this user may set: connect as root, or leave --set-governor out"
     raise UsageError(f"governor {name!r} cannot be set on {info.url.rstrip(':')}: {offers}", value=name)
+
+
+def runtime_of(info: DeviceInfo) -> RuntimeInfo:
+    """The runtime that models run with. Raises RuntimeMissingError, which says how to get one, if there is none."""
+    if info.runtimes:
+        return info.runtimes[0]
+    why = "".join(f" ({note})" for note in info.notes)
+    ssh = info.url.startswith("ssh:")
+    command = f"edgenas board prepare --device {shlex.quote(info.url)}" if ssh else "pip install ai-edge-litert"
+    message = f"{info.url.rstrip(':')}: no TFLite runtime on the device{why}: run {command}"
+    raise RuntimeMissingError(message, url=info.url, command=command)
 
 
 def statistic_of(name: str) -> Statistic:

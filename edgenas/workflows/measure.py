@@ -11,7 +11,7 @@ from edgenas.artifact import read_model
 from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
-from edgenas.session import governor_of, statistic_of
+from edgenas.session import governor_of, runtime_of, statistic_of
 from edgenas.units import Unit
 from firmware_tools.connect import Access, connect
 from firmware_tools.device import DeviceInfo, Timing, TimingPlan
@@ -71,6 +71,7 @@ def measure(
     with connect(url, home=home(), access=access) as opened:
         info = opened.info()
         described.check_device(info)
+        runtime_of(info)
         plan = replace(plan, governor=governor_of(set_governor, info))
         timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]
     taken = memory(described, tflite) if described.kind == "mcu" else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -70,10 +71,12 @@ class AgentDevice:
         if self._runtime is not None and self._runtime not in names:
             others = f"it has {', '.join(names)}" if names else "it has none"
             packages = {"tflite": "tflite-runtime 'numpy<2'", "litert": "ai-edge-litert"}
-            command = f"python -m pip install {packages.get(self._runtime, self._runtime)}"
+            command = f"run python -m pip install {packages.get(self._runtime, self._runtime)} with its interpreter"
+            if self._url.startswith("ssh:") and self._runtime in packages:
+                command = f"run edgenas board prepare --runtime {self._runtime} --device {shlex.quote(self._url)}"
             why = "".join(f"; {note}" for note in info.notes)
             raise RuntimeMissingError(
-                f"{self._name}: no runtime {self._runtime}, {others}{why}: run {command} with its interpreter",
+                f"{self._name}: no runtime {self._runtime}, {others}{why}: {command}",
                 runtime=self._runtime,
                 command=command,
             )

@@ -175,9 +175,9 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     python = f"{environment}/bin/python"
     system = facts.machine in WITHOUT_NUMPY_WHEELS
     old_pip = facts.pip is not None and facts.pip < _OLDEST_PIP
-    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir")
+    pip: tuple[str, ...] = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     # Python compiles what is imported; all of numpy, with its tests, takes a small board minutes.
-    pip += ("--no-compile", "--only-binary=:all:")
+    pip += ("--no-input", "--no-cache-dir", "--no-compile", "--only-binary=:all:")
     pip += ("--no-index", "--find-links", wheels) if offline else ("--retries", "2")
     steps = list(_tidy_first(facts, offline))
     if offline:

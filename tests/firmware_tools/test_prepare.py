@@ -11,6 +11,7 @@ import pytest
 from ssh_server import Proxy, SshServer, at_home
 
 import edgenas
+from edgenas.session import runtime_of
 from firmware_tools.connect import connect
 from firmware_tools.errors import (
     DeviceBusyError,
@@ -141,6 +142,16 @@ def test_what_fails_on_the_board_is_one_line_and_nothing_is_put_in_service(
     assert said in raised.value.message
     assert "\n" not in raised.value.message
     assert not (server.home / "faults" / "venv").exists()
+
+
+def test_a_board_without_a_runtime_asks_to_be_prepared(server: SshServer, tmp_path: Path) -> None:
+    url = server.url("bare", python=str(_PYTHON))
+    with pytest.raises(RuntimeMissingError) as raised:
+        connect(url, home=tmp_path, runtime="litert")
+    assert raised.value.message.endswith(f"run edgenas board prepare --runtime litert --device '{url}'")
+    with connect(url, home=tmp_path) as device, pytest.raises(RuntimeMissingError) as raised:
+        runtime_of(device.info())
+    assert raised.value.message.endswith(f"run edgenas board prepare --device '{url}'")
 
 
 def test_no_python_is_one_line(server: SshServer) -> None:
