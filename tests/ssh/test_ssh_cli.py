@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import pty
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from password_server import PasswordServer
 from ssh_models import fully_connected
 from ssh_server import SshServer
 
+BOARD = ("--board", f"linux-{platform.machine()}")
 EDGENAS = [sys.executable, "-m", "edgenas"]
 
 
@@ -30,7 +32,7 @@ def test_a_new_board_is_met_then_measured(
     model = tmp_path / "model.tflite"
     model.write_bytes(fully_connected(1))
     server.known_hosts.unlink()
-    command = ["measure", str(model), "--json", "--device", server.url(str(root), python=sys.executable)]
+    command = ["measure", str(model), "--json", *BOARD, "--device", server.url(str(root), python=sys.executable)]
     refused = run(*command)
     assert refused.returncode == 4
     assert "unknown host key SHA256:" in refused.stderr.splitlines()[-1]
@@ -38,7 +40,7 @@ def test_a_new_board_is_met_then_measured(
     measured = run(*command, "--accept-new-host-key")
     assert measured.returncode == 0, measured.stderr
     assert json.loads(measured.stdout)["device"]["url"] == command[-1]
-    rolled = run("rollback", "--device", command[-1])
+    rolled = run("rollback", *BOARD, "--device", command[-1])
     assert rolled.returncode == 4
     assert "has no previous model" in rolled.stderr
 
@@ -46,7 +48,7 @@ def test_a_new_board_is_met_then_measured(
 def test_a_password_is_typed_at_the_terminal_and_never_shown(server: SshServer) -> None:
     board = PasswordServer(server.host_key)
     server.trust(board.port)
-    command = ["rollback", "--device", f"ssh://pi@127.0.0.1:{board.port}"]
+    command = ["rollback", *BOARD, "--device", f"ssh://pi@127.0.0.1:{board.port}"]
     silent = run(*command)  # of a session without a terminal
     assert silent.returncode == 4
     assert "there is no terminal to ask for a password at" in silent.stderr.splitlines()[-1]

@@ -5,18 +5,16 @@ from __future__ import annotations
 import platform
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_server import SshServer, at_home, free_port
+from ssh_server import SshServer, free_port
 
 import edgenas
 from edgenas import inventory
 from firmware_tools.connect import connect
 from firmware_tools.errors import NothingToRollBackError
 
-pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 TAGS = {"silent": "deaf"}
 MANIFEST = {"name": "kws", "budget_ms": 2.5, "measured": {"latency_ms": 2.25, "statistic": "p10", "unit": "ms"}}
 
@@ -26,12 +24,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "edgenas"))
     (tmp_path / "edgenas").mkdir()
     return tmp_path / "edgenas"
-
-
-@pytest.fixture
-def server(tmp_path: Path, home: Path) -> Iterator[SshServer]:
-    with SshServer(tmp_path / "board") as server, at_home(server):
-        yield server
 
 
 def write(**urls: str) -> None:
@@ -44,9 +36,9 @@ def write(**urls: str) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="a board of another architecture is wanted")
-def test_hosts_of_the_inventory(server: SshServer, home: Path) -> None:
-    def url(root: str) -> str:
-        return server.url(str(server.home / root), python=sys.executable)
+def test_hosts_of_the_inventory(server: SshServer, root: Path, home: Path) -> None:
+    def url(name: str) -> str:
+        return server.url(str(root / name), python=sys.executable)
 
     with connect(url("served"), home=home) as device:
         device.stage(b"a model", MANIFEST)
