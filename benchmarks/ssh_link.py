@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=20)
     parser.add_argument("--limit", type=int, default=8)
     arguments = parser.parse_args()
+    asked = {**vars(arguments), "load_before": os.getloadavg()[0]}  # a busy computer makes all of it slower
     with TemporaryDirectory() as scratch, SshServer(Path(scratch) / "board") as server, at_home(server):
         folder = Path(scratch)
         os.environ["EDGENAS_HOME"] = str(folder / "edgenas")
@@ -74,7 +75,7 @@ def main() -> None:
     for what, figure in figures.items():
         unit = "" if "over scp" in what else " s"
         table.append((what, figure["n"], *(f"{figure[key]:.2f}{unit}" for key in ("median", "min", "max"))))
-    publish("ssh_link", {**vars(arguments), "figures": figures}, table, as_json=arguments.json)
+    publish("ssh_link", {**asked, "figures": figures}, table, as_json=arguments.json)
 
 
 def installations(server: SshServer, folder: Path, mebibytes: int, repeats: int) -> Figures:
