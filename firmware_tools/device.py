@@ -174,6 +174,21 @@ class Timing:
     unit: Unit = "ms"
 
 
+@dataclass(frozen=True)
+class OperatorTime:
+    """What one operator of a model takes, in the device's unit.
+
+    `index` is its place in the .tflite file; None for one that the runtime made itself, out of several perhaps, whose
+    `output_shape` is () and whose `macs` are not known.
+    """
+
+    name: str
+    latency_ms: float
+    index: int | None = None
+    output_shape: tuple[int, ...] = ()
+    macs: int | None = None
+
+
 class Device(Protocol):
     """A board that times, installs and runs models; a context manager that closes itself.
 
@@ -202,6 +217,13 @@ class Device(Protocol):
         In every process all models are timed, in an order shuffled by a fixed seed. `progress` is called with the
         timings done and their total (models x processes). Touches no slot.
         Raises RuntimeMissingError, InferenceError, TransferError.
+        """
+        ...
+
+    def time_operators(self, model: bytes, plan: TimingPlan) -> list[OperatorTime] | None:
+        """What each operator of `model` takes, by the runtime's own account; None from a runtime that gives none.
+
+        Their sum lacks what an inference takes besides. Leaves the slots as `time` does, and raises as it does.
         """
         ...
 

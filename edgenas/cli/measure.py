@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgenas.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgenas.layers import Layers
+
+_NOTHING = 5e-4  # of the whole: not worth a line
 
 
 def measure(
@@ -17,6 +25,7 @@ def measure(
     device: options.Device = None,
     accept_new_host_key: options.AcceptNewHostKey = False,
     statistic: options.Statistic = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also say what each operator takes.")] = False,
     set_governor: options.SetGovernor = None,
     as_json: options.Json = False,
 ) -> None:
@@ -25,6 +34,9 @@ def measure(
     Example: edgenas measure runs/20261121T125939-host
 
     Nothing is installed: the board's active model stays.
+
+    With --layers, operators that the device does not time itself are timed as models of one operator each. What every
+    such model takes besides, the bias, is taken off, so that together they take as long as the whole.
     """
     import edgenas
     from edgenas.cli import output
@@ -37,6 +49,7 @@ def measure(
             board=board,
             device=device,
             statistic=statistic,
+            layers=layers,
             set_governor=set_governor,
             access=access,
             reporter=reporter,
@@ -56,4 +69,44 @@ def measure(
         ("peak RAM", output.size(measured.peak_ram_bytes)),
         *output.conditions(timing.conditions),
     ]
-    output.show(measured.to_json(), as_json, lambda console: output.facts(console, pairs))
+
+    def present(console: Console) -> None:
+        output.facts(console, pairs)
+        if measured.layers is not None:
+            console.print()
+            _layers(console, measured.layers, latency)
+
+    output.show(measured.to_json(), as_json, present)
+
+
+def _layers(console: Console, layers: Layers, latency: Callable[[float | None], str]) -> None:
+    from edgenas.cli.output import lines, percent, table
+
+    rows = [
+        (
+            "" if layer.index is None else str(layer.index),
+            layer.name,
+            "x".join(map(str, layer.output_shape)),
+            "-" if layer.macs is None else f"{layer.macs:,}",
+            latency(layer.latency_ms),
+            percent(layers.share(layer)),
+        )
+        for layer in layers.layers
+    ]
+    known = [layer.latency_ms for layer in layers.layers if layer.latency_ms is not None]
+    longest = max(known, default=None)
+    strong = next((i for i, layer in enumerate(layers.layers) if layer.latency_ms == longest), None)
+    table(console, ("", "operator", "output", "MACs", "latency", "share"), rows, left=3, strong=strong)
+    console.print()
+    notes = [
+        f"{layer.index} {layer.name} was not timed by itself: {layer.note}" for layer in layers.layers if layer.note
+    ]
+    if layers.rest_ms > _NOTHING * layers.whole_ms:
+        notes.append(f"rest, of no operator: {latency(layers.rest_ms)}, {percent(layers.rest_ms / layers.whole_ms)}")
+    if layers.bias_ms is not None:
+        alone = sum(layer.alone_ms for layer in layers.layers if layer.alone_ms is not None)
+        ratio = alone / layers.whole_ms
+        notes.append(
+            f"as models of their own they take {ratio:.2f} times the whole; the bias is {latency(layers.bias_ms)}"
+        )
+    lines(console, notes)

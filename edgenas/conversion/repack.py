@@ -18,13 +18,8 @@ def repack(tflite: bytes) -> bytes:
 
     Repacking twice gives the same bytes as once.
     """
-    import flatbuffers
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
-
-    class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no type hints
-        def StartVector(self, size: int, count: int, alignment: int) -> Any:  # noqa: N802 - flatbuffers' name
-            return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
 
     model = schema.ModelT.InitFromPackedBuf(tflite)
     for buffer in model.buffers:
@@ -34,6 +29,17 @@ def repack(tflite: bytes) -> bytes:
     for entry in model.metadata or []:
         model.buffers[entry.buffer].data = None
     model.metadata = None
-    builder = AlignedBuilder(len(tflite) + 4096)
+    return pack(model, len(tflite))
+
+
+def pack(model: Any, size: int) -> bytes:
+    """The file of `model`, a schema's ModelT of about `size` bytes: constants inline, aligned as the schema demands."""
+    import flatbuffers
+
+    class AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no type hints
+        def StartVector(self, size: int, count: int, alignment: int) -> Any:  # noqa: N802 - flatbuffers' name
+            return super().StartVector(size, count, _ALIGNMENT if size == 1 else alignment)
+
+    builder = AlignedBuilder(size + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

@@ -8,18 +8,24 @@ from typing import Any
 
 from edgenas import inventory
 from edgenas.artifact import read_model
+from edgenas.layers import Layers, time_layers
 from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
 from edgenas.session import governor_of, runtime_of, statistic_of
 from edgenas.units import Unit
 from firmware_tools.connect import Access, connect
-from firmware_tools.device import DeviceInfo, Timing, TimingPlan
+from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
+
+_OF_ONE = {"warmup_s": 0.05, "timed_s": 0.1}  # of many operators, in each process
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A model's timing on a device; `memory` is what it takes of a microcontroller, None on other boards."""
+    """A model's timing on a device; `memory` is what it takes of a microcontroller, None on other boards.
+
+    `layers` are None unless they were asked for.
+    """
 
     board: str
     unit: Unit
@@ -28,6 +34,7 @@ class Measured:
     bytes: int
     timing: Timing
     memory: Memory | None
+    layers: Layers | None = None
 
     @property
     def peak_ram_bytes(self) -> int | None:
@@ -42,6 +49,8 @@ class Measured:
             "model": {"path": self.model, "sha256": self.timing.sha256, "bytes": self.bytes},
             "measured": {**asdict(self.timing), "peak_ram_bytes": self.peak_ram_bytes},
         }
+        if self.layers is not None:
+            table["layers"] = self.layers.to_json()
         return self.unit.label(table)
 
 
@@ -51,12 +60,14 @@ def measure(
     board: str | None = None,
     device: str | None = None,
     statistic: str | None = None,
+    layers: bool = False,
     set_governor: str | None = None,
     access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Measured:
     """Time `model`, a .tflite file or an artifact's folder, by the board's protocol.
 
+    layers: also what each operator takes; everything is then timed for 0.1 s in each process, the model itself too.
     set_governor: a frequency governor for the time of the measurement; what was set before is put back.
 
     Raises UsageError if the file cannot be read or is no TFLite model, or if the governor cannot be set, DeviceError if
@@ -73,6 +84,17 @@ def measure(
         described.check_device(info)
         runtime_of(info)
         plan = replace(plan, governor=governor_of(set_governor, info))
-        timing = opened.time([tflite], plan, lambda i, n: reporter.progress(i, n, "processes"))[0]
+        timing, found = _timed(opened, tflite, plan, layers, reporter)
     taken = memory(described, tflite) if described.kind == "mcu" else None
-    return Measured(described.id, described.unit, info, str(path), len(tflite), timing, taken)
+    return Measured(described.id, described.unit, info, str(path), len(tflite), timing, taken, found)
+
+
+def _timed(
+    device: Device, tflite: bytes, plan: TimingPlan, layers: bool, reporter: Reporter
+) -> tuple[Timing, Layers | None]:
+    def progress(done: int, total: int) -> None:
+        reporter.progress(done, total, "timings")
+
+    if layers:
+        return time_layers(device, tflite, replace(plan, **_OF_ONE), progress)  # type: ignore[arg-type]
+    return device.time([tflite], plan, progress)[0], None

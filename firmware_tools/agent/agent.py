@@ -1251,24 +1251,22 @@ def loaded(make: Callable[..., Any], path: str, threads: int) -> Any:
     except (ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())
         raise Refusal("inference", f"the runtime refuses the model: {why}", reason="refused") from error
-    if len(interpreter.get_input_details()) != 1:
-        raise Refusal("inference", "the model has not one input but several", reason="refused")
     return interpreter
 
 
-def fill_input(interpreter: Any) -> None:
-    """The same pseudo-random input on every device: all-zero data would take short cuts on some processors."""
+def fill_inputs(interpreter: Any) -> None:
+    """The same pseudo-random inputs on every device: all-zero data would take short cuts on some processors."""
     import numpy as np
 
-    detail = interpreter.get_input_details()[0]
-    dtype = np.dtype(detail["dtype"])
     source = np.random.RandomState(0)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        data = source.randint(limits.min, int(limits.max) + 1, size=detail["shape"], dtype=dtype)
-    else:
-        data = source.random_sample(tuple(detail["shape"])).astype(dtype)
-    interpreter.set_tensor(detail["index"], data)
+    for detail in interpreter.get_input_details():
+        dtype = np.dtype(detail["dtype"])
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            data = source.randint(limits.min, int(limits.max) + 1, size=detail["shape"], dtype=dtype)
+        else:
+            data = source.random_sample(tuple(detail["shape"])).astype(dtype)
+        interpreter.set_tensor(detail["index"], data)
 
 
 def peak_rss() -> int | None:
@@ -1308,7 +1306,7 @@ def time_models(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     def ready(path: str) -> Any:
         interpreter = loaded(make, path, threads)
-        fill_input(interpreter)
+        fill_inputs(interpreter)
         interpreter.invoke()
         interpreter.invoke()
         return interpreter
@@ -1355,6 +1353,8 @@ def infer(job: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     interpreter = loaded(interpreter_of(job["runtime"]), job["model"], threads=1)
+    if len(interpreter.get_input_details()) != 1:
+        raise Refusal("inference", "the model has not one input but several", reason="refused")
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     inputs = np.fromfile(job["inputs"], dtype=job["dtype"]).reshape(job["shape"])
     wanted = [int(size) for size in source["shape"]]

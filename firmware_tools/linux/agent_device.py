@@ -106,6 +106,10 @@ class AgentDevice:
         hashes = [self._put(model) for model in models]
         return self._timed("time", hashes, plan, progress, models=hashes)
 
+    def time_operators(self, model: bytes, plan: TimingPlan) -> None:
+        """None: from Python no TFLite runtime tells what its operators take."""
+        return
+
     def stage(self, model: bytes, manifest: Mapping[str, object]) -> SlotInfo:
         """Write `model` and `manifest` into the spare slot and read them back: see `Device.stage`."""
         sha256 = hashlib.sha256(model).hexdigest()

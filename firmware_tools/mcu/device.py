@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from firmware_tools.device import (
     DeviceInfo,
     DeviceStatus,
+    OperatorTime,
     Progress,
     RuntimeInfo,
     Slot,
@@ -123,6 +124,27 @@ class McuDevice:
         if timed and self._emulation is None:
             self.discard()
         return timed
+
+    def time_operators(self, model: bytes, plan: TimingPlan) -> list[OperatorTime]:
+        """What each operator of the plan takes: see `Device.time_operators`.
+
+        An emulated board counts their instructions, exactly and in no slot. A real one takes the model into its spare
+        slot, as `time` does, and tells the ticks of one inference.
+        """
+        compiled = compile_plan(model)
+        if self._emulation is not None:
+            values = timings.per_operator(compiled, self._emulation)
+        else:
+            self._check(compiled)
+            self._install(compiled.blob)
+            sizes = self._link.ask(messages.Select(staged=True))
+            self._link.set_input(timings.probe(sizes.input_bytes))
+            values = [timings.value(self._hello, ticks) for ticks in self._link.profile(sizes.operators)]
+            self.discard()
+        return [
+            OperatorTime(operator.name, value, operator.index, operator.output_shape, operator.macs)
+            for operator, value in zip(compiled.operators, values, strict=True)
+        ]
 
     def stage(self, model: bytes, manifest: Mapping[str, object]) -> SlotInfo:
         """Compile `model` and write its plan into the spare slot: see `Device.stage`.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from firmware_tools.device import Conditions, Timing, TimingPlan, Unit
 from firmware_tools.errors import DeviceError, EmulatorError
 from firmware_tools.link.messages import HelloAnswer, RunAnswer
-from firmware_tools.mcu import measure
+from firmware_tools.mcu import Report, measure
 from firmware_tools.mcu.emulator import Machine
 from firmware_tools.timing import summarise
 
@@ -48,6 +48,20 @@ def probe(size: int) -> bytes:
 
 def measured(plan: Plan, emulation: Emulation) -> int:
     """Instructions of one inference on a bare board. Raises EmulatorError."""
+    return _report(plan, emulation).instructions
+
+
+def per_operator(plan: Plan, emulation: Emulation) -> list[float]:
+    """Millions of instructions of each operator, in the plan's order, on a bare board. Raises EmulatorError."""
+    return [instructions / 1e6 for instructions in _report(plan, emulation).per_operator]
+
+
+def value(hello: HelloAnswer, ticks: int) -> float:
+    """`ticks` in the board's unit. Raises DeviceError for ticks of unknown length."""
+    return ticks * _nanoseconds(hello) / 1e6
+
+
+def _report(plan: Plan, emulation: Emulation) -> Report:
     report = measure(plan.blob, [probe(plan.input.bytes)], emulation.machine.name, emulation.name)
     if report.status != "EN_OK":
         raise EmulatorError(
@@ -56,7 +70,7 @@ def measured(plan: Plan, emulation: Emulation) -> int:
             status=report.status,
             operator=report.failed_operator,
         )
-    return report.instructions
+    return report
 
 
 def times(hello: HelloAnswer, ticks: int, plan: TimingPlan) -> int:
@@ -77,8 +91,7 @@ def timing(
     conditions: Conditions,
 ) -> Timing:
     """One Timing of `runs`, each of `times` inferences. Raises DeviceError for ticks of unknown length."""
-    # What summarise takes in nanoseconds comes out in millions of instructions if instructions go in.
-    scale = 1.0 if hello.tick_unit == "instructions" else 1e9 / _rate(hello)
+    scale = _nanoseconds(hello)
     values = [
         {
             "min": run.minimum * scale,
@@ -110,6 +123,11 @@ def conditions(runtime: str, version: str, emulation: Emulation | None) -> Condi
         started_utc=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         emulator=emulation.emulator if emulation else None,
     )
+
+
+def _nanoseconds(hello: HelloAnswer) -> float:
+    """Of a tick. What is taken for nanoseconds comes out in millions of instructions if instructions go in."""
+    return 1.0 if hello.tick_unit == "instructions" else 1e9 / _rate(hello)
 
 
 def _rate(hello: HelloAnswer) -> int:

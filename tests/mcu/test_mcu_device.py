@@ -368,3 +368,15 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DeviceError, match=r"cannot use the folder .*: name another by root=DIR"):
         emulated(name, tmp_path / "file" / "board")
+
+
+@pytest.mark.parametrize("name", ["host", "unicorn"], indirect=True)
+def test_what_the_operators_take(device: McuDevice) -> None:
+    told = device.time_operators(FIRST, PLAN)
+    (timing,) = device.time([FIRST], PLAN)
+    assert [operator.name for operator in told] == ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]
+    assert all(operator.latency_ms >= 0 for operator in told)  # this computer's clock is coarse
+    assert device.status().staged is None
+    if timing.unit == "Minsn":  # counted: all but the beginning and the end of the engine's loop
+        total = sum(operator.latency_ms for operator in told)
+        assert timing.latency_ms - 1e-4 < total <= timing.latency_ms
