@@ -13,7 +13,7 @@ from firmware_tools.device import Device
 from firmware_tools.errors import DeviceUrlError
 from firmware_tools.linux.local import open_local
 
-RUNTIMES = ("litert", "tflite", "tensorflow")
+RUNTIMES = ("litert", "tflite", "tensorflow", "tensorrt")
 _PASSWORD = re.compile("//[^/?@]*:[^/?]*@")
 
 
@@ -76,9 +76,9 @@ SCHEMES = tuple(_BACKENDS)
 def connect(url: str, *, home: Path, runtime: str | None = None, access: Access | None = None) -> Device:
     """Connect to the device at `url`, for example "local:" or "ssh://pi@raspberrypi.local?root=DIR&runtime=tflite".
 
-    `home` is the folder under which a device without a root of its own keeps its slots. `runtime`, one of litert,
-    tflite, tensorflow, holds if the URL names none; without either the device's first is used. A microcontroller has
-    its engine and no choice. Values may be percent-encoded. Only ssh: asks for `access`.
+    `home` is the folder under which a device without a root of its own keeps its slots. `runtime`, one of
+    RUNTIMES, holds if the URL names none; without either the device's first is used. A microcontroller has its engine
+    and no choice. Values may be percent-encoded. Only ssh: asks for `access`.
     Raises DeviceUrlError if the URL is not understood, else as the back end: DeviceBusyError, RuntimeMissingError,
     UnreachableError, HostKeyError, LoginError, DeviceLostError, DeviceFullError, DeviceError.
     """

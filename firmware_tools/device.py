@@ -20,7 +20,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class RuntimeInfo:
-    """What runs models on the device: `name` is litert, tflite or tensorflow, on a microcontroller edgenas-engine."""
+    """What runs models on the device: `name` is litert, tflite, tensorflow or tensorrt, on a microcontroller
+    edgenas-engine. TensorRT is given ONNX models in place of .tflite files by `time` and `time_operators`.
+    """
 
     name: str
     version: str
@@ -155,6 +157,7 @@ class Timing:
     the process's peak resident set from just before the model is loaded to after two inferences (what the runtime needs
     once, whatever the model, left out), the median over the processes; None where the system cannot say. It repeats to
     about 0.2 MiB. On a microcontroller it is the arena that the model takes, exactly.
+    `compute_ms` is the median without the transfers to and from a GPU; None where there are none.
     """
 
     sha256: str
@@ -172,6 +175,7 @@ class Timing:
     peak_ram_bytes: int | None
     conditions: Conditions
     unit: Unit = "ms"
+    compute_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -227,9 +231,10 @@ class Device(Protocol):
         """
         ...
 
-    def stage(self, model: bytes, manifest: Mapping[str, object]) -> SlotInfo:
+    def stage(self, model: bytes, manifest: Mapping[str, object], onnx: bytes | None = None) -> SlotInfo:
         """Write `model` and `manifest` (plus sha256 and bytes) into the spare slot and read them back.
 
+        `onnx` is the same network for TensorRT; a device without TensorRT leaves it out.
         Raises TransferError if the bytes read back differ, or if `manifest` names another sha256 than the model's.
         """
         ...

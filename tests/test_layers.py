@@ -83,7 +83,7 @@ def test_operators_of_a_tflite_runtime(runtime: str, tmp_path: Path) -> None:
         url = f"local:?python={python}"
     calls: list[tuple[int, int]] = []
     with connect(url, home=tmp_path) as device:
-        plan = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02)
+        plan = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02, repeats=0)
         timing, layers = time_layers(device, _net(), plan, lambda i, n: calls.append((i, n)))
     assert timing.conditions.runtime == runtime
     assert calls[-1] == (10, 10)  # the whole and four models of operators, in two processes

@@ -18,6 +18,7 @@ from firmware_tools.device import (
     Conditions,
     DeviceInfo,
     DeviceStatus,
+    OperatorTime,
     Progress,
     RuntimeInfo,
     SlotInfo,
@@ -32,6 +33,8 @@ PROTOCOL = 2
 # In base64 below what a pipe holds (64 KiB): writing a chunk never blocks on an agent that has stopped.
 CHUNK_BYTES = 32 << 10
 WORKER_TIMEOUT_S = 120.0
+TENSORRT = "tensorrt"
+ENGINE_TIMEOUT_S = 1800.0  # TensorRT tries many kernels for every layer, in silence
 # sha256, data, how many of its bytes the agent has: brings the others into the agent's scratch/SHA256.part.
 Upload = Callable[[str, bytes, int], None]
 
@@ -58,6 +61,7 @@ class AgentDevice:
         self._end: Callable[[], None] | None = end
         self._upload = upload
         self._staged: str | None = None  # the sha256 of what this session staged
+        self._info: DeviceInfo | None = None
 
     @property
     def url(self) -> str:
@@ -74,6 +78,8 @@ class AgentDevice:
             command = f"run python -m pip install {packages.get(self._runtime, self._runtime)} with its interpreter"
             if self._url.startswith("ssh:") and self._runtime in packages:
                 command = f"run edgenas board prepare --runtime {self._runtime} --device {shlex.quote(self._url)}"
+            if self._runtime == TENSORRT:
+                command = "it is found by its program trtexec; on a Jetson run sudo apt-get install tensorrt"
             why = "".join(f"; {note}" for note in info.notes)
             raise RuntimeMissingError(
                 f"{self._name}: no runtime {self._runtime}, {others}{why}: {command}",
@@ -90,10 +96,12 @@ class AgentDevice:
                 f"{self._name}: the agent speaks protocol {protocol}, this host {PROTOCOL}: install the same release",
                 protocol=protocol,
             )
-        answer["runtimes"] = tuple(RuntimeInfo(name, version) for name, version in answer["runtimes"])
+        runtimes = [RuntimeInfo(name, version) for name, version in answer["runtimes"]]
+        answer["runtimes"] = tuple(sorted(runtimes, key=lambda runtime: runtime.name != self._runtime))
         answer["notes"] = tuple(answer["notes"])
         answer["governors"] = tuple(answer["governors"])
-        return DeviceInfo(url=self._url, **answer)
+        self._info = DeviceInfo(url=self._url, **answer)
+        return self._info
 
     def status(self) -> DeviceStatus:
         """Which models it holds, their bytes checked against their manifests."""
@@ -106,11 +114,20 @@ class AgentDevice:
         hashes = [self._put(model) for model in models]
         return self._timed("time", hashes, plan, progress, models=hashes)
 
-    def time_operators(self, model: bytes, plan: TimingPlan) -> None:
-        """None: from Python no TFLite runtime tells what its operators take."""
-        return
+    def time_operators(self, model: bytes, plan: TimingPlan) -> list[OperatorTime] | None:
+        """What TensorRT's layers take: see `Device.time_operators`. From Python no TFLite runtime tells."""
+        if not self._on_tensorrt():
+            return None
+        answer = self._session.request(
+            "time_operators",
+            model=self._put(model),
+            runtime=self._runtime,
+            timeout_s=ENGINE_TIMEOUT_S + ANSWER_TIMEOUT_S,
+            silence_s=ENGINE_TIMEOUT_S,
+        )
+        return [OperatorTime(name, latency_ms) for name, latency_ms in answer["operators"]]
 
-    def stage(self, model: bytes, manifest: Mapping[str, object]) -> SlotInfo:
+    def stage(self, model: bytes, manifest: Mapping[str, object], onnx: bytes | None = None) -> SlotInfo:
         """Write `model` and `manifest` into the spare slot and read them back: see `Device.stage`."""
         sha256 = hashlib.sha256(model).hexdigest()
         named = manifest.get("sha256", sha256)
@@ -121,7 +138,8 @@ class AgentDevice:
                 model=sha256,
             )
         self._put(model, sha256)
-        slot = _slot(self._session.request("stage", sha256=sha256, manifest=dict(manifest)))
+        beside = self._put(onnx) if onnx is not None and TENSORRT in self._runtimes() else None
+        slot = _slot(self._session.request("stage", sha256=sha256, manifest=dict(manifest), onnx=beside))
         self._staged = sha256
         return slot
 
@@ -141,8 +159,8 @@ class AgentDevice:
             dtype=inputs.dtype.str,
             shape=list(inputs.shape),
             runtime=self._runtime,
-            timeout_s=WORKER_TIMEOUT_S + ANSWER_TIMEOUT_S,
-            silence_s=WORKER_TIMEOUT_S,
+            timeout_s=self._patience_s() + ANSWER_TIMEOUT_S,
+            silence_s=self._patience_s(),
         )
         data = base64.b64decode(answer["data"])
         return np.frombuffer(data, dtype=answer["dtype"]).reshape(answer["shape"]).copy()
@@ -195,6 +213,17 @@ class AgentDevice:
     ) -> None:
         self.close()
 
+    def _runtimes(self) -> list[str]:
+        """The device's runtimes; the one in use is the first."""
+        return [runtime.name for runtime in (self._info or self.info()).runtimes]
+
+    def _on_tensorrt(self) -> bool:
+        return self._runtimes()[:1] == [TENSORRT]
+
+    def _patience_s(self) -> float:
+        """How long a worker may be silent."""
+        return ENGINE_TIMEOUT_S if self._on_tensorrt() else WORKER_TIMEOUT_S
+
     def _put(self, data: bytes, sha256: str | None = None) -> str:
         """Bring `data` into the scratch folder, going on where an interrupted upload stopped; its sha256."""
         if not data:
@@ -235,7 +264,7 @@ class AgentDevice:
     ) -> list[Timing]:
         settings = asdict(plan)
         statistic = settings.pop("statistic")
-        silence_s = WORKER_TIMEOUT_S + 2 * (plan.warmup_s + plan.timed_s)
+        silence_s = self._patience_s() + 2 * (plan.warmup_s + plan.timed_s)
         answer = self._session.request(
             do,
             runtime=self._runtime,

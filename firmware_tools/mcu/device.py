@@ -146,7 +146,7 @@ class McuDevice:
             for operator, value in zip(compiled.operators, values, strict=True)
         ]
 
-    def stage(self, model: bytes, manifest: Mapping[str, object]) -> SlotInfo:
+    def stage(self, model: bytes, manifest: Mapping[str, object], onnx: bytes | None = None) -> SlotInfo:
         """Compile `model` and write its plan into the spare slot: see `Device.stage`.
 
         The board reads the plan back from its flash, hashes and checks it. Raises PlanError for a model that the

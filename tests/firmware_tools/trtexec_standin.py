@@ -1,0 +1,83 @@
+"""Stands in for NVIDIA's trtexec: takes its options, writes the files that it documents.
+
+An engine is the ONNX file with a word before it, an inference returns the first values of its input. Every call is a
+line in the file $TRTEXEC_LOG.
+"""
+
+import json
+import os
+import re
+import struct
+import sys
+import time
+from pathlib import Path
+
+WORD = b"engine of "
+OPTIONS = dict(argument.lstrip("-").partition("=")[::2] for argument in sys.argv[1:])
+VERSION = os.environ.get("TRTEXEC_VERSION", "8502")
+
+
+def main() -> int:
+    print(f"&&&& RUNNING TensorRT.trtexec [TensorRT v{VERSION}] # trtexec {' '.join(sys.argv[1:])}", flush=True)
+    if "help" in OPTIONS:
+        print("\n".join(f"  --option{number}" for number in range(500)))
+        return 0
+    with Path(os.environ["TRTEXEC_LOG"]).open("a", encoding="utf-8") as log:
+        log.write(f"{os.getpid()} {' '.join(sys.argv[1:])}\n")
+    if "onnx" in OPTIONS:
+        with Path(OPTIONS["onnx"]).open("rb") as file:
+            model = file.read()
+        if b"slow" in model:
+            time.sleep(600)
+        if b"bad" in model:
+            return fail("[06/21/2026-10:00:00] [E] ModelImporter.cpp:720: no importer registered for op: Bad")
+        with Path(OPTIONS["saveEngine"]).open("wb") as file:
+            file.write(WORD + model)
+    else:
+        with Path(OPTIONS["loadEngine"]).open("rb") as file:
+            model = file.read()
+        if not model.startswith(WORD):
+            return fail("[E] Error Code 1: Serialization (Serialization assertion magicTagRead == kMAGIC_TAG failed.)")
+    run(model.removeprefix(WORD))
+    print("&&&& PASSED TensorRT.trtexec")
+    return 0
+
+
+def run(model: bytes) -> None:
+    milliseconds = float(match.group(1)) if (match := re.search(rb"takes ([0-9.]+)", model)) else 1.0
+    if "exportTimes" in OPTIONS:
+        with Path(OPTIONS["exportTimes"]).open("w", encoding="utf-8") as file:
+            file.write("[\n" + ", ".join(trace(milliseconds)) + "]\n")
+    if "exportProfile" in OPTIONS:
+        layers = [{"name": "conv1 + relu1", "timeMs": 90.0, "averageMs": 0.6 * milliseconds, "percentage": 60.0}]
+        layers.append({"name": "dense", "timeMs": 60.0, "averageMs": 0.4 * milliseconds, "percentage": 40.0})
+        with Path(OPTIONS["exportProfile"]).open("w", encoding="utf-8") as file:
+            json.dump([{"count": 150}, *layers], file)
+    if "exportOutput" in OPTIONS:
+        with Path(OPTIONS["loadInputs"].removeprefix("input:")).open("rb") as file:
+            values = struct.unpack("<4f", file.read(16))
+        output = [{"name": "output", "dimensions": "1x4", "values": [round(value, 6) for value in values]}]
+        with Path(OPTIONS["exportOutput"]).open("w", encoding="utf-8") as file:
+            json.dump(output, file)
+
+
+def trace(milliseconds: float) -> list[str]:
+    """One object for each inference, as trtexec formats them; those of the warm-up are slow."""
+    found = []
+    now, warm = 0.0, float(OPTIONS["warmUp"])
+    for _ in range(2 + int(OPTIONS["iterations"])):
+        taken = 100.0 if now < warm else milliseconds
+        times = {"startComputeMs": now, "h2dMs": 0.1 * taken, "computeMs": 0.8 * taken, "d2hMs": 0.1 * taken}
+        found.append("{ " + ", ".join(f'"{key}" : {value:.6g}' for key, value in times.items()))
+        found[-1] += f', "latencyMs" : {taken:.6g} }}\n'
+        now += max(taken, warm)
+    return found
+
+
+def fail(line: str) -> int:
+    print(line)
+    print("&&&& FAILED TensorRT.trtexec")
+    return 1
+
+
+sys.exit(main())
