@@ -3,6 +3,7 @@
     model.tflite     what is installed
     manifest.json    what it is, what it was measured to be, and the SHA-256 of the two other files; written last
     golden.npz       `inputs` in the model's dtype and the `outputs` that the host's runtime made of them
+    model.onnx       the same network for TensorRT, where the board has that; else there is none
 
 Needs numpy only: a field machine installs artifacts without torch and without a converter.
 """
@@ -25,11 +26,12 @@ from edgenas.errors import UsageError
 from edgenas.resources import write_bytes, write_text
 
 FORMAT = 1
-MODEL, MANIFEST, GOLDEN = "model.tflite", "manifest.json", "golden.npz"
+MODEL, MANIFEST, GOLDEN, ONNX = "model.tflite", "manifest.json", "golden.npz", "model.onnx"
 
 INT8_TOLERANCE = 0.03
 INT8_FRACTION = 0.99
 FLOAT_TOLERANCE = 1e-3
+HALF_TOLERANCE = 1e-2  # where the device computes in half precision: 11 bits instead of 24, and roundings add up
 
 Array = npt.NDArray[Any]
 
@@ -54,6 +56,7 @@ _SHAPE: dict[str, Any] = {
     "budget_ms?": _NUMBER,
     "accuracy": {"float?": _NUMBER, "int8?": _NUMBER},
     "versions": dict,
+    "onnx?": {"sha256": str, "bytes": int},
 }
 
 
@@ -69,11 +72,12 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model: the bytes of model.tflite and golden.npz, and the manifest as JSON values (not to be changed)."""
+    """A model: the bytes of its files, and the manifest as JSON values (not to be changed)."""
 
     tflite: bytes
     manifest: dict[str, Any]
     golden: bytes
+    onnx: bytes | None = None
 
     @classmethod
     def build(
@@ -97,6 +101,7 @@ class Artifact:
         accuracy_float: float | None = None,
         accuracy_int8: float | None = None,
         versions: Mapping[str, str] | None = None,
+        onnx: bytes | None = None,
     ) -> Artifact:
         """Make the manifest from what is known; None where it is not.
 
@@ -130,7 +135,9 @@ class Artifact:
             "accuracy": {"float": accuracy_float, "int8": accuracy_int8},
             "versions": dict(versions or {}),
         }
-        return cls(tflite, manifest, golden)
+        if onnx is not None:
+            manifest["onnx"] = {"sha256": _sha256(onnx), "bytes": len(onnx)}
+        return cls(tflite, manifest, golden, onnx)
 
     @property
     def sha256(self) -> str:
@@ -148,8 +155,10 @@ class Artifact:
         return replace(self, manifest={**self.manifest, "measured": measured})
 
     def save(self, folder: Path) -> None:
-        """Write the three files, each whole or not at all; the manifest last: a half-saved folder is not loaded."""
+        """Write the files, each whole or not at all; the manifest last: a half-saved folder is not loaded."""
         write_bytes(folder / MODEL, self.tflite)
+        if self.onnx is not None:
+            write_bytes(folder / ONNX, self.onnx)
         write_bytes(folder / GOLDEN, self.golden)
         write_text(folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
 
@@ -170,15 +179,19 @@ class Artifact:
         if len(tflite) != manifest["bytes"]:
             raise _damaged(folder / MODEL, "bytes", f"has {len(tflite)} bytes, the manifest says {manifest['bytes']}")
         golden = _read(folder / GOLDEN)
-        for file, data, key, wanted in (
+        onnx = None if manifest.get("onnx") is None else _read(folder / ONNX)
+        files = [
             (MODEL, tflite, "sha256", manifest["sha256"]),
             (GOLDEN, golden, "golden.sha256", manifest["golden"]["sha256"]),
-        ):
+        ]
+        if onnx is not None:
+            files.append((ONNX, onnx, "onnx.sha256", manifest["onnx"]["sha256"]))
+        for file, data, key, wanted in files:
             if _sha256(data) != wanted:
                 raise _damaged(
                     folder / file, key, f"has SHA-256 {_sha256(data)[:12]}..., the manifest {wanted[:12]}..."
                 )
-        return cls(tflite, manifest, golden)
+        return cls(tflite, manifest, golden, onnx)
 
 
 def read_model(path: Path) -> tuple[Path, bytes]:
@@ -188,24 +201,45 @@ def read_model(path: Path) -> tuple[Path, bytes]:
     """
     if path.is_dir():
         return path / MODEL, Artifact.load(path).tflite
-    try:
-        tflite = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
+    tflite = _read_file(path)
     if tflite[4:8] != b"TFL3":
         raise UsageError(f"{path} is not a TFLite model: name a .tflite file or an artifact's folder", file=str(path))
     return path, tflite
 
 
-def golden_mismatch(expected: Array, actual: Array) -> str | None:
+def read_onnx(path: Path) -> tuple[Path, bytes]:
+    """The ONNX model at `path`, an .onnx file or an artifact's folder: where it is, and its bytes.
+
+    Raises UsageError if it cannot be read, or the artifact has none or is damaged.
+    """
+    if not path.is_dir():
+        if path.suffix != ".onnx":
+            message = f"{path} is not what TensorRT takes: name an .onnx file or the folder of a run"
+            raise UsageError(message, file=str(path))
+        return path, _read_file(path)
+    onnx = Artifact.load(path).onnx
+    if onnx is None:
+        message = f"{path} has no {ONNX}, which TensorRT takes: deploy with --runtime tensorrt"
+        raise UsageError(message, file=str(path))
+    return path / ONNX, onnx
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
+
+
+def golden_mismatch(expected: Array, actual: Array, float_tolerance: float = FLOAT_TOLERANCE) -> str | None:
     """What is wrong with `actual`, a device's outputs (n, classes) on the golden inputs, in one line; None if nothing.
 
     Runtimes round differently, so equality is not asked for. Integer outputs: at least 99 % of the values within 3 % of
     the range of `expected`, and never less than one quantisation step: each layer's last step adds up, and two correct
     sets of kernels were seen to differ by up to 5 steps of 230 behind a depthwise network. Float32: every value within
-    1e-3 * max(1, largest absolute expected value). Both: the class with the largest output is the same, unless the two
-    classes are so close in `expected` that this tolerance, once up and once down, turns their order. Other shapes or
-    dtypes, and values that are not finite, are mismatches.
+    `float_tolerance` * max(1, largest absolute expected value). Both: the class with the largest output is the same,
+    unless the two classes are so close in `expected` that this tolerance, once up and once down, turns their order.
+    Other shapes or dtypes, and values that are not finite, are mismatches.
     """
     if expected.shape != actual.shape or expected.dtype != actual.dtype:
         return f"outputs are {actual.dtype}{actual.shape}, expected {expected.dtype}{expected.shape}"
@@ -222,7 +256,7 @@ def golden_mismatch(expected: Array, actual: Array) -> str | None:
                 f"(largest {difference.max():.0f}), the limit is {1 - INT8_FRACTION:.0%}"
             )
     else:
-        tolerance = FLOAT_TOLERANCE * max(1.0, float(np.abs(wanted).max()))
+        tolerance = float_tolerance * max(1.0, float(np.abs(wanted).max()))
         if difference.max() > tolerance:
             return f"an output value differs by {difference.max():.3g}, the limit is {tolerance:.3g}"
     rows = np.arange(len(wanted))

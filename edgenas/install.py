@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from edgenas.artifact import Artifact, golden_mismatch
+from edgenas.artifact import FLOAT_TOLERANCE, Artifact, golden_mismatch
 from firmware_tools.device import Device, Progress, Timing, TimingPlan
 from firmware_tools.errors import DeviceError, OutputMismatchError
 
@@ -29,22 +29,24 @@ def install(
     budget_ms: float | None,
     progress: Progress | None = None,
     exact: npt.NDArray[Any] | None = None,
+    float_tolerance: float = FLOAT_TOLERANCE,
 ) -> Installed:
     """Stage `artifact`, run its golden inputs, time it, and commit it if it is within `budget_ms` (None: always).
 
     exact: outputs for the golden inputs that the device must repeat bit by bit, where that can be asked of it.
+    float_tolerance: see `golden_mismatch`.
 
     A timing that is over the budget by less than a tenth is taken twice more, and the middle one of the three counts.
     Whatever happens, the active model stays in place until the commit; a staged model that is not committed is
     discarded if the device still answers. Raises OutputMismatchError if the device computes something else than the
     host, DeviceError if it fails.
     """
-    device.stage(artifact.tflite, artifact.manifest)
+    device.stage(artifact.tflite, artifact.manifest, artifact.onnx)
     committed = False
     try:
         inputs, expected = artifact.golden_vectors()
         outputs = device.infer_staged(inputs)
-        mismatch = golden_mismatch(expected, outputs)
+        mismatch = golden_mismatch(expected, outputs, float_tolerance)
         if mismatch is None and exact is not None and outputs.tobytes() != exact.tobytes():
             mismatch = "outputs are not those of the engine on this computer, bit by bit: flash this release's firmware"
         if mismatch is not None:

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenas import latency, microcontroller
-from edgenas.artifact import Artifact
+from edgenas.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, Artifact
 from edgenas.board import Board, BoardProfile, Prior, ProfileKey
 from edgenas.conversion import Converter, Precision
+from edgenas.conversion.export import to_onnx
 from edgenas.errors import UsageError
 from edgenas.latency import LatencyModel
 from edgenas.latency.engine import EngineModel
@@ -42,6 +43,7 @@ from firmware_tools.device import STATISTICS, Device, DeviceInfo, RuntimeInfo, S
 from firmware_tools.errors import RuntimeMissingError
 
 _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for models that are one of many
+TENSORRT = "tensorrt"
 _REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
 _CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
 
@@ -53,8 +55,9 @@ class Session:
     emulated one that the prior names (`unicorn:`, else as `device` says). Measurements are that one's, in its unit;
     `model` is in the board's.
 
-    `governor` is set on the board while models are timed. Raises DeviceError if the device cannot be reached, is in use
-    or lacks a runtime; UsageError for an unknown statistic or precision, or a governor that cannot be set.
+    `governor` is set on the board while models are timed; `runtime` runs them, the device's first if it is None. Raises
+    DeviceError if the device cannot be reached, is in use or lacks the runtime; UsageError for an unknown statistic or
+    precision, or a governor that cannot be set.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Session:
         statistic: str | None = None,
         prior: Prior | None = None,
         governor: str | None = None,
+        runtime: str | None = None,
     ) -> None:
         self.board, self.reporter, self.prior = board, reporter, prior
         opened = board
@@ -80,10 +84,13 @@ class Session:
         if find_spec("torch") is None:  # before anything is opened or installed for nothing
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         with ExitStack() as stack:
-            self.device: Device = stack.enter_context(connect(opened.url(device), home=home(), access=access))
+            url = opened.url(device)
+            self.device: Device = stack.enter_context(connect(url, home=home(), runtime=runtime, access=access))
             self.info: DeviceInfo = self.device.info()
             opened.check_device(self.info)
             self._governor = governor_of(governor, self.info)
+            if self.on_tensorrt:
+                self.precision = _tensorrt_precision(precision)
             self.key = self._key(opened)
             self.store = stack.enter_context(Store())
             self.converter = stack.enter_context(Converter(progress=reporter.say))
@@ -98,6 +105,29 @@ class Session:
     def _key(self, board: Board) -> ProfileKey:
         runtime = runtime_of(self.info)
         return ProfileKey(board.id, runtime.name, runtime.version, self.precision, board.threads, self.statistic)
+
+    @property
+    def on_tensorrt(self) -> bool:
+        """Whether the device runs ONNX models by TensorRT."""
+        return on_tensorrt(self.info)
+
+    @property
+    def keeps_onnx(self) -> bool:
+        """Whether artifacts for this device have an ONNX file: it goes along wherever TensorRT is."""
+        return any(runtime.name == TENSORRT for runtime in self.info.runtimes)
+
+    @property
+    def float_tolerance(self) -> float:
+        """By how much the device's float32 outputs may differ from the host's, as `golden_mismatch` takes it."""
+        return HALF_TOLERANCE if self.on_tensorrt else FLOAT_TOLERANCE
+
+    def timed(self, artifact: Artifact) -> bytes:
+        """The model of an artifact that the device times. Raises UsageError if it has none for TensorRT."""
+        if not self.on_tensorrt:
+            return artifact.tflite
+        if artifact.onnx is None:
+            raise UsageError("the artifact has no ONNX model, which TensorRT takes: deploy again in a new folder")
+        return artifact.onnx
 
     @property
     def limits(self) -> Limits:
@@ -163,7 +193,12 @@ class Session:
         return 1.0 if self.prior is None else self.prior.ms_per_minsn
 
     def convert_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> Iterator[bytes]:
-        """.tflite files of random weights, one by one."""
+        """Models of random weights that the device times, one by one: .tflite files, or ONNX files for TensorRT."""
+        if self.on_tensorrt:
+            for index, architecture in enumerate(architectures):
+                yield to_onnx(_random_network(space, architecture), space.input_shape)
+                self.reporter.progress(index + 1, len(architectures), "conversions")
+            return
         channels, height, width = space.input_shape
         images = np.random.default_rng(0).random((_CALIBRATION_IMAGES, height, width, channels), np.float32)
         modules = (_random_network(space, architecture) for architecture in architectures)
@@ -302,6 +337,21 @@ def precision_of(name: str, board: Board | None = None) -> Precision:
                 )
             return cast("Precision", known)
     raise UsageError(f"unknown precision {name!r}: choose one of {', '.join(get_args(Precision))}", value=name)
+
+
+def on_tensorrt(info: DeviceInfo) -> bool:
+    """Whether the runtime in use on a device is TensorRT, which takes ONNX models."""
+    return [runtime.name for runtime in info.runtimes][:1] == [TENSORRT]
+
+
+def _tensorrt_precision(asked: str | None) -> Precision:
+    if asked == "int8":
+        raise UsageError(
+            "precision int8 with the runtime tensorrt: its engines are built from float32 models, in half precision, "
+            "without calibration; leave --precision out",
+            value=asked,
+        )
+    return "float32"
 
 
 def governor_of(name: str | None, info: DeviceInfo) -> str | None:

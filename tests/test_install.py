@@ -170,7 +170,7 @@ def test_a_device_that_is_lost_says_so_first(tmp_path: Path, artifact: Artifact)
     class Lost:
         url = "lost:"
 
-        def stage(self, model: bytes, manifest: object) -> None:
+        def stage(self, *parts: object) -> None:
             pass
 
         def infer_staged(self, inputs: object) -> object:

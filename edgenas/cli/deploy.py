@@ -34,6 +34,7 @@ def deploy(
     size: options.Size = None,
     runs: options.Runs = Path("runs"),
     set_governor: options.SetGovernor = None,
+    runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
     """Search, train, convert, measure and install a model.
@@ -66,6 +67,7 @@ def deploy(
             epochs=epochs,
             size=size,
             set_governor=set_governor,
+            runtime=runtime,
             runs=runs,
             access=access,
             reporter=reporter,

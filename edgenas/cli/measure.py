@@ -27,6 +27,7 @@ def measure(
     statistic: options.Statistic = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also say what each operator takes.")] = False,
     set_governor: options.SetGovernor = None,
+    runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure the latency of a model on the board.
@@ -51,6 +52,7 @@ def measure(
             statistic=statistic,
             layers=layers,
             set_governor=set_governor,
+            runtime=runtime,
             access=access,
             reporter=reporter,
         )
@@ -65,6 +67,7 @@ def measure(
             f"{latency(timing.latency_ms)} {timing.statistic} (95 %: {latency(low)} to {latency(high)})",
         ),
         ("", f"p10 {latency(timing.p10_ms)}, p50 {latency(timing.p50_ms)}, p95 {latency(timing.p95_ms)}"),
+        ("on the GPU", None if timing.compute_ms is None else f"{latency(timing.compute_ms)}, the rest are transfers"),
         ("inferences", f"{timing.n:,} in {timing.processes} processes"),
         ("peak RAM", output.size(measured.peak_ram_bytes)),
         *output.conditions(timing.conditions),

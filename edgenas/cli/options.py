@@ -64,6 +64,13 @@ SetGovernor = Annotated[
         "whatever happens. Needs the right to set it. Without it no setting of the board's power is changed.",
     ),
 ]
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What runs models on the board: litert, tflite, tensorflow or tensorrt; else the board's first.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of everything random.")]
 Epochs = Annotated[
     int | None, typer.Option(metavar="N", help="Epochs of the full training; else by the size of the data.")

@@ -31,6 +31,7 @@ def profile(
     seconds: Annotated[float, typer.Option(min=1, metavar="S", help="About how long to measure.")] = 60.0,
     seed: options.Seed = 0,
     set_governor: options.SetGovernor = None,
+    runtime: options.Runtime = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure architectures on the board, fit its latency model.
@@ -57,6 +58,7 @@ def profile(
             seconds=seconds,
             seed=seed,
             set_governor=set_governor,
+            runtime=runtime,
             access=access,
             reporter=reporter,
         )

@@ -28,6 +28,7 @@ def search(
     seed: options.Seed = 0,
     epochs: options.Epochs = None,
     size: options.Size = None,
+    runtime: options.Runtime = None,
     runs: options.Runs = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
@@ -59,6 +60,7 @@ def search(
             seed=seed,
             epochs=epochs,
             size=size,
+            runtime=runtime,
             runs=runs,
             access=access,
             reporter=reporter,

@@ -109,6 +109,7 @@ def convert_all(
             board=session.board.id,
             budget_ms=budget_ms,
             versions=session.versions(),
+            keep_onnx=session.keeps_onnx,
         )
         target = folder / f"{index}-{candidate.origin.replace(':', '-')}"
         built.artifact.save(target)
@@ -132,11 +133,13 @@ def _compared(rows: Sequence[Row], right: Sequence[npt.NDArray[np.bool_]]) -> li
 
 def measure_all(rows: Sequence[Row], session: Session, space: SearchSpace) -> list[Row]:
     """Time all artifacts by the board's full protocol, interleaved so that drift hits all alike, and record it."""
-    models = [Artifact.load(Path(row.folder)).tflite for row in rows]
+    artifacts = [Artifact.load(Path(row.folder)) for row in rows]
+    models = [session.timed(artifact) for artifact in artifacts]
     timings = session.device.time(models, session.plan(), lambda i, n: session.reporter.progress(i, n, "timings"))
     session.record(space, [Architecture.parse(row.architecture) for row in rows], timings, trained=True)
     return [
-        _measured(row, timing, session.memory(model)) for row, timing, model in zip(rows, timings, models, strict=True)
+        _measured(row, timing, session.memory(artifact.tflite))
+        for row, timing, artifact in zip(rows, timings, artifacts, strict=True)
     ]
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edgenas import cost, tasks
 from edgenas.artifact import MODEL, Artifact
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
+from edgenas.conversion.export import to_onnx
 from edgenas.conversion.gate import gate
 from edgenas.errors import ConversionError
 from edgenas.progress import Reporter, Silent
@@ -102,8 +103,12 @@ def build(
     board: str | None = None,
     budget_ms: float | None = None,
     versions: Mapping[str, str] | None = None,
+    keep_onnx: bool = False,
 ) -> Built:
-    """Convert a trained network and judge it; the gate looks at the validation part, which training did not see."""
+    """Convert a trained network and judge it; the gate looks at the validation part, which training did not see.
+
+    keep_onnx: the artifact has the network as ONNX as well.
+    """
     net = load_network(checkpoint, space, architecture)
     converted = converter.convert(net, space.input_shape, precision, calibration(data))
     samples = as_input(data.validation.x)
@@ -114,8 +119,9 @@ def build(
         verdict = error.message
     accuracy_float = _accuracy(converted.float_tflite, data.test)
     accuracy_int8 = _accuracy(converted.tflite, data.test) if precision == "int8" else None
+    onnx = to_onnx(net, space.input_shape) if keep_onnx else None
     artifact = _artifact(
-        converted, space, architecture, data, board, budget_ms, versions, accuracy_float, accuracy_int8
+        converted, space, architecture, data, board, budget_ms, versions, accuracy_float, accuracy_int8, onnx
     )
     return Built(artifact, verdict, _right(converted.tflite, data.validation), accuracy_float, accuracy_int8)
 
@@ -130,6 +136,7 @@ def _artifact(
     versions: Mapping[str, str] | None,
     accuracy_float: float,
     accuracy_int8: float | None,
+    onnx: bytes | None,
 ) -> Artifact:
     blocks = space.blocks(architecture)
     info = describe(converted.tflite)
@@ -153,6 +160,7 @@ def _artifact(
         accuracy_float=accuracy_float,
         accuracy_int8=accuracy_int8,
         versions=versions or {"edgenas": __version__},
+        onnx=onnx,
     )
 
 

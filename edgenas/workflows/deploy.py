@@ -44,6 +44,7 @@ def deploy(
     epochs: int | None = None,
     size: int | None = None,
     set_governor: str | None = None,
+    runtime: str | None = None,
     runs: str | Path = "runs",
     access: Access | None = None,
     reporter: Reporter | None = None,
@@ -54,7 +55,8 @@ def deploy(
     space's fastest to its slowest architecture on the board. statistic: what of the latency is held against the budget,
     else what the board's file says. rounds: how often at most a model is installed and measured. epochs: of the full
     recipe, else by the size of the data. set_governor: a frequency governor for the time of every measurement; what was
-    set before is put back. access: how to get into a board that asks who comes.
+    set before is put back. runtime: what runs models on the device (litert, tflite, tensorflow, tensorrt), else its
+    first. access: how to get into a board that asks who comes.
 
     Raises UsageError (and DataError, BudgetError, ProfileError) for input that cannot be used, InfeasibleError if
     nothing of the space can meet the budget, BudgetMissedError if the device measured more in every round,
@@ -75,6 +77,7 @@ def deploy(
         epochs,
         size,
         set_governor,
+        runtime,
     )
     with opened(options, runs, reporter or Silent(), access) as walk:
         aim = walk.aim()
@@ -153,7 +156,12 @@ class _Rounds:
         built, unit = Artifact.load(Path(row.folder)), session.board.unit
         artifact = built.measured(row.measured_ms, session.statistic, unit.name)
         installed = install(
-            session.device, artifact, session.plan(), self._aim.budget_ms, exact=session.simulated(artifact)
+            session.device,
+            artifact,
+            session.plan(),
+            self._aim.budget_ms,
+            exact=session.simulated(artifact),
+            float_tolerance=session.float_tolerance,
         )
         architecture = Architecture.parse(row.architecture)
         session.record(self._walk.space, [architecture], [installed.timing], trained=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from edgenas import inventory
-from edgenas.artifact import read_model
+from edgenas.artifact import read_model, read_onnx
+from edgenas.errors import UsageError
 from edgenas.layers import Layers, time_layers
 from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
-from edgenas.session import governor_of, runtime_of, statistic_of
+from edgenas.session import governor_of, on_tensorrt, runtime_of, statistic_of
 from edgenas.units import Unit
 from firmware_tools.connect import Access, connect
 from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
@@ -62,6 +63,7 @@ def measure(
     statistic: str | None = None,
     layers: bool = False,
     set_governor: str | None = None,
+    runtime: str | None = None,
     access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Measured:
@@ -69,6 +71,8 @@ def measure(
 
     layers: also what each operator takes; everything is then timed for 0.1 s in each process, the model itself too.
     set_governor: a frequency governor for the time of the measurement; what was set before is put back.
+    runtime: what runs the model on the device (litert, tflite, tensorflow, tensorrt), else its first. TensorRT runs an
+    .onnx file, or that of an artifact.
 
     Raises UsageError if the file cannot be read or is no TFLite model, or if the governor cannot be set, DeviceError if
     the device fails.
@@ -76,25 +80,32 @@ def measure(
     reporter = reporter or Silent()
     described, url = inventory.resolve(board, device)
     chosen = statistic_of(statistic or described.statistic)
-    path, tflite = read_model(Path(model))
+    source = Path(model)
+    path, data = read_onnx(source) if source.suffix == ".onnx" else read_model(source)
     plan = TimingPlan(processes=described.processes, threads=described.threads, statistic=chosen)
     reporter.stage("measure")
-    with connect(url, home=home(), access=access) as opened:
+    with connect(url, home=home(), runtime=runtime, access=access) as opened:
         info = opened.info()
         described.check_device(info)
         runtime_of(info)
         plan = replace(plan, governor=governor_of(set_governor, info))
-        timing, found = _timed(opened, tflite, plan, layers, reporter)
-    taken = memory(described, tflite) if described.kind == "mcu" else None
-    return Measured(described.id, described.unit, info, str(path), len(tflite), timing, taken, found)
+        if on_tensorrt(info):
+            path, data = read_onnx(source)
+        elif source.suffix == ".onnx":
+            raise UsageError(
+                f"{source} is for TensorRT: say --runtime tensorrt, or name a .tflite file", file=str(source)
+            )
+        timing, found = _timed(opened, data, plan, layers, reporter)
+    taken = memory(described, data) if described.kind == "mcu" else None
+    return Measured(described.id, described.unit, info, str(path), len(data), timing, taken, found)
 
 
 def _timed(
-    device: Device, tflite: bytes, plan: TimingPlan, layers: bool, reporter: Reporter
+    device: Device, model: bytes, plan: TimingPlan, layers: bool, reporter: Reporter
 ) -> tuple[Timing, Layers | None]:
     def progress(done: int, total: int) -> None:
         reporter.progress(done, total, "timings")
 
     if layers:
-        return time_layers(device, tflite, replace(plan, **_OF_ONE), progress)  # type: ignore[arg-type]
-    return device.time([tflite], plan, progress)[0], None
+        return time_layers(device, model, replace(plan, **_OF_ONE), progress)  # type: ignore[arg-type]
+    return device.time([model], plan, progress)[0], None

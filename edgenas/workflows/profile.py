@@ -63,12 +63,14 @@ def profile(
     seconds: float = SECONDS,
     seed: int = 0,
     set_governor: str | None = None,
+    runtime: str | None = None,
     access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Profiled:
     """Profile `board` for about `seconds` and save the refined profile in the user's folder.
 
-    set_governor: a frequency governor for the time of every measurement; what was set before is put back.
+    set_governor: a frequency governor for the time of every measurement; what was set before is put back. runtime: what
+    runs the models on the device (litert, tflite, tensorflow, tensorrt), else its first.
 
     Raises UsageError for an unknown board, space or statistic, or a governor that cannot be set, DeviceError if the
     device fails.
@@ -77,8 +79,16 @@ def profile(
     reporter.stage("profile")
     bound = SearchSpace.load(space, input_shape, classes)
     described, url = inventory.resolve(board, device)
-    settings = {"device": url, "precision": precision, "statistic": statistic, "governor": set_governor}
-    with Session(described, reporter, access=access, **settings) as session:
+    with Session(
+        described,
+        reporter,
+        device=url,
+        access=access,
+        precision=precision,
+        statistic=statistic,
+        governor=set_governor,
+        runtime=runtime,
+    ) as session:
         return profile_session(session, bound, seconds=seconds, seed=seed)
 
 

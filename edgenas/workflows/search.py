@@ -58,6 +58,7 @@ def search(
     seed: int = 0,
     epochs: int | None = None,
     size: int | None = None,
+    runtime: str | None = None,
     runs: str | Path = "runs",
     access: Access | None = None,
     reporter: Reporter | None = None,
@@ -67,7 +68,9 @@ def search(
     A microcontroller on which nothing was measured, or for which an emulator is named, is left alone: instructions are
     counted in an emulator, and its file's prior turns them into time.
     """
-    options = Options(board, data, latency, device, strategy, space, precision, statistic, 1, seed, epochs, size)
+    options = Options(
+        *(board, data, latency, device, strategy, space, precision, statistic, 1, seed, epochs, size), runtime=runtime
+    )
     with opened(options, runs, reporter or Silent(), access, purpose="search") as walk:
         session, run = walk.session, walk.run
         try:

@@ -55,6 +55,7 @@ class Options:
     epochs: int | None
     size: int | None
     set_governor: str | None = None
+    runtime: str | None = None
 
     def check(self, board: Board) -> LatencyBudget:
         """The parsed budget. Raises UsageError or BudgetError for a value that cannot be used."""
@@ -208,6 +209,7 @@ def opened(
         precision=precision,
         statistic=statistic,
         governor=options.set_governor,
+        runtime=options.runtime,
         prior=prior,
     ) as session:
         session.use(space)
