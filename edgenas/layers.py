@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgenas.conversion.cut import Piece, cut
@@ -15,7 +15,7 @@ class Layer:
     """One operator of a model; `index` as in the file, None if the runtime made it out of several.
 
     `latency_ms` is its part of the whole, `alone_ms` what it took as a model of its own; None where it was not timed
-    by itself, which `note` explains.
+    by itself, which `note` explains. `marked` says what disturbed its timing, as in the conditions of a `Timing`.
     """
 
     index: int | None
@@ -25,6 +25,7 @@ class Layer:
     latency_ms: float | None
     alone_ms: float | None = None
     note: str = ""
+    marked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def time_layers(
     models = [piece.tflite for piece in pieces if piece.tflite is not None]
     timing, *timings = device.time([model, *models], plan, progress)
     taken = iter(timings)
-    alone = [None if piece.tflite is None else next(taken).latency_ms for piece in pieces]
+    alone = [None if piece.tflite is None else next(taken) for piece in pieces]
     return timing, _measured(pieces, alone, timing.latency_ms)
 
 
@@ -87,14 +88,17 @@ def fit(alone_ms: Sequence[float], whole_ms: float, *, complete: bool = True) ->
     return bias, [max(0.0, alone - bias) for alone in alone_ms]
 
 
-def _measured(pieces: Sequence[Piece], alone: Sequence[float | None], whole_ms: float) -> Layers:
-    known = [value for value in alone if value is not None]
+def _measured(pieces: Sequence[Piece], alone: Sequence[Timing | None], whole_ms: float) -> Layers:
+    known = [timing.latency_ms for timing in alone if timing is not None]
     bias_ms, fitted = fit(known, whole_ms, complete=all(p.tflite is not None or p.within is not None for p in pieces))
     parts = iter(fitted)
     layers = []
-    for piece, value in zip(pieces, alone, strict=True):
-        part = None if value is None else next(parts)
-        layers.append(Layer(piece.index, piece.name, piece.output_shape, piece.macs, part, value, piece.reason))
+    for piece, timing in zip(pieces, alone, strict=True):
+        layer = Layer(piece.index, piece.name, piece.output_shape, piece.macs, None, note=piece.reason)
+        if timing is not None:
+            marked = timing.conditions.marked
+            layer = replace(layer, latency_ms=next(parts), alone_ms=timing.latency_ms, marked=marked)
+        layers.append(layer)
     return Layers(whole_ms, tuple(layers), max(0.0, whole_ms - sum(fitted)), bias_ms)
 
 

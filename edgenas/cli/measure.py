@@ -100,10 +100,11 @@ def _layers(console: Console, layers: Layers, latency: Callable[[float | None], 
     longest = max(known, default=None)
     strong = next((i for i, layer in enumerate(layers.layers) if layer.latency_ms == longest), None)
     table(console, ("", "operator", "output", "MACs", "latency", "share"), rows, left=3, strong=strong)
-    console.print()
     notes = [
         f"{layer.index} {layer.name} was not timed by itself: {layer.note}" for layer in layers.layers if layer.note
     ]
+    if disturbed := sum(bool(layer.marked) for layer in layers.layers):
+        notes.append(f"{disturbed} operators were disturbed (marked) while they were timed: their parts are rough")
     if layers.rest_ms > _NOTHING * layers.whole_ms:
         notes.append(f"rest, of no operator: {latency(layers.rest_ms)}, {percent(layers.rest_ms / layers.whole_ms)}")
     if layers.bias_ms is not None:
@@ -112,4 +113,6 @@ def _layers(console: Console, layers: Layers, latency: Callable[[float | None], 
         notes.append(
             f"as models of their own they take {ratio:.2f} times the whole; the bias is {latency(layers.bias_ms)}"
         )
-    lines(console, notes)
+    if notes:
+        console.print()
+        lines(console, notes)
