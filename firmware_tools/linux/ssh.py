@@ -32,7 +32,9 @@ case $python in
   '') python=python3; if [ -x "$root/venv/bin/python" ]; then python=$root/venv/bin/python; fi ;;
   -* | */* | '~') home "$python"; python=$path ;;
 esac
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1) || { why=$version; version=; }
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || {
+  version=; why=$("$python" -V 2>&1)
+}
 bytes=; if [ -e "$root/$3" ]; then bytes=$(wc -c <"$root/$3"); fi
 printf '\0%s\0%s\0%s\0%s\0%s' "$root" "$python" "$version" "$why" "$bytes"
 """

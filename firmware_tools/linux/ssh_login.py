@@ -72,7 +72,9 @@ class Login:
 
     async def options(self, host: str, user: str | None, port: int | None) -> asyncssh.SSHClientConnectionOptions:
         """asyncssh's options for `host`: what is given, and for the rest the user's configuration."""
-        settings: dict[str, Any] = {"config": (), "keepalive_interval": _KEEPALIVE_S}  # (): the user's own
+        # (): the user's own. What it says of terminals is of people at one; on one, bytes would be changed.
+        settings: dict[str, Any] = {"config": (), "request_pty": False, "x11_forwarding": False}
+        settings["keepalive_interval"] = _KEEPALIVE_S
         settings.update((name, value) for name, value in (("username", user), ("port", port)) if value is not None)
         passphrase = self._passphrase if self._ask is not None else None  # without, encrypted keys are passed over
         make = partial(asyncssh.SSHClientConnectionOptions, host=host, passphrase=passphrase, **settings)

@@ -20,6 +20,7 @@ from firmware_tools.device import Device, TimingPlan
 from firmware_tools.errors import DeviceBusyError, DeviceLostError, UnreachableError
 from firmware_tools.linux import ssh, ssh_login
 from firmware_tools.linux.session import AgentSession
+from firmware_tools.linux.ssh_connection import Connection, Target
 
 LONG = TimingPlan(processes=100, warmup_s=0.01, timed_s=0.2)
 HOST = """
@@ -98,11 +99,11 @@ def test_a_cut_at_every_step(
 def test_a_network_that_goes_away_in_silence_frees_the_board(
     server: SshServer, proxy: Proxy, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_login, "_KEEPALIVE_S", 0.5)
-    monkeypatch.setattr(ssh, "_ALIVE_EVERY_S", 0.3)
-    monkeypatch.setattr(ssh, "_SILENCE_S", 1.5)
+    monkeypatch.setattr(ssh_login, "_KEEPALIVE_S", 0.4)
+    monkeypatch.setattr(ssh, "_ALIVE_EVERY_S", 0.2)
+    monkeypatch.setattr(ssh, "_SILENCE_S", 1.2)
     with opened(server, installed, proxy.port) as device:
-        time.sleep(2)  # longer than the agent would wait for a host that is gone
+        time.sleep(1.5)  # longer than the agent would wait for a host that is gone
         device.status()
         proxy.mute = True
         with pytest.raises(DeviceLostError, match=r"the connection to .* was lost"):
@@ -138,6 +139,25 @@ def test_cuts_at_random_bytes_and_a_transfer_that_goes_on(
         assert staged.valid
     assert active_model(installed) == models[0]
     assert not caplog.records
+
+
+def test_what_takes_too_long_is_given_up(server: SshServer, proxy: Proxy, tmp_path: Path) -> None:
+    with Connection.open(Target.parse(server.url(port=proxy.port))) as connection:
+        with pytest.raises(DeviceLostError, match=r"sleep ran for more than 0\.2 s"):
+            connection.run(["sleep", "5"], timeout_s=0.2)
+        assert connection.run(["cat"], b"still there").stdout == b"still there"
+        process = connection.start(["sh", "-c", "cat; exit 3"])
+        with pytest.raises(TimeoutError):
+            process.wait(0.1)
+        process.stdin.write(b"line\n")
+        assert process.stdout.readline() == b"line\n"
+        process.stdin.close()
+        assert process.wait(10) == 3
+        proxy.mute = True
+        with pytest.raises(DeviceLostError, match=r"x: no progress in 0\.3 s"):
+            connection.upload(bytes(16 << 20), str(tmp_path / "x"), timeout_s=0.3)
+    with pytest.raises(DeviceLostError, match="the connection is closed"):
+        connection.run(["true"])
 
 
 def test_what_an_earlier_upload_left_may_be_damaged_or_whole(

@@ -107,12 +107,13 @@ def test_the_users_configuration_is_followed(server: SshServer) -> None:
     )
     (config / "config").write_text(
         f"Include boards\nHost board\n  HostName 127.0.0.1\n  Port {server.port}\n  ProxyJump jump\n"
-        f"Match host 127.0.0.1,board\n  User {server.user}\n  IdentityFile {other}\nHost *\n  ProxyJump jump\n"
+        f"Match host 127.0.0.1,board\n  User {server.user}\n  IdentityFile {other}\n"
+        "Host *\n  ProxyJump jump\n  RequestTTY force\n  ForwardX11 yes\n  RemoteCommand false\n"
     )
     try:
         assert whoami("ssh://jump") == server.user
         with Connection.open(Target.parse("ssh://board")) as connection:
-            assert connection.run(["id", "-un"]).stdout.decode().strip() == server.user
+            assert connection.run(["printf", "a\nb"]).stdout == b"a\nb"
             assert len(connection._hops) == 2
         server.known_hosts.write_text("")
         with pytest.raises(HostKeyError, match="unknown host key"):  # the jump's, too
