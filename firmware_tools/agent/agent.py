@@ -1421,9 +1421,11 @@ def tensorrt_version() -> str | None:
 @functools.lru_cache(maxsize=None)
 def version_said_by(path: str) -> str | None:
     """Asked once: it takes seconds."""
-    found = re.search(r"TensorRT v(\d+)", tool([path, "--help"], most_lines=3, limit_s=TRTEXEC_S) or "")
+    found = re.search(r"TensorRT v([0-9.]+)", tool([path, "--help"], most_lines=3, limit_s=TRTEXEC_S) or "")
     if found is None:
         return None
+    if "." in found.group(1):  # from 11 on
+        return found.group(1)
     number = int(found.group(1))  # 8502 is 8.5.2, 100300 is 10.3.0
     thousands = 1000 if number < 10000 else 10000
     return f"{number // thousands}.{number % thousands // 100}.{number % 100}"
