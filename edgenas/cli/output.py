@@ -131,7 +131,10 @@ def _ask(prompt: str) -> str | None:
             return None
     elif not sys.stdin.isatty():
         return None
-    return getpass(prompt)
+    try:
+        return getpass(prompt)
+    except EOFError:  # Ctrl-D
+        return None
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class Login:
         self._questions = queue.SimpleQueue()
         self._open: set[concurrent.futures.Future[str | None]] = set()
         self._over = False
+        self.authenticating = False
 
     def wait(self, login: concurrent.futures.Future[None], timeout_s: float) -> None:
         """Answer questions until `login` ends, raise what it raised; TimeoutError after `timeout_s` without answers."""
@@ -86,6 +87,7 @@ class Login:
         """Connect by `options`, over the connection `through` if it is not None. Raises HostKeyError, LoginError."""
         keys = HostKeys(options, self._accept_new)
         user = _User(self, keys, f"{options.username}@{options.host}")
+        self.authenticating = False
         settings: dict[str, Any] = {"known_hosts": keys, "client_factory": lambda: user}
         if options.config.get("Ciphers") is None:
             settings["encryption_algs"] = _CIPHERS
@@ -102,7 +104,11 @@ class Login:
         return connection
 
     def _passphrase(self, file: str) -> str | None:
-        # On a thread of asyncssh's; asked before the key is used, so a wrong one can be asked for again.
+        # On a thread of asyncssh's; tried before the key is used, so that a wrong one can be asked for again.
+        if not self.authenticating:
+            # It reads the files before it knows whether the host wants their keys; one whose public half it cannot
+            # see (PEM without a .pub file) is passed over by this.
+            raise asyncssh.KeyImportError("Passphrase is asked for when the key is needed")
         for _ in range(_TRIES):
             passphrase = self.asked(f"Passphrase of {file}: ").result()
             if passphrase is None:
@@ -125,6 +131,10 @@ class _User(asyncssh.SSHClient):
         self._passwords = 0
         self._nobody = False
         self._challenged = True
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """All files are read; from here on keys are used."""
+        self._login.authenticating = True
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Whether to go on with a key that is not known."""

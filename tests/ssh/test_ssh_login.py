@@ -163,6 +163,11 @@ def test_an_encrypted_key_asks_for_its_passphrase(own: SshServer) -> None:
         whoami(own.url(), ask)
     with pytest.raises(LoginError, match="takes none of your keys"):
         whoami(own.url())
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ecdsa", "-m", "PEM", "-N", "another", "-f", own.key.parent / "id_ecdsa"], check=True
+    )
+    (own.key.parent / "id_ecdsa.pub").unlink()
+    assert whoami(own.url(), lambda _: "open sesame") == own.user  # without a word about the other
 
 
 def test_no_key_that_is_taken(server: SshServer, tmp_path: Path) -> None:
