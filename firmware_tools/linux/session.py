@@ -25,6 +25,7 @@ from firmware_tools.errors import (
 ANSWER_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 5.0
 _TAIL_LINES = 3
+_SWITCHES = ("commit", "rollback")
 _ERRORS: dict[str, type[DeviceError]] = {
     "busy": DeviceBusyError,
     "full": DeviceFullError,
@@ -126,7 +127,8 @@ class AgentSession:
         # The agent's last words may still be on their way when its end is seen.
         self._threads[1].join(1.0 if what == "the agent ended" else 0.0)
         tail = " | ".join(self._tail) or "nothing on its stderr"
-        message = f"{self.name}: {what} during {do} ({tail}): the active model is unchanged, run the command again"
+        kept = "either of two whole models is active" if do in _SWITCHES else "the active model is unchanged"
+        message = f"{self.name}: {what} during {do} ({tail}): {kept}, run the command again"
         return DeviceLostError(message, do=do, stderr=list(self._tail))
 
     def _read_answers(self) -> None:

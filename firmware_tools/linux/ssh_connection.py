@@ -61,6 +61,8 @@ class Target:
         if found is None:
             raise DeviceUrlError(f"{url}: no address of a board, write ssh://user@host:port", url=url, value=address)
         user, host, port = found[1], found[2].strip("[]"), found[3]
+        if user is not None and ":" in user:  # not repeated
+            raise DeviceUrlError("ssh: a password in a URL can be read by others: leave it out, it is asked for")
         user, host = user and unquote(user), unquote(host)
         for what, name in (("user", user), ("host", host)):
             if name is not None and (not name or _UNSAFE.search(name)):
@@ -123,9 +125,12 @@ class Connection:
         """
 
         async def run() -> Completed:
-            running = self._last.run(shlex.join(argv), input=stdin, encoding=None, check=False)
-            done = await asyncio.wait_for(running, timeout_s)
-            return self._completed(done)
+            opened = self._last.create_process(shlex.join(argv), input=stdin, encoding=None)
+            process = await asyncio.wait_for(opened, timeout_s)
+            try:
+                return self._completed(await asyncio.wait_for(process.wait(check=False), timeout_s))
+            finally:
+                process.close()
 
         return self._call(run(), f"{argv[0]} ran for more than {timeout_s:g} s")
 
@@ -216,8 +221,7 @@ class Connection:
                     if progress is not None:
                         progress(min(start + _CHUNK_BYTES, len(data)), len(data))
                 process.stdin.write_eof()
-            done = await asyncio.wait_for(process.wait(check=False), timeout_s)
-            return self._completed(done)
+            return self._completed(await asyncio.wait_for(process.wait(check=False), timeout_s))
         finally:
             process.close()
 

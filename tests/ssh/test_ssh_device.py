@@ -133,6 +133,9 @@ def test_a_password_in_a_url_is_not_repeated() -> None:
     with pytest.raises(DeviceUrlError, match="a password in a URL") as caught:
         connect("ssh://pi:secret@host?rot=x", home=Path("/nowhere"))
     assert "secret" not in caught.value.message
+    with pytest.raises(DeviceUrlError, match="a password in a URL") as caught:
+        Target.parse("ssh://pi:secret@host")
+    assert "secret" not in caught.value.message
 
 
 def test_addresses_of_every_form() -> None:
