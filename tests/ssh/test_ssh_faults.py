@@ -99,11 +99,11 @@ def test_a_cut_at_every_step(
 def test_a_network_that_goes_away_in_silence_frees_the_board(
     server: SshServer, proxy: Proxy, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_login, "_KEEPALIVE_S", 0.4)
+    monkeypatch.setattr(ssh_login, "_KEEPALIVE_S", 0.7)
     monkeypatch.setattr(ssh, "_ALIVE_EVERY_S", 0.2)
-    monkeypatch.setattr(ssh, "_SILENCE_S", 1.2)
+    monkeypatch.setattr(ssh, "_SILENCE_S", 2.5)
     with opened(server, installed, proxy.port) as device:
-        time.sleep(1.5)  # longer than the agent would wait for a host that is gone
+        time.sleep(2.8)  # longer than the agent would wait for a host that is gone
         device.status()
         proxy.mute = True
         with pytest.raises(DeviceLostError, match=r"the connection to .* was lost"):
@@ -115,11 +115,12 @@ def test_cuts_at_random_bytes_and_a_transfer_that_goes_on(
     server: SshServer, proxy: Proxy, installed: Path, models: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     source = random.Random(5)
-    blob = source.randbytes(3 << 20)
+    blob = source.randbytes(9 << 20)
     part = installed / "scratch" / f"{sha256(blob)}.part"
     reached = [0]
-    for limit in (1 << 10, 1 << 13, 1 << 19, 1 << 20, 1 << 20):
-        proxy.forwarded, proxy.cut_after = 0, source.randrange(500, limit)
+    # In the key exchange, in the first commands, twice in the upload: a connection holds back 2 MiB of it.
+    for low, high in ((500, 1 << 10), (1 << 11, 1 << 13), (3 << 20, 4 << 20), (3 << 20, 4 << 20)):
+        proxy.forwarded, proxy.cut_after = 0, source.randrange(low, high)
         with (
             pytest.raises((DeviceLostError, UnreachableError)) as caught,
             opened(server, installed, proxy.port) as device,
