@@ -23,7 +23,12 @@ def _board() -> None:
 
 @app.command()
 def prepare(
-    device: Annotated[str, typer.Option(metavar="URL", help="Where the board is: ssh://user@host?root=DIR.")],
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|URL", help="Where the board is: a name of your devices.toml or ssh://user@host?root=DIR."
+        ),
+    ],
     runtime: Annotated[
         str | None, typer.Option(metavar="NAME", help="litert or tflite; else the best that fits the board.")
     ] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgenas import inventory
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from firmware_tools.connect import Access, parse
@@ -50,13 +51,15 @@ def prepare(
     access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> BoardPrepared:
-    """Make an environment on the board at `device`, ssh://user@host, and install a TFLite runtime that fits there.
+    """Make an environment on the board at `device`, and install a TFLite runtime that fits there.
 
-    runtime: litert or tflite, else what the URL says, else the best. python= in the URL is the interpreter to make the
-    environment of. offline: this computer downloads the wheels. dry_run: look only. Nothing is done where it is done.
+    device: ssh://user@host, or a name of the inventory. runtime: litert or tflite, else what the URL says, else the
+    best. python= in the URL is the interpreter to make the environment of. offline: this computer downloads the wheels.
+    dry_run: look only. Nothing is done where it is done.
     Raises UsageError for a device that is no ssh:// one or an unknown runtime, DeviceUrlError; DeviceError (in one of
     its kinds) if nothing fits, the board cannot be reached or something fails there.
     """
+    device = device if ":" in device else inventory.find(device).url
     scheme, options = parse(device)
     if scheme != "ssh":
         raise UsageError(

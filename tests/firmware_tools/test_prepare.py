@@ -154,6 +154,15 @@ def test_a_board_without_a_runtime_asks_to_be_prepared(server: SshServer, tmp_pa
     assert raised.value.message.endswith(f"run edgenas board prepare --device '{url}'")
 
 
+def test_a_board_is_named_by_the_inventory(server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGENAS_HOME", str(tmp_path))
+    url = server.url("named", python=str(_PYTHON))
+    (tmp_path / "devices.toml").write_text(f'[[device]]\nname = "kitchen"\nurl = "{url}"\n')
+    made = edgenas.prepare("kitchen", dry_run=True)
+    assert made.device == server.url("named")
+    assert not (server.home / "named").exists()
+
+
 def test_no_python_is_one_line(server: SshServer) -> None:
     with pytest.raises(DeviceError, match=r"python9 is no Python on the board .*not found.*: apt-get install python3"):
         edgenas.prepare(server.url(python="python9"), dry_run=True)
