@@ -20,7 +20,10 @@ _NOTHING = 5e-4  # of the whole: not worth a line
 
 
 def measure(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite file, or the folder of a run.")],
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="A .tflite file, for TensorRT an .onnx file, or the folder of a run."),
+    ],
     board: options.BoardOfDevice = None,
     device: options.Device = None,
     accept_new_host_key: options.AcceptNewHostKey = False,

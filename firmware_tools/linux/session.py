@@ -25,7 +25,7 @@ from firmware_tools.errors import (
 ANSWER_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 5.0
 _TAIL_LINES = 3
-_SWITCHES = ("commit", "rollback")
+_SWITCHES = ("activate", "confirm", "rollback")
 _ERRORS: dict[str, type[DeviceError]] = {
     "busy": DeviceBusyError,
     "full": DeviceFullError,
