@@ -58,7 +58,7 @@ demo: setup
 	$(BIN)/edgenas deploy --board host --data mnist --latency 40%
 
 # Most tests count or compare, and may share the processor. The others measure this computer: they run alone, at the end.
-SHARING := $(addprefix tests/,firmware latency link mcu plan strategies tasks workflows/test_deploy_mcu.py)
+SHARING := $(addprefix tests/,bootloader firmware firmware_tools latency link mcu plan ssh strategies tasks workflows/test_deploy_mcu.py)
 test: setup-tests
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(SHARING)
 	$(BIN)/python -m pytest $(SHARING:%=--ignore=%)
