@@ -25,7 +25,7 @@ from firmware_tools.errors import DeviceError
 from firmware_tools.linux.runtimes import choose
 from firmware_tools.linux.wheels import download, download_command
 
-_SUITE, _MIRROR = "bookworm", "http://deb.debian.org/debian"
+_SUITE = "bookworm"  # from the mirror that mmdebstrap knows
 _PYTHON, _GLIBC = (3, 11), (2, 36)  # of that suite
 _PACKAGES = "busybox,libstdc++6,openssh-server,python3,python3-venv"
 _RUNTIME = choose("aarch64", _PYTHON, _GLIBC)
@@ -98,9 +98,11 @@ def _built() -> Path:
 
 def _debian(root: Path) -> None:
     command = ["mmdebstrap", "--variant=extract", "--mode=root", "--format=directory", "--architectures=arm64"]
-    command += [f"--include={_PACKAGES}", _SUITE, str(root), _MIRROR]
+    command += [f"--include={_PACKAGES}", _SUITE, str(root)]
     try:
-        subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=True)
+        subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=True
+        )
     except subprocess.TimeoutExpired:
         pytest.skip(f"mmdebstrap did not make the virtual arm64 board in {_BUILD_TIMEOUT_S} s")
     except subprocess.CalledProcessError as error:

@@ -8,6 +8,7 @@ were read by the same instructions.
 from __future__ import annotations
 
 import ctypes
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from importlib import import_module
@@ -25,11 +26,11 @@ _KINDS = {**unicorn_devices.KINDS, **unicorn_stm32.KINDS}
 _SYSTEM = Peripheral("system", 0xE000E000)
 
 
-class Processor:
+class Processor(ABC):
     """`machine`'s processor with `image` in its code memory, its RAM and its peripherals; the flash is its users'.
 
-    Subclasses say how bytes leave, and take exceptions if they need to. Raises EmulatorError if Unicorn is missing or
-    has no such processor.
+    Subclasses say how bytes leave, and what becomes of alarms and exceptions. Raises EmulatorError if Unicorn is
+    missing or has no such processor.
     """
 
     def __init__(self, machine: Machine, image: bytes) -> None:
@@ -75,21 +76,22 @@ class Processor:
         self.semihosting = Semihosting(file)
         self.cpu.hook_add(self.unicorn.UC_HOOK_INTR, self._serve)
 
+    @abstractmethod
     def transmit(self, byte: int) -> None:
         """See unicorn_devices.Board."""
-        raise NotImplementedError
 
     def restart(self) -> None:
         """See unicorn_devices.Board."""
         self.resetting = True
         self.cpu.emu_stop()
 
+    @abstractmethod
     def interrupt(self, exception: int) -> None:
         """See unicorn_devices.Board."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_alarm(self, at: int, ring: Callable[[], None]) -> None:
-        """See unicorn_devices.Board; here no alarm ever rings."""
+        """See unicorn_devices.Board."""
 
     def enter(self, _cpu: Any, address: int, size: int, _data: object) -> None:
         """Called for every block, a million times a second: nearly all the time of a run is spent here."""
