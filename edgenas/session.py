@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenas import latency, microcontroller
+from edgenas.arena import arena_bytes
 from edgenas.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, Artifact
 from edgenas.board import Board, BoardProfile, Prior, ProfileKey
 from edgenas.conversion import Converter, Precision
@@ -156,9 +157,9 @@ class Session:
         return self._measured(space, architectures, list(self.convert_untrained(space, architectures)))
 
     def measure_fitting(self, space: SearchSpace, architectures: Sequence[Architecture]) -> list[Measurement | None]:
-        """`measure_untrained`, but None for what the exact plan for a microcontroller is over the limits of."""
+        """`measure_untrained`, but None for what takes more memory than there is, exactly planned."""
         models = list(self.convert_untrained(space, architectures))
-        fitting = [i for i, model in enumerate(models) if self._fits(model)]
+        fitting = [i for i, model in enumerate(models) if self._fits(space.blocks(architectures[i]), model)]
         if len(fitting) < len(models):
             self.reporter.say(f"{len(models) - len(fitting)} of {len(models)} do not fit {self.board.id}: left out")
         found: list[Measurement | None] = [None] * len(models)
@@ -177,9 +178,12 @@ class Session:
             return None
         return microcontroller.simulated(artifact.tflite, artifact.golden_vectors()[0])
 
-    def _fits(self, tflite: bytes) -> bool:
-        memory = self.memory(tflite)
-        return memory is None or memory.fits(self.limits)
+    def _fits(self, blocks: Sequence[Block], model: bytes) -> bool:
+        memory = self.memory(model)
+        if memory is not None:
+            return memory.fits(self.limits)
+        ram, flash = self.limits.ram_bytes, self.limits.flash_bytes
+        return (ram is None or arena_bytes(blocks, self.precision) <= ram) and (flash is None or len(model) <= flash)
 
     def _measured(
         self, space: SearchSpace, architectures: Sequence[Architecture], models: Sequence[bytes]

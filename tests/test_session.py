@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edgenas.arena import arena_bytes
 from edgenas.board import Board
 from edgenas.errors import UsageError
 from edgenas.progress import Silent
@@ -46,6 +47,19 @@ def test_what_is_measured_is_stored_and_refines_the_profile(home: Path) -> None:
         mine = replace(SPACE, name="of a file that is gone")
         later.use(mine)
         assert later.refined().measurements == 4
+
+
+def test_what_takes_more_memory_than_the_board_has_is_not_measured(home: Path) -> None:
+    need = arena_bytes(SPACE.blocks(LARGE), "int8")
+    with Session(Board.load("host"), Silent()) as session:
+        for limits, fits in (
+            ({"ram_bytes": need}, True),
+            ({"ram_bytes": need - 1}, False),
+            ({"flash_bytes": 9000}, False),
+        ):
+            session.board = replace(Board.load("host"), **limits)
+            (large,) = session.measure_fitting(SPACE, [LARGE])
+            assert (large is not None) == fits
 
 
 def test_the_plan_is_the_boards_and_a_quick_one_is_quicker(home: Path) -> None:
