@@ -3,7 +3,8 @@
     model.tflite     what is installed
     manifest.json    what it is, what it was measured to be, and the SHA-256 of the two other files; written last
     golden.npz       `inputs` in the model's dtype and the `outputs` that the host's runtime made of them
-    model.onnx       the same network for TensorRT, where the board has that; else there is none
+    model.onnx       the same network for TensorRT, where the board has that; else there is none; if it is int8, the
+                     outputs are its own, as the host simulates it
 
 Needs numpy only: a field machine installs artifacts without torch and without a converter.
 """
@@ -32,6 +33,7 @@ INT8_TOLERANCE = 0.03
 INT8_FRACTION = 0.99
 FLOAT_TOLERANCE = 1e-3
 HALF_TOLERANCE = 1e-2  # where the device computes in half precision: 11 bits instead of 24, and roundings add up
+QUANTISED_TOLERANCE = 0.05  # and where it rounds to int8 in between: a few steps, of each layer's last, add up as well
 
 Array = npt.NDArray[Any]
 
@@ -102,6 +104,7 @@ class Artifact:
         accuracy_int8: float | None = None,
         versions: Mapping[str, str] | None = None,
         onnx: bytes | None = None,
+        onnx_precision: str = "float32",
     ) -> Artifact:
         """Make the manifest from what is known; None where it is not.
 
@@ -136,7 +139,7 @@ class Artifact:
             "versions": dict(versions or {}),
         }
         if onnx is not None:
-            manifest["onnx"] = {"sha256": _sha256(onnx), "bytes": len(onnx)}
+            manifest["onnx"] = {"sha256": _sha256(onnx), "bytes": len(onnx), "precision": onnx_precision}
         return cls(tflite, manifest, golden, onnx)
 
     @property

@@ -26,7 +26,7 @@ def conv_bn(
     return nn.Sequential(*layers)
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """`body` plus its input (projected where shapes differ), then an optional ReLU6."""
 
     def __init__(self, body: nn.Module, projection: nn.Module | None, *, act: bool) -> None:
@@ -55,7 +55,7 @@ def module(block: Block) -> nn.Module:
     if block.operator == "residual":
         body = nn.Sequential(conv_bn(c_in, c_out, k, stride), conv_bn(c_out, c_out, k, act=False))
         projection = conv_bn(c_in, c_out, 1, stride, act=False) if block.projected else None
-        return _Residual(body, projection, act=True)
+        return Residual(body, projection, act=True)
     if block.operator == "mbconv":
         expand, depth = conv_bn(c_in, hidden, 1), conv_bn(hidden, hidden, k, stride, depthwise=True)
         body = nn.Sequential(expand, depth, conv_bn(hidden, c_out, 1, act=False))
@@ -63,7 +63,7 @@ def module(block: Block) -> nn.Module:
         body = nn.Sequential(conv_bn(c_in, hidden, k, stride), conv_bn(hidden, c_out, 1, act=False))
     else:
         raise ValueError(f"unknown operator {block.operator!r}")
-    return _Residual(body, None, act=False) if block.skip else body
+    return Residual(body, None, act=False) if block.skip else body
 
 
 def network(blocks: Sequence[Block], seed: int) -> nn.Sequential:

@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 
 from edgenas import latency, microcontroller
 from edgenas.arena import arena_bytes
-from edgenas.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, Artifact
+from edgenas.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, QUANTISED_TOLERANCE, Artifact
 from edgenas.board import Board, BoardProfile, Prior, ProfileKey
 from edgenas.conversion import Converter, Precision
-from edgenas.conversion.export import to_onnx
 from edgenas.errors import UsageError
 from edgenas.latency import LatencyModel
 from edgenas.latency.engine import EngineModel
@@ -45,6 +44,7 @@ from firmware_tools.errors import RuntimeMissingError
 
 _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for models that are one of many
 TENSORRT = "tensorrt"
+_QUANTISES = 8  # TensorRT, from this version on: see edgenas/conversion/tensorrt.py
 _REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
 _CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
 
@@ -91,7 +91,7 @@ class Session:
             opened.check_device(self.info)
             self._governor = governor_of(governor, self.info)
             if self.on_tensorrt:
-                self.precision = _tensorrt_precision(precision)
+                self.precision = _tensorrt_precision(precision, runtime_of(self.info))
             self.key = self._key(opened)
             self.store = stack.enter_context(Store())
             self.converter = stack.enter_context(Converter(progress=reporter.say))
@@ -113,14 +113,23 @@ class Session:
         return on_tensorrt(self.info)
 
     @property
-    def keeps_onnx(self) -> bool:
-        """Whether artifacts for this device have an ONNX file: it goes along wherever TensorRT is."""
-        return any(runtime.name == TENSORRT for runtime in self.info.runtimes)
+    def tflite_precision(self) -> Precision:
+        """Of the .tflite files for this device: the session's, but float32 beside the ONNX files that TensorRT runs."""
+        return "float32" if self.on_tensorrt else self.precision
+
+    @property
+    def onnx_precision(self) -> Precision | None:
+        """Of the ONNX file of artifacts for this device: it goes along wherever TensorRT is, else there is none."""
+        if not any(runtime.name == TENSORRT for runtime in self.info.runtimes):
+            return None
+        return self.precision if self.on_tensorrt else "float32"
 
     @property
     def float_tolerance(self) -> float:
         """By how much the device's float32 outputs may differ from the host's, as `golden_mismatch` takes it."""
-        return HALF_TOLERANCE if self.on_tensorrt else FLOAT_TOLERANCE
+        if not self.on_tensorrt:
+            return FLOAT_TOLERANCE
+        return QUANTISED_TOLERANCE if self.precision == "int8" else HALF_TOLERANCE
 
     def timed(self, artifact: Artifact) -> bytes:
         """The model of an artifact that the device times. Raises UsageError if it has none for TensorRT."""
@@ -198,14 +207,17 @@ class Session:
 
     def convert_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> Iterator[bytes]:
         """Models of random weights that the device times, one by one: .tflite files, or ONNX files for TensorRT."""
-        if self.on_tensorrt:
-            for index, architecture in enumerate(architectures):
-                yield to_onnx(_random_network(space, architecture), space.input_shape)
-                self.reporter.progress(index + 1, len(architectures), "conversions")
-            return
         channels, height, width = space.input_shape
         images = np.random.default_rng(0).random((_CALIBRATION_IMAGES, height, width, channels), np.float32)
         modules = (_random_network(space, architecture) for architecture in architectures)
+        if self.on_tensorrt:
+            from edgenas.conversion.tensorrt import int8_network, to_tensorrt
+
+            for index, module in enumerate(modules):
+                net = int8_network(module, images) if self.precision == "int8" else module
+                yield to_tensorrt(net, space.input_shape)
+                self.reporter.progress(index + 1, len(architectures), "conversions")
+            return
         many = self.converter.convert_many(modules, space.input_shape, self.precision, images)
         for index, converted in enumerate(many):
             self.reporter.progress(index + 1, len(architectures), "conversions")
@@ -348,14 +360,18 @@ def on_tensorrt(info: DeviceInfo) -> bool:
     return [runtime.name for runtime in info.runtimes][:1] == [TENSORRT]
 
 
-def _tensorrt_precision(asked: str | None) -> Precision:
-    if asked == "int8":
+def _tensorrt_precision(asked: str | None, runtime: RuntimeInfo) -> Precision:
+    """float32, which its engines are built from in half precision, unless int8 was asked for."""
+    if asked != "int8":
+        return "float32"
+    if int(runtime.version.partition(".")[0]) < _QUANTISES:
         raise UsageError(
-            "precision int8 with the runtime tensorrt: its engines are built from float32 models, in half precision, "
-            "without calibration; leave --precision out",
-            value=asked,
+            f"precision int8 with TensorRT {runtime.version}: it takes int8 models from version {_QUANTISES} on; leave "
+            "--precision out for half precision",
+            value=runtime.version,
+            limit=_QUANTISES,
         )
-    return "float32"
+    return "int8"
 
 
 def governor_of(name: str | None, info: DeviceInfo) -> str | None:

@@ -14,7 +14,8 @@ from edgenas.space import Architecture, SearchSpace, Stage
 
 if TYPE_CHECKING:
     from edgenas.artifact import Artifact
-    from edgenas.conversion import Converter
+    from edgenas.conversion import Converter, Precision
+    from edgenas.workflows.convert import Built
 
 Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]
 
@@ -52,8 +53,10 @@ def converter() -> Iterator[Converter]:
 
 
 @pytest.fixture(scope="session")
-def artifact(converter: Converter, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """A model of digits after a few epochs, as int8."""
+def build_digits(
+    converter: Converter, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Precision, Precision | None], Built]:
+    """`build_digits(precision, onnx)`: a model of digits after a few epochs, converted and judged."""
     import torch
 
     from edgenas import tasks
@@ -69,7 +72,17 @@ def artifact(converter: Converter, tmp_path_factory: pytest.TempPathFactory) -> 
     torch.set_num_threads(1)  # two are several times slower where the cores are shared
     fit(Job(text, text, Recipe(3, flip=False, crop=1), 3, 0, str(checkpoint)), space, digits)
     torch.set_num_threads(threads)
-    return build(converter, checkpoint, space, Architecture.parse(text), digits, "int8").artifact
+
+    def built(precision: Precision, onnx: Precision | None = None) -> Built:
+        return build(converter, checkpoint, space, Architecture.parse(text), digits, precision, onnx=onnx)
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def artifact(build_digits: Callable[[Precision, Precision | None], Built]) -> Artifact:
+    """A model of digits after a few epochs, as int8."""
+    return build_digits("int8", None).artifact
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +16,19 @@ import pytest
 import edgenas
 from edgenas.artifact import Artifact
 from edgenas.board import Board
-from edgenas.conversion import describe, run_tflite
+from edgenas.conversion import Precision, describe, reference_outputs, run_tflite
 from edgenas.errors import UsageError
 from edgenas.install import install
 from edgenas.network import network
 from edgenas.progress import Silent
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
+from edgenas.workflows.convert import PASSED, Built
 from firmware_tools.device import TimingPlan
-from firmware_tools.errors import OutputMismatchError
+from firmware_tools.errors import InferenceError, OutputMismatchError
 
 _STANDIN = Path(__file__).parent / "firmware_tools" / "trtexec_standin.py"
+BLOCKS = "stem-8s1/residual-16x2/mbconv-16x2k3e3/fused-32x1e3"
 TEXT = "stem-8s1/plain-8x1/separable-16x1k3/plain-32x1"
 PLAN = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02, repeats=0)
 
@@ -63,7 +68,7 @@ def test_models_are_measured_and_installed_by_their_onnx_files(board: Board, hom
     folder = tmp_path / "artifact"
     with Session(board, Silent(), runtime="tensorrt") as session:
         assert (session.key.runtime, session.key.runtime_version) == ("tensorrt", "8.5.2")
-        assert (session.key.precision, session.keeps_onnx) == ("float32", True)
+        assert (session.key.precision, session.onnx_precision) == ("float32", "float32")
         (measurement,) = session.measure_untrained(space, [architecture])
         assert session.store.read(session.key) == [measurement]
 
@@ -90,9 +95,67 @@ def test_models_are_measured_and_installed_by_their_onnx_files(board: Board, hom
         edgenas.measure(folder, runtime="tensorrt")
 
 
-def test_what_tensorrt_cannot_take_is_refused(board: Board, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="built from float32 models, in half precision"):
+def test_an_int8_model_is_judged_and_installed(
+    board: Board, build_digits: Callable[[Precision, Precision | None], Built], tmp_path: Path
+) -> None:
+    built = build_digits("float32", "int8")
+    artifact = built.artifact
+    assert built.verdict == PASSED
+    assert artifact.onnx is not None
+    assert artifact.manifest["onnx"]["precision"] == "int8"
+    assert artifact.manifest["precision"] == "float32"
+    assert artifact.manifest["accuracy"] == {"float": built.accuracy_float, "int8": built.accuracy_int8}
+    inputs, outputs = artifact.golden_vectors()
+    rounding = np.abs(outputs - run_tflite(artifact.tflite, inputs)).max() / np.abs(outputs).max()
+    assert 0.001 < rounding < 0.2  # of int8: neither none nor noise
+    with Session(board, Silent(), runtime="tensorrt", precision="int8") as session:
+        assert (session.key.precision, session.tflite_precision, session.onnx_precision) == ("int8", "float32", "int8")
+        few = io.BytesIO()
+        np.savez(few, inputs=inputs[:2], outputs=outputs[:2])
+        few_golden = replace(artifact, golden=few.getvalue())
+        assert install(session.device, few_golden, PLAN, None, float_tolerance=session.float_tolerance).committed
+        random = list(session.convert_untrained(SearchSpace.load("tiny", (1, 8, 8), 10), [Architecture.parse(BLOCKS)]))
+        assert session.device.time(random, PLAN)[0].n > 0
+    calls = [line for line in (tmp_path / "calls").read_text(encoding="utf-8").splitlines() if "--onnx" in line]
+    assert len(calls) == 2
+    assert all("--fp16 --int8" in call for call in calls)
+
+
+def test_int8_models_are_whole_for_every_kind_of_block() -> None:
+    onnx = pytest.importorskip("onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    from edgenas.conversion.tensorrt import int8_network, to_tensorrt
+
+    space = SearchSpace.load("tiny", (1, 8, 8), 10)
+    net = network(space.blocks(Architecture.parse(BLOCKS)), seed=0).eval()
+    images = np.random.default_rng(0).random((4, 8, 8, 1), np.float32)
+    model = onnx.load_from_string(to_tensorrt(int8_network(net, images), (1, 8, 8)))
+    assert model.opset_import[0].version == 13
+    onnx.checker.check_model(model)
+    made = {node.output[0]: node.op_type for node in model.graph.node}
+    read = [[made.get(name) for name in node.input[:2]] for node in model.graph.node if node.op_type == "Conv"]
+    assert read == [["DequantizeLinear"] * 2] * len(read)
+    assert [name for node in model.graph.node if node.op_type == "Add" for name in map(made.get, node.input)] == [
+        *("Conv", "DequantizeLinear") * 3
+    ]
+    model.opset_import[0].version = 19
+    (ours,) = ReferenceEvaluator(model).run(None, {"input": images[:1].transpose(0, 3, 1, 2)})
+    expected = reference_outputs(int8_network(net, images), images[:1])
+    assert np.abs(ours - expected).max() < 0.02 * np.abs(expected).max()
+    assert np.abs(reference_outputs(net, images[:1]) - expected).max() > 1e-3 * np.abs(expected).max()
+
+
+def test_what_tensorrt_cannot_take_is_refused(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRTEXEC_VERSION", "7103")
+    with pytest.raises(UsageError, match=r"int8 with TensorRT 7.1.3: it takes int8 models from version 8 on"):
         Session(board, Silent(), runtime="tensorrt", precision="int8")
+    monkeypatch.delenv("TRTEXEC_VERSION")
+    monkeypatch.setenv("TRTEXEC_GPU", "maxwell")
+    with Session(board, Silent(), runtime="tensorrt", precision="int8") as session:
+        space = SearchSpace.load("tiny", (1, 8, 8), 10)
+        with pytest.raises(InferenceError, match="this GPU computes no int8: leave --precision out"):
+            session.measure_untrained(space, [Architecture.parse(TEXT)])
     (tmp_path / "model.onnx").write_bytes(b"onnx")
     with pytest.raises(UsageError, match="is for TensorRT: say --runtime tensorrt"):
         edgenas.measure(tmp_path / "model.onnx")

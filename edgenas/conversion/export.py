@@ -22,7 +22,7 @@ _OPSET = 18
 _BATCH = 256
 
 
-def to_onnx(module: nn.Module, input_shape: tuple[int, int, int]) -> bytes:
+def to_onnx(module: nn.Module, input_shape: tuple[int, int, int], opset: int = _OPSET) -> bytes:
     """The ONNX file of `module` for one sample of `input_shape` (channels, height, width): "input" to "output".
 
     Raises ValueError if the module is in training mode, ConversionError (check "export") if torch cannot export it.
@@ -39,7 +39,7 @@ def to_onnx(module: nn.Module, input_shape: tuple[int, int, int]) -> bytes:
                 (torch.zeros(1, *input_shape, device=_device(module)),),
                 file,  # type: ignore[arg-type]  # the jit exporter takes a file object too
                 dynamo=False,
-                opset_version=_OPSET,
+                opset_version=opset,
                 input_names=["input"],
                 output_names=["output"],
             )

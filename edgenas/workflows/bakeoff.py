@@ -105,11 +105,11 @@ def convert_all(
             space,
             candidate.architecture,
             data,
-            session.precision,
+            session.tflite_precision,
             board=session.board.id,
             budget_ms=budget_ms,
             versions=session.versions(),
-            keep_onnx=session.keeps_onnx,
+            onnx=session.onnx_precision,
         )
         target = folder / f"{index}-{candidate.origin.replace(':', '-')}"
         built.artifact.save(target)

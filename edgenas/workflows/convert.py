@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgenas import cost, tasks
-from edgenas.artifact import MODEL, Artifact
+from edgenas.artifact import MODEL, Artifact, Tensor
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
-from edgenas.conversion.export import to_onnx
-from edgenas.conversion.gate import gate
+from edgenas.conversion.gate import check_accuracy_drop, check_argmax_agreement, gate
 from edgenas.errors import ConversionError
 from edgenas.progress import Reporter, Silent
 from edgenas.session import precision_of
@@ -24,7 +24,11 @@ from edgenas.tasks.images import ImageData, Split
 from edgenas.training.fit import load_job, load_network
 from edgenas.version import __version__
 
+if TYPE_CHECKING:
+    from torch import nn
+
 PASSED = "passed"
+Run = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]  # inputs (n, height, width, channels) -> outputs (n, classes)
 
 
 @dataclass(frozen=True)
@@ -103,27 +107,70 @@ def build(
     board: str | None = None,
     budget_ms: float | None = None,
     versions: Mapping[str, str] | None = None,
-    keep_onnx: bool = False,
+    onnx: Precision | None = None,
 ) -> Built:
     """Convert a trained network and judge it; the gate looks at the validation part, which training did not see.
 
-    keep_onnx: the artifact has the network as ONNX as well.
+    onnx: the artifact has the network as ONNX as well, in this precision. In int8, which is for TensorRT, it is this
+    model that is judged, besides the .tflite file, and whose accuracies and golden outputs the artifact has.
     """
     net = load_network(checkpoint, space, architecture)
     converted = converter.convert(net, space.input_shape, precision, calibration(data))
-    samples = as_input(data.validation.x)
+    run: Run = partial(run_tflite, converted.tflite)
+    model: nn.Module = net
+    if onnx == "int8":
+        from edgenas.conversion.tensorrt import int8_network
+
+        model = int8_network(net, calibration(data))
+        run = partial(reference_outputs, model)
     verdict = PASSED
     try:
-        gate(converted, samples, reference_outputs(net, samples), data.validation.y)
+        _judge(converted, net, data.validation, run if onnx == "int8" else None)
     except ConversionError as error:
         verdict = error.message
-    accuracy_float = _accuracy(converted.float_tflite, data.test)
-    accuracy_int8 = _accuracy(converted.tflite, data.test) if precision == "int8" else None
-    onnx = to_onnx(net, space.input_shape) if keep_onnx else None
+    accuracy = {"accuracy_float": _accuracy(partial(run_tflite, converted.float_tflite), data.test)}
+    if "int8" in (precision, onnx):
+        accuracy["accuracy_int8"] = _accuracy(run, data.test)
+    inputs = golden(data)
+    if precision == "int8":
+        inputs = _quantised(inputs, describe(converted.tflite).input)
     artifact = _artifact(
-        converted, space, architecture, data, board, budget_ms, versions, accuracy_float, accuracy_int8, onnx
+        converted,
+        space,
+        architecture,
+        data,
+        golden_inputs=inputs,
+        golden_outputs=run(inputs),
+        board=board,
+        budget_ms=budget_ms,
+        versions=versions or {"edgenas": __version__},
+        onnx=None if onnx is None else _onnx(model, space),
+        onnx_precision=onnx or "float32",
+        **accuracy,
     )
-    return Built(artifact, verdict, _right(converted.tflite, data.validation), accuracy_float, accuracy_int8)
+    right = _right(run, data.validation)
+    return Built(artifact, verdict, right, accuracy["accuracy_float"], accuracy.get("accuracy_int8"))
+
+
+def _judge(converted: Converted, net: nn.Module, part: Split, quantised: Run | None) -> None:
+    """The gate, for the .tflite file and for the int8 model for TensorRT if there is one. Raises ConversionError."""
+    samples = as_input(part.x)
+    floats = reference_outputs(net, samples)
+    gate(converted, samples, floats, part.y)
+    if quantised is not None:
+        integers = quantised(samples)
+        check_argmax_agreement(integers, floats)
+        check_accuracy_drop(integers, floats, part.y)
+
+
+def _onnx(model: nn.Module, space: SearchSpace) -> bytes:
+    from edgenas.conversion.tensorrt import to_tensorrt
+
+    return to_tensorrt(model, space.input_shape)
+
+
+def _quantised(inputs: npt.NDArray[np.float32], tensor: Tensor) -> npt.NDArray[Any]:
+    return quantised(inputs, tensor.scale, tensor.zero_point, tensor.dtype)
 
 
 def _artifact(
@@ -132,42 +179,29 @@ def _artifact(
     architecture: Architecture,
     data: ImageData,
     board: str | None,
-    budget_ms: float | None,
-    versions: Mapping[str, str] | None,
-    accuracy_float: float,
-    accuracy_int8: float | None,
-    onnx: bytes | None,
+    **known: Any,
 ) -> Artifact:
     blocks = space.blocks(architecture)
     info = describe(converted.tflite)
-    inputs = golden(data)
-    if converted.precision == "int8":
-        inputs = quantised(inputs, info.input.scale, info.input.zero_point, info.input.dtype)
     return Artifact.build(
         name=f"{data.name}-{board}" if board else data.name,
         tflite=converted.tflite,
         precision=converted.precision,
         input=info.input,
         output=info.output,
-        golden_inputs=inputs,
-        golden_outputs=run_tflite(converted.tflite, inputs),
         operators=info.operator_names,
         labels=data.labels,
         macs=cost.macs(blocks),
         parameters=cost.parameters(blocks),
         board=board,
-        budget_ms=budget_ms,
-        accuracy_float=accuracy_float,
-        accuracy_int8=accuracy_int8,
-        versions=versions or {"edgenas": __version__},
-        onnx=onnx,
+        **known,
     )
 
 
-def _accuracy(tflite: bytes, split: Split) -> float:
-    return float(_right(tflite, split).mean())
+def _accuracy(run: Run, split: Split) -> float:
+    return float(_right(run, split).mean())
 
 
-def _right(tflite: bytes, split: Split) -> npt.NDArray[np.bool_]:
-    right: npt.NDArray[np.bool_] = run_tflite(tflite, as_input(split.x)).argmax(1) == split.y
+def _right(run: Run, split: Split) -> npt.NDArray[np.bool_]:
+    right: npt.NDArray[np.bool_] = run(as_input(split.x)).argmax(1) == split.y
     return right

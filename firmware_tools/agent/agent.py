@@ -39,8 +39,8 @@ VERSION = "2.0"
 # Name, package: in order of preference.
 RUNTIMES = (("litert", "ai_edge_litert"), ("tflite", "tflite_runtime"), ("tensorflow", "tensorflow"))
 TENSORRT = "tensorrt"  # not a package: NVIDIA's program trtexec; after the others, as it takes ONNX and no .tflite
-ENGINE_FLAGS = ("--fp16",)
 ENGINES_KEPT = 32
+TYPED = 11  # TensorRT from this version on: the types of the ONNX model hold, options for others are refused
 TRTEXEC_S = 20.0  # for its help: a cold start reads its libraries, a gigabyte, from a memory card
 MAX_LINE = 8 << 20  # a request; put's chunks are far below
 LOG_BYTES = 256 << 10  # the log is started anew above this
@@ -1487,6 +1487,8 @@ def trtexec(work: str, *arguments: str) -> None:
     if process.returncode != 0:
         errors = [line.strip() for line in lines if "[E]" in line] or [line.strip() for line in lines if line.strip()]
         why = " | ".join(errors[-3:]) or "it printed nothing"
+        if "hardware with Int8 support" in why:
+            why += " | this GPU computes no int8: leave --precision out for half precision"
         code = process.returncode
         how = f"of signal {-code}" if code < 0 else f"with status {code}"
         reason = "crashed" if code < 0 else "refused"
@@ -1503,13 +1505,14 @@ def engine_of(model: str, engines: str, work: str) -> str:
     except FileNotFoundError:
         message = "no ONNX file came with this model: convert and install it again, with --runtime tensorrt"
         raise Refusal("inference", message, reason="refused") from None
-    identity = json.dumps([sha256_of(onnx), tensorrt_version(), gpu_name(), ENGINE_FLAGS])
+    flags = engine_flags(onnx)
+    identity = json.dumps([sha256_of(onnx), tensorrt_version(), gpu_name(), flags])
     engine = os.path.join(engines, hashlib.sha256(identity.encode()).hexdigest() + ".plan")
     if not os.path.exists(engine):
         part = os.path.join(work, "engine.part")
         # One inference: versions differ in how they are told to make none.
         few = ("--warmUp=0", "--duration=0", "--iterations=1")
-        trtexec(work, "--onnx=" + onnx, *ENGINE_FLAGS, "--saveEngine=" + part, *few)
+        trtexec(work, "--onnx=" + onnx, *flags, "--saveEngine=" + part, *few)
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, engine)
@@ -1519,6 +1522,15 @@ def engine_of(model: str, engines: str, work: str) -> str:
     for old in kept[ENGINES_KEPT:]:
         remove(old)
     return engine
+
+
+def engine_flags(onnx: str) -> list[str]:
+    """What trtexec is told of precision: half, and int8 where the model says by its own nodes what is rounded how."""
+    version = tensorrt_version()
+    if version is None or int(version.partition(".")[0]) >= TYPED:
+        return []
+    with open(onnx, "rb") as file:
+        return ["--fp16", "--int8"] if b"DequantizeLinear" in file.read() else ["--fp16"]
 
 
 def run_engine(engine: str, work: str, option: str, *arguments: str) -> Any:

@@ -86,6 +86,8 @@ def test_engines_are_kept_for_the_same_model_gpu_and_version(
             (timing,) = device.time([FIRST], PLAN)
         assert timing.conditions.runtime_version == version
         assert builds(log) == count
+        call = [line for line in log.read_text(encoding="utf-8").splitlines() if "--onnx=" in line][count - 1]
+        assert ("--fp16" in call) == (count == 3)  # unknown to TensorRT 11
 
 
 def test_a_damaged_engine_is_refused_once(log: Path, root: Path) -> None:

@@ -30,6 +30,8 @@ def main() -> int:
             time.sleep(600)
         if b"bad" in model:
             return fail("[06/21/2026-10:00:00] [E] ModelImporter.cpp:720: no importer registered for op: Bad")
+        if reason := refusal(model):
+            return fail("[E] " + reason)
         with Path(OPTIONS["saveEngine"]).open("wb") as file:
             file.write(WORD + model)
     else:
@@ -40,6 +42,41 @@ def main() -> int:
     run(model.removeprefix(WORD))
     print("&&&& PASSED TensorRT.trtexec")
     return 0
+
+
+def refusal(model: bytes) -> str | None:
+    """What the real one has against options and model, by its version."""
+    typed, quantised = "." in VERSION, b"DequantizeLinear" in model
+    precisions = [option for option in OPTIONS if option in ("fp16", "int8", "best")]
+    if typed and precisions:
+        return f"Unknown option: --{precisions[0]}"
+    if "int8" in OPTIONS and not quantised and "calib" not in OPTIONS:
+        return "Calibrator is not being used and no scales are in the network: int8 would be nonsense"
+    if quantised and os.environ.get("TRTEXEC_GPU") == "maxwell":
+        return "Networks with QuantizeLayer/DequantizeLayer layers require hardware with Int8 support."
+    if quantised and "int8" not in OPTIONS and not typed:
+        return "Int8 precision has been set for a layer or layer output, but int8 is not configured in the builder"
+    return nodes_refused(model) if quantised else None
+
+
+def nodes_refused(model: bytes) -> str | None:
+    """What TensorRT 8 asks of quantised models: symmetric, scales that are tensors of the file, operators of 8.2."""
+    import onnx
+    from onnx import numpy_helper
+
+    network = onnx.load_from_string(model)
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in network.graph.initializer}
+    if network.opset_import[0].version > 13:
+        return f"opset {network.opset_import[0].version} is newer than what is supported"
+    for node in network.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            if not all(name in tensors for name in node.input[1:]):
+                return f"{node.name}: invalid weights type of Int8"
+            if tensors[node.input[2]].any():
+                return "TRT only supports symmetric quantization - zeroPt must be all zeros"
+            if not (tensors[node.input[1]] > 0).all():
+                return "scale coefficients must all be positive"
+    return None
 
 
 def run(model: bytes) -> None:
@@ -70,6 +107,8 @@ def infer(model: bytes, data: bytes) -> list[float]:
     from onnx.reference import ReferenceEvaluator
 
     network = onnx.load_from_string(model)
+    if b"DequantizeLinear" in model:
+        network.opset_import[0].version = 19  # the evaluator has no older ones; they say the same
     shape = [size.dim_value for size in network.graph.input[0].type.tensor_type.shape.dim]
     (output,) = ReferenceEvaluator(network).run(None, {"input": np.frombuffer(data, np.float32).reshape(shape)})
     return [float(value) for value in output.reshape(-1).astype(np.float16)]  # as --fp16 might
