@@ -9,6 +9,8 @@ from typing import Any
 from edgenas.conversion.cut import Piece, cut
 from firmware_tools.device import Device, OperatorTime, Progress, Timing, TimingPlan
 
+OF_ONE = {"warmup_s": 0.05, "timed_s": 0.1}  # of a timing plan, in each process: there are many operators
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -57,10 +57,17 @@ def engine_of(board: Board) -> tuple[str, Footprint]:
     return kernels, known[kernels]
 
 
+def ram_bytes(board: Board) -> int | None:
+    """What the board has for arena and stack: its RAM, or less if its firmware's arena is less."""
+    arena = board.facts.get("arena_bytes")
+    return _less(board.ram_bytes, None if arena is None else int(arena) + engine_of(board)[1].stack_bytes)
+
+
 def limits(board: Board, info: DeviceInfo) -> Limits:
     """Arena and plan at most: what the board has without the engine, and what its firmware offers, the less of both."""
     _, engine = engine_of(board)
-    ram = None if board.ram_bytes is None else board.ram_bytes - engine.stack_bytes
+    whole = ram_bytes(board)
+    ram = None if whole is None else whole - engine.stack_bytes
     flash = None if board.flash_bytes is None else board.flash_bytes - engine.code_bytes
     return Limits(_less(ram, info.ram_bytes), _less(flash, info.free_disk_bytes), planned=True)
 

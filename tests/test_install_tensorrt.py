@@ -7,7 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from edgenas.progress import Silent
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
 from edgenas.workflows.convert import PASSED, Built
+from edgenas.workflows.runtimes import compare, fastest
 from firmware_tools.device import TimingPlan
 from firmware_tools.errors import InferenceError, OutputMismatchError
 
@@ -31,6 +33,16 @@ _STANDIN = Path(__file__).parent / "firmware_tools" / "trtexec_standin.py"
 BLOCKS = "stem-8s1/residual-16x2/mbconv-16x2k3e3/fused-32x1e3"
 TEXT = "stem-8s1/plain-8x1/separable-16x1k3/plain-32x1"
 PLAN = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02, repeats=0)
+
+
+@dataclass
+class Said(Silent):
+    """Silent, but keeps the sentences."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 @pytest.fixture
@@ -162,3 +174,30 @@ def test_what_tensorrt_cannot_take_is_refused(board: Board, tmp_path: Path, monk
     (tmp_path / "model.tflite").write_bytes(b"\0\0\0\0TFL3")
     with pytest.raises(UsageError, match="is not what TensorRT takes"):
         edgenas.measure(tmp_path / "model.tflite", runtime="tensorrt")
+
+
+def test_the_fastest_runtime_is_taken_and_what_fails_is_left_out(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, said = SearchSpace.load("tiny", (1, 8, 8), 10), Said()
+    names = ["litert", "tensorrt"]
+
+    def opened(name: str) -> Session:
+        return Session(board, said, runtime=name, precision="int8")
+
+    with ExitStack() as stack:
+        session, runtimes = fastest(stack, lambda name: Session(board, said, runtime=name), None, space, ())
+        assert sorted((one.name, one.precision) for one in runtimes) == [("litert", "int8"), ("tensorrt", "float32")]
+        assert runtimes[0].latency_ms <= runtimes[1].latency_ms
+        assert session.key.runtime == runtimes[0].name
+    with ExitStack() as stack:  # the store knows: nothing is timed again, and the other one is next
+        before = (tmp_path / "calls").read_text(encoding="utf-8")
+        again = fastest(stack, lambda name: Session(board, said, runtime=name), None, space, (runtimes[0].name,))
+        assert again[1] == runtimes[1:]
+        assert again[0].key.runtime == runtimes[1].name
+        assert (tmp_path / "calls").read_text(encoding="utf-8") == before
+    monkeypatch.setenv("TRTEXEC_GPU", "maxwell")
+    assert [one.name for one in compare(opened, names, space, said)] == ["litert"]
+    assert "runtime tensorrt is left out: " in said.lines[-1]
+    with pytest.raises(InferenceError, match="computes no int8"):
+        compare(opened, ["tensorrt"], space, said)

@@ -34,7 +34,10 @@ def deploy(
     size: options.Size = None,
     runs: options.Runs = Path("runs"),
     set_governor: options.SetGovernor = None,
-    runtime: options.Runtime = None,
+    runtime: options.RuntimeOrFastest = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="In the end also say what each operator of the model takes.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Search, train, convert, measure and install a model.
@@ -68,6 +71,7 @@ def deploy(
             size=size,
             set_governor=set_governor,
             runtime=runtime,
+            layers=layers,
             runs=runs,
             access=access,
             reporter=reporter,
@@ -77,6 +81,7 @@ def deploy(
 
 def _present(console: Console, result: Result) -> None:
     from edgenas.cli import output
+    from edgenas.cli.layers import show_layers
 
     rows = sorted(result.rows, key=lambda row: -row.validation)
     shipped = next((i for i, row in enumerate(rows) if row.architecture == result.row.architecture), None)
@@ -90,6 +95,9 @@ def _present(console: Console, result: Result) -> None:
     output.lines(console, [f"{i + 1}  {row.architecture}" for i, row in enumerate(rows)])
     failed = [f"{i + 1}  gate: {row.gate}" for i, row in enumerate(rows) if row.gate != "passed"]
     output.lines(console, [*failed, "* is installed, b is the baseline, float and int8 are test accuracies"])
+    if result.layers is not None:
+        console.print()
+        show_layers(console, result.layers, partial(output.latency, result.unit))
 
 
 def _facts(result: Result) -> list[tuple[str, str | None]]:
@@ -109,6 +117,7 @@ def _facts(result: Result) -> list[tuple[str, str | None]]:
         accuracy += f" (baseline {percent(baseline.accuracy)})"
     return [
         ("board", f"{result.board} at {result.device}"),
+        ("runtimes", ", ".join(f"{one.name} {latency(one.latency_ms)}" for one in result.runtimes) or None),
         ("budget", f"{latency(result.budget_ms)}, held against {result.statistic}"),
         ("predicted", latency(result.rounds[-1].predicted_ms)),
         (

@@ -71,6 +71,14 @@ Runtime = Annotated[
         help="What runs models on the board: litert, tflite, tensorflow or tensorrt; else the board's first.",
     ),
 ]
+RuntimeOrFastest = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What runs models on the board: litert, tflite, tensorflow or tensorrt; else the fastest of those that it "
+        "has, by one network timed on each.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of everything random.")]
 Epochs = Annotated[
     int | None, typer.Option(metavar="N", help="Epochs of the full training; else by the size of the data.")

@@ -28,7 +28,8 @@ def search(
     seed: options.Seed = 0,
     epochs: options.Epochs = None,
     size: options.Size = None,
-    runtime: options.Runtime = None,
+    set_governor: options.SetGovernor = None,
+    runtime: options.RuntimeOrFastest = None,
     runs: options.Runs = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
@@ -60,6 +61,7 @@ def search(
             seed=seed,
             epochs=epochs,
             size=size,
+            set_governor=set_governor,
             runtime=runtime,
             runs=runs,
             access=access,

@@ -14,6 +14,7 @@ from typing import Any
 from edgenas.artifact import Artifact
 from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError
 from edgenas.install import Installed, install
+from edgenas.layers import OF_ONE, Layers, time_layers
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture
 from edgenas.strategies.candidate import SLACK, Projection
@@ -45,6 +46,7 @@ def deploy(
     size: int | None = None,
     set_governor: str | None = None,
     runtime: str | None = None,
+    layers: bool = False,
     runs: str | Path = "runs",
     access: Access | None = None,
     reporter: Reporter | None = None,
@@ -55,8 +57,10 @@ def deploy(
     space's fastest to its slowest architecture on the board. statistic: what of the latency is held against the budget,
     else what the board's file says. rounds: how often at most a model is installed and measured. epochs: of the full
     recipe, else by the size of the data. set_governor: a frequency governor for the time of every measurement; what was
-    set before is put back. runtime: what runs models on the device (litert, tflite, tensorflow, tensorrt), else its
-    first. access: how to get into a board that asks who comes.
+    set before is put back. runtime: what runs models on the device (litert, tflite, tensorflow, tensorrt), else the
+    fastest that it has, by one network that is timed on each; the next one where no model passes the gate. layers: in
+    the end also time what each operator of the installed model takes. access: how to get into a board that asks who
+    comes.
 
     Raises UsageError (and DataError, BudgetError, ProfileError) for input that cannot be used, InfeasibleError if
     nothing of the space can meet the budget, BudgetMissedError if the device measured more in every round,
@@ -79,16 +83,25 @@ def deploy(
         set_governor,
         runtime,
     )
-    with opened(options, runs, reporter or Silent(), access) as walk:
-        aim = walk.aim()
-        with walk.pool() as pool:
-            return _Rounds(walk, pool, aim).result()
+    passed_over: list[str] = []
+    while True:
+        with opened(options, runs, reporter or Silent(), access, passed_over=passed_over) as walk:
+            aim = walk.aim()
+            try:
+                with walk.pool() as pool:
+                    return _Rounds(walk, pool, aim, layers).result()
+            except ConversionError as error:
+                if len(walk.runtimes) < 2:
+                    raise
+                walk.reporter.say(f"runtime {walk.session.key.runtime} is passed over: {error}")
+                passed_over.append(walk.session.key.runtime)
 
 
 class _Rounds:
     """Install the best row; search again where the device says that it is over, or far under, the budget."""
 
-    def __init__(self, walk: Walk, pool: Pool, aim: Aim) -> None:
+    def __init__(self, walk: Walk, pool: Pool, aim: Aim, layers: bool) -> None:
+        self._layers = layers
         self._walk, self._session, self._pool, self._aim = walk, walk.session, pool, aim
         self._rows: list[Row] = []
         self._rounds: list[Round] = []
@@ -213,9 +226,21 @@ class _Rounds:
             seconds={name: run.seconds(name) for name in stages},
             seed=walk.options.seed,
             versions=session.versions(),
+            runtimes=walk.runtimes,
+            layers=self._timed_layers(artifact) if self._layers else None,
         )
         run.finish(result.to_json())
         return result
+
+    def _timed_layers(self, artifact: Artifact) -> Layers:
+        session, reporter = self._session, self._walk.reporter
+        reporter.stage("layers")
+        return time_layers(
+            session.device,
+            session.timed(artifact),
+            replace(session.plan(), **OF_ONE),  # type: ignore[arg-type]
+            lambda i, n: reporter.progress(i, n, "timings"),
+        )[1]
 
 
 def _best(rows: Sequence[Row], budget_ms: float, refused: set[str]) -> Row | None:

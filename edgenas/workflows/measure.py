@@ -9,7 +9,7 @@ from typing import Any
 from edgenas import inventory
 from edgenas.artifact import read_model, read_onnx
 from edgenas.errors import UsageError
-from edgenas.layers import Layers, time_layers
+from edgenas.layers import OF_ONE, Layers, time_layers
 from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
@@ -17,8 +17,6 @@ from edgenas.session import governor_of, on_tensorrt, runtime_of, statistic_of
 from edgenas.units import Unit
 from firmware_tools.connect import Access, connect
 from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
-
-_OF_ONE = {"warmup_s": 0.05, "timed_s": 0.1}  # of many operators, in each process
 
 
 @dataclass(frozen=True)
@@ -107,5 +105,5 @@ def _timed(
         reporter.progress(done, total, "timings")
 
     if layers:
-        return time_layers(device, model, replace(plan, **_OF_ONE), progress)  # type: ignore[arg-type]
+        return time_layers(device, model, replace(plan, **OF_ONE), progress)  # type: ignore[arg-type]
     return device.time([model], plan, progress)[0], None

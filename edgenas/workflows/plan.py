@@ -10,7 +10,7 @@ from edgenas import resources
 from edgenas.artifact import read_model
 from edgenas.board import Board, Prior
 from edgenas.errors import EdgenasError, InfeasibleError, UsageError
-from edgenas.microcontroller import counted, engine_of
+from edgenas.microcontroller import counted, engine_of, ram_bytes
 from firmware_tools.errors import EmulatorError, PlanError
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.compile import Plan, PlannedOperator, Port
@@ -138,7 +138,7 @@ def plan(model: str | Path, *, board: str, out: str | Path | None = None) -> Pla
         model=str(path),
         model_bytes=len(tflite),
         plan=compiled,
-        ram=Need("RAM", compiled.arena_bytes, engine.stack_bytes, described.ram_bytes),
+        ram=Need("RAM", compiled.arena_bytes, engine.stack_bytes, ram_bytes(described)),
         flash=Need("flash", len(compiled.blob), engine.code_bytes, described.flash_bytes),
     )
     _check(planned)

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgenas.layers import Layers
 from edgenas.strategies.candidate import Projection
 from edgenas.units import Unit
 from edgenas.workflows.bakeoff import Row
+from edgenas.workflows.runtimes import Compared
 from firmware_tools.device import Timing
 
 
@@ -23,7 +25,11 @@ class Round:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared."""
+    """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared.
+
+    `runtimes`: those of the device that were compared, fastest first; none if there was no choice. `layers`: what each
+    operator of the installed model takes, None unless asked for.
+    """
 
     board: str
     unit: Unit
@@ -45,6 +51,8 @@ class Result:
     seconds: Mapping[str, float]
     seed: int
     versions: Mapping[str, str]
+    runtimes: tuple[Compared, ...] = ()
+    layers: Layers | None = None
 
     @property
     def baseline(self) -> Row | None:
@@ -103,6 +111,8 @@ class Result:
             "seconds": dict(self.seconds),
             "seed": self.seed,
             "versions": dict(self.versions),
+            "runtimes": [asdict(one) for one in self.runtimes],
+            "layers": self.layers.to_json() if self.layers else None,
         }
         return self.unit.label({key: _finite(value) for key, value in table.items()})
 

@@ -58,6 +58,7 @@ def search(
     seed: int = 0,
     epochs: int | None = None,
     size: int | None = None,
+    set_governor: str | None = None,
     runtime: str | None = None,
     runs: str | Path = "runs",
     access: Access | None = None,
@@ -69,7 +70,9 @@ def search(
     counted in an emulator, and its file's prior turns them into time.
     """
     options = Options(
-        *(board, data, latency, device, strategy, space, precision, statistic, 1, seed, epochs, size), runtime=runtime
+        *(board, data, latency, device, strategy, space, precision, statistic, 1, seed, epochs, size),
+        set_governor=set_governor,
+        runtime=runtime,
     )
     with opened(options, runs, reporter or Silent(), access, purpose="search") as walk:
         session, run = walk.session, walk.run

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ from edgenas.training.pool import Pool
 from edgenas.units import MINSN
 from edgenas.workflows.evaluator import DeviceEvaluator
 from edgenas.workflows.profile import SECONDS, profile_session
-from firmware_tools.connect import Access
+from edgenas.workflows.runtimes import Compared, fastest
+from firmware_tools.connect import Access, parse
+from firmware_tools.errors import DeviceLostError
 from firmware_tools.mcu import EMULATORS
 
 _IMAGES = 55_000  # that a full training run sees unless asked otherwise ...
@@ -88,12 +91,22 @@ class Aim:
 
 
 class Walk:
-    """One walk's rooms, open: a context manager from `opened`; every finished stage is in the run's folder."""
+    """One walk's rooms, open: a context manager from `opened`; every finished stage is in the run's folder.
+
+    `runtimes` of the device were compared, fastest first, and the first is in use; none if there was no choice.
+    """
 
     def __init__(
-        self, options: Options, budget: LatencyBudget, session: Session, space: SearchSpace, data: ImageData, run: Run
+        self,
+        options: Options,
+        budget: LatencyBudget,
+        session: Session,
+        space: SearchSpace,
+        data: ImageData,
+        run: Run,
+        runtimes: tuple[Compared, ...] = (),
     ) -> None:
-        self.options, self.budget, self.session = options, budget, session
+        self.options, self.budget, self.session, self.runtimes = options, budget, session, runtimes
         self.space, self.data, self.run, self.reporter = space, data, run, session.reporter
         self.recipe = Recipe.for_images(space.input_shape, options.epochs or default_epochs(data))
         self.checkpoints = run.folder / "checkpoints"
@@ -180,9 +193,17 @@ def default_epochs(data: ImageData) -> int:
 
 @contextmanager
 def opened(
-    options: Options, runs: str | Path, reporter: Reporter, access: Access | None, purpose: str = "deploy"
+    options: Options,
+    runs: str | Path,
+    reporter: Reporter,
+    access: Access | None,
+    purpose: str = "deploy",
+    passed_over: Sequence[str] = (),
 ) -> Iterator[Walk]:
-    """Check the options, load the data, open the device, find or make the run's folder."""
+    """Check the options, load the data, open the device, find or make the run's folder.
+
+    Where the device has several runtimes and none is named, the fastest that is not `passed_over` is taken.
+    """
     board, url = inventory.resolve(options.board, options.device)
     # However the device was named, the run is the same.
     options = replace(options, board=board.id, device=None if options.device is None else url)
@@ -195,34 +216,55 @@ def opened(
         reporter.say(note)
     space = SearchSpace.load(options.space, data.input_shape, data.classes)
     reporter.stage("device")
-    device, precision, statistic = options.device, options.precision, options.statistic
     prior = options.prior(board) if purpose == "search" else None
     if prior is not None:
         reporter.say(
             f"{board.id} is left alone, instructions of {prior.counted_on} are counted: latencies are a {prior}"
         )
-    with Session(
-        board,
-        reporter,
-        device=device,
-        access=access,
-        precision=precision,
-        statistic=statistic,
-        governor=options.set_governor,
-        runtime=options.runtime,
-        prior=prior,
-    ) as session:
+    with ExitStack() as stack:
+        open_on = partial(_session, options, board, reporter, access, prior)
+        named = options.runtime or parse(url)[1].get("runtime")
+        try:
+            session, runtimes = fastest(stack, open_on, named, space, passed_over)
+        except DeviceLostError as error:
+            raise DeviceLostError(f"{error.message}{_without(board)}", **error.fields) from error
         session.use(space)
         asked = {"purpose": purpose, **asdict(options)}
         question = {**asked, "key": asdict(session.key), "url": session.device.url, "data": data.fingerprint}
         run = Run.open(Path(runs), board.id, question)
         session.reporter = Logged(reporter, run)
         session.reporter.say(f"{'going on in' if run.resumed else 'run folder'} {run.folder}")
+        if runtimes:
+            shown = ", ".join(f"{one.name} {board.unit.format(one.latency_ms)} ({one.precision})" for one in runtimes)
+            session.reporter.say(f"one network on each runtime: {shown}; going on with {runtimes[0].name}")
         try:
-            yield Walk(options, budget, session, space, data, run)
+            yield Walk(options, budget, session, space, data, run, runtimes)
         except BaseException as error:
             run.log(f"stopped by {type(error).__name__}: {error}")
             raise
+
+
+def _without(board: Board) -> str:
+    """What can be done about a board that is not there."""
+    if board.prior is None or board.measured:
+        return ""
+    return f"; without the board, edgenas search --board {board.id} goes by a prior, edgenas plan says what fits it"
+
+
+def _session(
+    options: Options, board: Board, reporter: Reporter, access: Access | None, prior: Prior | None, runtime: str | None
+) -> Session:
+    return Session(
+        board,
+        reporter,
+        device=options.device,
+        access=access,
+        precision=options.precision,
+        statistic=options.statistic,
+        governor=options.set_governor,
+        runtime=runtime,
+        prior=prior,
+    )
 
 
 def _found_table(found: Found) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 import edgenas
+import firmware_tools
 from edgenas import microcontroller
+from edgenas.board import Board
 from edgenas.errors import EdgenasError, InfeasibleError, ProfileError, UsageError
 from edgenas.workflows import plan as workflow
 from firmware_tools.errors import PlanError
@@ -17,6 +20,12 @@ from firmware_tools.plan.compile import Plan, PlannedOperator, Port
 from firmware_tools.plan.footprint import Footprint
 
 ARENA, BLOB, CODE, STACK = 6000, b"EPLN" + bytes(20_000), 10_000, 500
+PORTS = {
+    "mps2": ("mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505"),
+    "mps3_an547": ("mps3-an547",),
+    "stm32f405": ("netduinoplus2",),
+    "stm32l4": ("nucleo-l4r5zi",),
+}
 BOARD = """
 id = "small"
 name = "a small board"
@@ -107,6 +116,17 @@ def test_a_byte_too_little_ram_names_the_operator_at_the_peak(model: Path, tmp_p
     assert isinstance(planned, workflow.Planned)
     assert (planned.file, planned.to_json()["fits"]) == (None, False)
     assert not (tmp_path / "model.plan").exists()
+
+
+def test_the_arena_of_the_firmware_counts_where_the_file_knows_it(model: Path, tmp_path: Path) -> None:
+    text = BOARD.replace('kernels = "dsp"', f'kernels = "dsp"\narena_bytes = {ARENA - 1}')
+    with pytest.raises(InfeasibleError, match=r"6,500 bytes of RAM \(arena 6,000, engine 500\), limit 6,499"):
+        edgenas.plan(model, board=_board(tmp_path, ram=1 << 20, text=text))
+    for folder, boards in PORTS.items():
+        header = Path(firmware_tools.__file__).parent / "firmware" / "ports" / folder / "port_config.h"
+        found = re.search(r"PORT_ARENA_BYTES \((\d+)u << (\d+)\)", header.read_text(encoding="utf-8"))
+        assert found is not None
+        assert {Board.load(board).facts["arena_bytes"] for board in boards} == {int(found[1]) << int(found[2])}
 
 
 def test_too_little_flash_names_the_operator_with_the_most_weights(model: Path, tmp_path: Path) -> None:
