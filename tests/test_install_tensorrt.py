@@ -6,10 +6,11 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,14 +19,15 @@ import edgenas
 from edgenas.artifact import Artifact
 from edgenas.board import Board
 from edgenas.conversion import Precision, describe, reference_outputs, run_tflite
-from edgenas.errors import UsageError
+from edgenas.errors import ConversionError, UsageError
 from edgenas.install import install
 from edgenas.network import network
 from edgenas.progress import Silent
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
+from edgenas.workflows import deploy as workflow
 from edgenas.workflows.convert import PASSED, Built
-from edgenas.workflows.runtimes import compare, fastest
+from edgenas.workflows.runtimes import Compared, compare, fastest
 from firmware_tools.device import TimingPlan
 from firmware_tools.errors import InferenceError, OutputMismatchError
 
@@ -199,5 +201,34 @@ def test_the_fastest_runtime_is_taken_and_what_fails_is_left_out(
     monkeypatch.setenv("TRTEXEC_GPU", "maxwell")
     assert [one.name for one in compare(opened, names, space, said)] == ["litert"]
     assert "runtime tensorrt is left out: " in said.lines[-1]
-    with pytest.raises(InferenceError, match="computes no int8"):
-        compare(opened, ["tensorrt"], space, said)
+
+
+def test_a_runtime_of_which_no_model_passes_the_gate_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages of a deploy are replaced: two of them would take minutes."""
+    asked: list[tuple[str, ...]] = []
+    both = (Compared("litert", "2", "int8", 1.0), Compared("tensorrt", "8", "float32", 2.0))
+
+    @contextmanager
+    def opened(*_: object, passed_over: Sequence[str]) -> Iterator[SimpleNamespace]:
+        asked.append(tuple(passed_over))
+        left = tuple(one for one in both if one.name not in passed_over)
+        session = SimpleNamespace(key=SimpleNamespace(runtime=left[0].name))
+        yield SimpleNamespace(runtimes=left, session=session, reporter=Silent(), aim=lambda: None, pool=nullcontext)
+
+    class Rounds:
+        def __init__(self, walk: SimpleNamespace, *_: object) -> None:
+            self.runtime = walk.session.key.runtime
+
+        def result(self) -> str:
+            if self.runtime in failing:
+                raise ConversionError(f"gate: {self.runtime}")
+            return str(self.runtime)
+
+    monkeypatch.setattr(workflow, "opened", opened)
+    monkeypatch.setattr(workflow, "_Rounds", Rounds)
+    failing = {"litert"}
+    assert str(edgenas.deploy(data="digits", latency="1ms")) == "tensorrt"
+    assert asked == [(), ("litert",)]
+    failing.add("tensorrt")
+    with pytest.raises(ConversionError, match="gate: tensorrt"):
+        edgenas.deploy(data="digits", latency="1ms")

@@ -48,7 +48,14 @@ AcceptNewHostKey = Annotated[
 ]
 Strategy = Annotated[str, typer.Option(metavar="NAME", help="How to search: halving or lightnas.")]
 Space = Annotated[str, typer.Option(metavar="NAME", help="Search space by name, or by the path of its .toml.")]
-Precision = Annotated[str | None, typer.Option(metavar="NAME", help="int8 or float32; else as the board's file says.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="int8 or float32; else as the board's file says. TensorRT computes float32 models in half precision, "
+        "and without this option takes those.",
+    ),
+]
 Statistic = Annotated[
     str | None,
     typer.Option(

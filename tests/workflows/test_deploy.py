@@ -17,7 +17,7 @@ from firmware_tools.connect import connect
 
 DOCUMENTED = {
     "": {"board", "device", "budget", "predicted_ms", "measured", "rounds", "projection", "accuracy", "model"}
-    | {"committed", "seconds", "seed", "versions"},
+    | {"committed", "seconds", "seed", "versions", "runtimes", "layers"},
     "budget": {"latency_ms", "statistic", "ram_bytes", "flash_bytes"},
     "measured": {"latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_ms"},
     "accuracy": {"float", "int8", "baseline"},

@@ -80,7 +80,7 @@ def deployed(emulator: str, make_home: Callable[[Path], Path], tmp_path_factory:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGENAS_HOME", str(home))
         edgenas.profile(BOARD, device=device, input_shape=(1, 8, 8), seconds=5)
-        result = edgenas.deploy(BOARD, device=device, **OPTIONS, runs=folder / "runs")
+        result = edgenas.deploy(BOARD, device=device, **OPTIONS, layers=True, runs=folder / "runs")
     return Deployed(home, device, result)
 
 
@@ -97,6 +97,11 @@ def test_the_committed_model_is_within_the_budget_and_says_so_in_instructions(de
     assert table["measured"]["latency_minsn"] == result.timing.latency_ms
     assert re.search(r'_ms"|"ms"', text) is None
     assert {row["plan_bytes"] > 0 for row in table["rows"]} == {True}
+    assert table["runtimes"] == []
+    layers = table["layers"]
+    assert layers["whole_minsn"] == result.timing.latency_ms
+    told = sum(operator["latency_minsn"] for operator in layers["operators"])
+    assert told + layers["rest_minsn"] == pytest.approx(layers["whole_minsn"])
 
 
 @pytest.mark.slow
