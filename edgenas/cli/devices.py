@@ -60,7 +60,8 @@ def _cells(found: Found) -> tuple[str, ...]:
     cells = (found.name or "-", found.board or "-", found.state, found.url)
     if active is None:
         return (*map(_plain, cells), "-", "-", "-")
-    model = f"{active.name or 'a model'} {active.sha256[:8]}" + ("" if active.valid else ", damaged")
+    model = f"{active.name or 'a model'} {active.sha256[:8]}"
+    model += ("" if active.valid else ", damaged") + ("" if active.confirmed else ", not confirmed")
     return (
         *map(_plain, (*cells, model)),
         latency(active.unit, active.budget_ms),

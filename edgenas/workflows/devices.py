@@ -19,7 +19,7 @@ from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
 from edgenas.units import MS, UNITS, Unit
 from firmware_tools.connect import connect
-from firmware_tools.device import Device, DeviceInfo, SlotInfo
+from firmware_tools.device import Device, DeviceInfo, DeviceStatus
 from firmware_tools.errors import DeviceBusyError, DeviceError, DeviceLostError, UnreachableError
 from firmware_tools.mcu.ports import SerialPort, ask_port, serial_ports
 
@@ -33,13 +33,15 @@ TIMEOUT_S = 20.0  # for one device: an agent on a slow board takes some seconds 
 class ActiveModel:
     """What the manifest of a device's active model says; None where it says nothing that can be used.
 
-    `budget_ms` and `latency_ms` are in `unit`. `valid`: its bytes are those that the manifest names.
+    `budget_ms` and `latency_ms` are in `unit`. `valid`: its bytes are those that the manifest names. `confirmed`: as in
+    `DeviceStatus`, False if the commit was cut short.
     """
 
     name: str | None
     sha256: str
     bytes: int
     valid: bool
+    confirmed: bool
     budget_ms: float | None
     latency_ms: float | None
     statistic: str | None
@@ -151,7 +153,7 @@ def _ask(place: _Place) -> Found:
 def _answer(found: Found, place: _Place, opened: Callable[[], Device]) -> Found:
     try:
         with opened() as device:
-            info, active = device.info(), device.status().active
+            info, status = device.info(), device.status()
     except DeviceBusyError as error:
         return replace(found, state=BUSY, note=error.message)
     except (DeviceLostError, UnreachableError) as error:
@@ -159,7 +161,7 @@ def _answer(found: Found, place: _Place, opened: Callable[[], Device]) -> Found:
     except DeviceError as error:
         return replace(found, state=REFUSED, note=_guess(place.boards) + error.message)
     unit = UNITS.get(info.unit, MS)
-    found = replace(found, state=READY, info=info, active=_active(active, unit) if active else None)
+    found = replace(found, state=READY, info=info, active=_active(status, unit))
     if not info.runtimes:
         return replace(found, state=NO_RUNTIME, note="; ".join(info.notes) or None)
     return found
@@ -169,7 +171,10 @@ def _guess(boards: Sequence[Board]) -> str:
     return f"perhaps a {' or '.join(board.id for board in boards)}: " if boards else ""
 
 
-def _active(slot: SlotInfo, unit: Unit) -> ActiveModel:
+def _active(status: DeviceStatus, unit: Unit) -> ActiveModel | None:
+    slot = status.active
+    if slot is None:
+        return None
     manifest = slot.manifest
     measured = manifest.get("measured")
     measured = measured if isinstance(measured, Mapping) else {}
@@ -179,6 +184,7 @@ def _active(slot: SlotInfo, unit: Unit) -> ActiveModel:
         sha256=slot.sha256,
         bytes=slot.bytes,
         valid=slot.valid,
+        confirmed=status.confirmed,
         budget_ms=_number(manifest.get("budget_ms")),
         latency_ms=_number(measured.get("latency_ms")),
         statistic=statistic if isinstance(statistic, str) else None,

@@ -514,7 +514,7 @@ def choose_runtime(wanted: str | None) -> list[str]:
         command = "sudo apt-get install tensorrt"
         message = f"no trtexec on PATH or in {TOOL_PATHS[-1]} that says its version: on a Jetson run {command}"
         raise Refusal("runtime", message, runtime=wanted, command=command)
-    litert = sys.version_info >= (3, 10) and platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
+    litert = sys.version_info >= (3, 10) and machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
     packages = "ai-edge-litert" if litert and wanted != "tflite" else "tflite-runtime 'numpy<2'"
     command = f"{sys.executable} -m pip install {packages}"
     missing = f"runtime {wanted}" if wanted else "TFLite runtime"
@@ -534,6 +534,14 @@ def first_line(path: str) -> str | None:
             return file.readline().strip("\0\n ")
     except OSError:
         return None
+
+
+def machine() -> str:
+    """The architecture of this Python's programs: a 64-bit kernel may run 32-bit ones, as Raspberry Pi OS does."""
+    name = platform.machine()
+    if sys.maxsize >> 32:
+        return name
+    return {"aarch64": "armv7l", "arm64": "armv7l", "armv8l": "armv7l", "x86_64": "i686"}.get(name, name)
 
 
 def cpu_name() -> str:
@@ -1217,7 +1225,7 @@ def hello(store: Store) -> dict[str, Any]:
         "protocol": PROTOCOL,
         "agent_version": VERSION,
         "hostname": socket.gethostname(),
-        "machine": platform.machine(),
+        "machine": machine(),
         "cpu": cpu_name(),
         "cores": os.cpu_count() or 1,
         "system": platform.platform(),

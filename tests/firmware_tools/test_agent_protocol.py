@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import ast
 import base64
+import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from raw_agent import RawAgent, active_model, sha256
 
-from firmware_tools.agent import AGENT_PATH
+from firmware_tools.agent import AGENT_PATH, agent
 from firmware_tools.connect import connect
 
 
@@ -43,6 +45,18 @@ def test_the_agent_runs_on_an_old_python(root: Path, models: list[bytes], versio
         device.stage(models[0], {})
         assert device.commit().confirmed
     assert active_model(root) == models[0]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "wide", "said"),
+    [("aarch64", True, "aarch64"), ("aarch64", False, "armv7l"), ("armv7l", False, "armv7l"), ("x86_64", False, "i686")],
+)
+def test_the_programs_architecture_counts_and_not_the_kernels(
+    monkeypatch: pytest.MonkeyPatch, kernel: str, wide: bool, said: str
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: kernel)
+    monkeypatch.setattr(sys, "maxsize", 2 ** (63 if wide else 31) - 1)
+    assert agent.machine() == said
 
 
 def test_the_first_answer_names_the_protocol_and_eof_ends_the_agent(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import socket
 import sys
@@ -12,6 +13,8 @@ from ssh_server import SshServer, free_port
 
 import edgenas
 from edgenas import inventory
+from edgenas.cli.devices import _cells
+from firmware_tools.agent.agent import Store
 from firmware_tools.connect import connect
 from firmware_tools.errors import NothingToRollBackError
 
@@ -73,7 +76,18 @@ def test_hosts_of_the_inventory(server: SshServer, root: Path, home: Path) -> No
     assert "nothing listens at that port" in notes["closed"]
     active = found["served"].active
     assert active is not None
-    assert (active.name, active.bytes, active.valid) == ("kws", 7, True)
+    assert (active.name, active.bytes, active.valid, active.confirmed) == ("kws", 7, True, True)
     assert (active.budget_ms, active.latency_ms, active.statistic) == (2.5, 2.25, "p10")
     with pytest.raises(NothingToRollBackError):
         edgenas.rollback(device="served")  # the board's name comes from the inventory
+
+
+def test_a_commit_that_was_cut_short_shows(server: SshServer, root: Path, home: Path) -> None:
+    store, sha256 = Store(str(root), lambda _: None), hashlib.sha256(b"a model").hexdigest()
+    store.put(sha256, 7, 0, b"a model")
+    store.stage(sha256, MANIFEST)
+    store.activate()  # and no confirm
+    write(cut=server.url(str(root), python=sys.executable))
+    (found,) = edgenas.devices("t")
+    assert found.to_json()["active"]["confirmed"] is False
+    assert f"kws {sha256[:8]}, not confirmed" in _cells(found)
