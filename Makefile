@@ -12,7 +12,7 @@ BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu campaign-powercut campaign-serial campaign-ssh firmware clean
+  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -58,7 +58,7 @@ demo: setup
 	$(BIN)/edgenas deploy --board host --data mnist --latency 40%
 
 # Most tests count or compare, and may share the processor. The others measure this computer: they run alone, at the end.
-SHARING := $(addprefix tests/,bootloader firmware firmware_tools latency link mcu plan ssh strategies tasks workflows/test_deploy_mcu.py)
+SHARING := $(addprefix tests/,bootloader firmware firmware_tools latency link mcu plan ssh strategies tasks workflows/test_deploy_arm64.py workflows/test_deploy_mcu.py)
 test: setup-tests
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(SHARING)
 	$(BIN)/python -m pytest $(SHARING:%=--ignore=%)
@@ -91,6 +91,9 @@ campaign-mcu: setup
 
 campaign-ssh: setup
 	$(BIN)/python benchmarks/ssh_link.py --json > benchmarks/results/ssh_link.json 2> benchmarks/results/ssh_link.txt
+
+campaign-arm64: setup
+	$(BIN)/python benchmarks/arm64_deploy.py --json > benchmarks/results/arm64_deploy.json 2> benchmarks/results/arm64_deploy.txt
 
 campaign-fuzz: setup
 	$(BIN)/python benchmarks/fuzz.py > benchmarks/results/fuzz.txt

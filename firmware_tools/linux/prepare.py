@@ -185,7 +185,12 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
         command = download_command(wanted, facts.machine, facts.version, facts.glibc)
         steps += [Step("here", "download the wheels", command), Step("copy", "copy the wheels", (wheels,))]
     options = ("--system-site-packages",) if system else ()
-    steps.append(Step("board", "make an environment", (facts.python, "-m", "venv", *options, environment)))
+    # By itself, because venv, which would do it, keeps to itself why it fails: on a full disk, too.
+    into = (python, "-Im", "ensurepip", "--upgrade", "--default-pip")
+    steps += [
+        Step("board", "make an environment", (facts.python, "-m", "venv", "--without-pip", *options, environment)),
+        Step("board", "put pip into it", into),
+    ]
     if old_pip:
         steps.append(Step("board", "renew its pip", (*pip, "--upgrade", "pip")))
     steps += [

@@ -49,7 +49,12 @@ def test_the_agent_runs_on_an_old_python(root: Path, models: list[bytes], versio
 
 @pytest.mark.parametrize(
     ("kernel", "wide", "said"),
-    [("aarch64", True, "aarch64"), ("aarch64", False, "armv7l"), ("armv7l", False, "armv7l"), ("x86_64", False, "i686")],
+    [
+        ("aarch64", True, "aarch64"),
+        ("aarch64", False, "armv7l"),
+        ("armv7l", False, "armv7l"),
+        ("x86_64", False, "i686"),
+    ],
 )
 def test_the_programs_architecture_counts_and_not_the_kernels(
     monkeypatch: pytest.MonkeyPatch, kernel: str, wide: bool, said: str

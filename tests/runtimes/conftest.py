@@ -1,13 +1,18 @@
-"""A home of the tests' own, and `digits` deployed once on each of the two runtimes."""
+"""A home of the tests' own, and `digits` deployed over SSH once on each of the two runtimes."""
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
+
+from ssh_server import SshServer, at_home
 
 import edgenas
 from edgenas import resources
@@ -21,12 +26,16 @@ _EPOCHS = 4
 
 
 class Deployed(NamedTuple):
-    """What a deploy on the runtime `name` left."""
+    """What a deploy on the runtime `name` of `board` left."""
 
     name: str
-    url: str
+    board: SshServer
     profiled: Profiled
     result: Result
+
+    def url(self, root: Path | str) -> str:
+        """The board by the Python that has the runtime, its folder being `root`."""
+        return self.board.url(str(root), python=str(_PYTHONS[self.name]))
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +51,28 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def litert(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    return _deployed("litert", tmp_path_factory.mktemp("litert"))
+def board(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    with SshServer(tmp_path_factory.mktemp("board")) as server, at_home(server):
+        yield server
 
 
 @pytest.fixture(scope="module")
-def tflite(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+def litert(board: SshServer, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    return _deployed("litert", board, tmp_path_factory.mktemp("litert"))
+
+
+@pytest.fixture(scope="module")
+def tflite(board: SshServer, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     python = _PYTHONS["tflite"]
     if not python.exists():
         pytest.skip(f"no tflite-runtime: {python.parent.parent.name} is not there (make setup-tests, Python 3.11)")
-    return _deployed("tflite", tmp_path_factory.mktemp("tflite"))
+    return _deployed("tflite", board, tmp_path_factory.mktemp("tflite"))
 
 
-def _deployed(name: str, folder: Path) -> Deployed:
-    url = f"local:?python={_PYTHONS[name]}"
+def _deployed(name: str, server: SshServer, folder: Path) -> Deployed:
+    board, url = f"linux-{platform.machine()}", server.url(name, python=str(_PYTHONS[name]))
     # As short as a profile can be: the measurements of the search refine it.
-    profiled = edgenas.profile(device=url, seconds=1, input_shape=_INPUT_SHAPE)
-    result = edgenas.deploy(data="digits", latency="1ms", device=url, epochs=_EPOCHS, rounds=1, runs=folder / "runs")
-    return Deployed(name, url, profiled, result)
+    profiled = edgenas.profile(board, device=url, seconds=1, input_shape=_INPUT_SHAPE)
+    runs = folder / "runs"
+    result = edgenas.deploy(board, data="digits", latency="1ms", device=url, epochs=_EPOCHS, rounds=1, runs=runs)
+    return Deployed(name, server, profiled, result)

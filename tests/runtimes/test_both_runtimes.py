@@ -1,4 +1,4 @@
-"""`digits` deployed on ai-edge-litert and on tflite-runtime 2.14, and one model on both."""
+"""`digits` deployed over SSH on ai-edge-litert and on tflite-runtime 2.14, and one model on both."""
 
 from __future__ import annotations
 
@@ -79,6 +79,6 @@ def _artifact(deployed: Deployed) -> Artifact:
 
 def _outputs(artifact: Artifact, on: Deployed, root: Path, inputs: NDArray[np.generic]) -> NDArray[np.generic]:
     """Through the device's own way: staged in a slot, read back, run by its runtime."""
-    with connect(f"{on.url}&root={root}", home=root) as device:
+    with connect(on.url(root), home=root) as device:
         device.stage(artifact.tflite, artifact.manifest)
         return device.infer_staged(inputs)

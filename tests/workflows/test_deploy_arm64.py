@@ -1,0 +1,37 @@
+"""`edgenas deploy` to a 64-bit Arm board over SSH: a real userland and a real runtime, under QEMU's user mode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
+
+from arm64_board import Arm64Board
+from ssh_server import at_home
+
+import edgenas
+from edgenas.artifact import Artifact
+from firmware_tools.connect import connect
+
+BOARD = "linux-aarch64"
+pytestmark = pytest.mark.slow
+
+
+def test_digits_are_deployed(home: Path, tmp_path: Path) -> None:
+    # A commit implies that the board measured within the budget, and that its outputs for the golden inputs agreed.
+    with Arm64Board(tmp_path / "arm64") as board, at_home(board):
+        url = board.url(root="/board/home/deployed")
+        # As short as a profile can be: emulated, everything takes ten times as long.
+        edgenas.profile(BOARD, device=url, seconds=1, input_shape=(1, 8, 8))
+        runs = tmp_path / "runs"
+        result = edgenas.deploy(BOARD, device=url, data="digits", latency="50%", epochs=2, runs=runs)
+        with connect(url, home=home) as device:
+            status = device.status()
+    assert result.committed
+    assert result.timing.latency_ms <= result.budget_ms
+    assert result.timing.conditions.runtime == "litert"
+    assert status.active is not None
+    assert (status.active.sha256, status.active.valid, status.confirmed) == (result.model_sha256, True, True)
+    assert Artifact.load(Path(result.folder)).tflite == (board.home / "deployed/active/model.tflite").read_bytes()
