@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,10 @@ def _built() -> Path:
         if not root.is_dir():
             for old in (part, *cache.glob("arm64-*")):
                 shutil.rmtree(old, ignore_errors=True)
-            _debian(part)
-            _runtime(part)
+            with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as beside:
+                wheels = beside.submit(_wheels, Path(folder))  # half of either's time is the network's
+                _debian(part)
+                _runtime(part, wheels.result())
             part.rename(root)
     return root
 
@@ -117,16 +120,18 @@ def _debian(root: Path) -> None:
             (root / "bin" / name).symlink_to("busybox")
 
 
-def _runtime(root: Path) -> None:
+def _wheels(folder: Path) -> list[Path]:
+    try:
+        return download(download_command(_RUNTIME.requirements, "aarch64", _PYTHON, _GLIBC), folder)
+    except DeviceError as error:
+        pytest.skip(f"no runtime for the virtual arm64 board: {error}")
+
+
+def _runtime(root: Path, wheels: list[Path]) -> None:
     packages = root / _PACKAGES_FOLDER
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            wheels = download(download_command(_RUNTIME.requirements, "aarch64", _PYTHON, _GLIBC), Path(folder))
-        except DeviceError as error:
-            pytest.skip(f"no runtime for the virtual arm64 board: {error}")
-        for wheel in wheels:
-            with zipfile.ZipFile(wheel) as opened:
-                opened.extractall(packages)
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as opened:
+            opened.extractall(packages)
     if sys.version_info[:2] == _PYTHON:  # else the emulated Python compiles, once, what it imports
         for part in (f"usr/lib/python{_PYTHON[0]}.{_PYTHON[1]}", _PACKAGES_FOLDER):
             compileall.compile_dir(
