@@ -11,7 +11,7 @@ from pathlib import Path
 
 from firmware_tools.device import Progress
 from firmware_tools.errors import DeviceError, TransferError
-from firmware_tools.linux.runtimes import Version
+from firmware_tools.linux.runtimes import WITHOUT_NUMPY_WHEELS, Version
 from firmware_tools.linux.ssh_connection import Connection, one_line
 
 _DOWNLOAD_TIMEOUT_S = 1800.0
@@ -46,6 +46,7 @@ def download_command(requirements: Sequence[str], machine: str, python: Version,
         *("--implementation", "cp", "--python-version", ".".join(map(str, python))),
         *("--abi", f"cp{digits}m" if python < (3, 8) else f"cp{digits}"),
         *(word for platform in platforms for word in ("--platform", platform)),
+        *(("--no-deps",) if machine in WITHOUT_NUMPY_WHEELS else ()),  # numpy is all that a runtime needs there
         *requirements,
     )
 

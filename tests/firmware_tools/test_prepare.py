@@ -82,6 +82,7 @@ def test_offline_wheels_are_those_of_the_board() -> None:
 def test_armv7_takes_the_systems_numpy() -> None:
     download, _, make, _, install, *_ = _plan(_ARMV7, offline=True)
     assert "numpy" not in download
+    assert " --no-deps tflite-runtime==2.14.0" in download
     assert "--system-site-packages" in make
     assert "'numpy<2'" in install
 
