@@ -34,7 +34,7 @@ _EMULATORS = ("qemu", "unicorn")
 _GENERIC = {"aarch64": "linux-aarch64", "armv7l": "linux-armv7", "x86_64": "linux-x86_64"}
 STATISTICS = ("min", "p10", "p50", "p95", "max")
 _FILE = "board.toml"
-_SCHEMA = 1  # of a profile file
+_SCHEMA = 2  # of a profile file; keys of version 1 had no setting
 _MEASURE_AGAIN = "; delete the file and run `edgenas profile` to measure again"
 
 
@@ -171,7 +171,10 @@ def list_boards() -> tuple[Board, ...]:
 
 @dataclass(frozen=True, order=True)
 class ProfileKey:
-    """What a latency depends on besides the network. Two measurements compare only if their keys are equal."""
+    """What a latency depends on besides the network. Two measurements compare only if their keys are equal.
+
+    setting: of the board's power, as in "performance-1500MHz"; "" where the device reports none.
+    """
 
     board: str
     runtime: str
@@ -179,17 +182,20 @@ class ProfileKey:
     precision: str
     threads: int
     statistic: str
+    setting: str = ""
 
     @property
     def slug(self) -> str:
         """A file name without suffix: different keys never share one, and no character needs care in a shell."""
         parts = (self.board, self.runtime, self.runtime_version, self.precision, f"t{self.threads}", self.statistic)
-        return "+".join(quote(part, safe="") for part in parts)
+        named = parts if not self.setting else (*parts, self.setting)
+        return "+".join(quote(part, safe="") for part in named)
 
     def __str__(self) -> str:
         """As in `host, ai-edge-litert 2.3.0, int8, 1 thread, p10`."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{self.board}, {self.runtime} {self.runtime_version}, {self.precision}, {threads}, {self.statistic}"
+        runtime = f"{self.runtime} {self.runtime_version}"
+        return ", ".join(filter(None, (self.board, runtime, self.precision, threads, self.statistic, self.setting)))
 
 
 @dataclass(frozen=True)
@@ -338,10 +344,11 @@ def _profile(table: Any, path: Path, key: ProfileKey) -> BoardProfile:
     if not isinstance(table, dict):
         raise _damaged(path, None, "does not hold an object", _MEASURE_AGAIN)
     schema = _take(table, "schema", int, path, step=_MEASURE_AGAIN)
-    if schema != _SCHEMA:
-        raise _damaged(path, "schema", f"is version {schema}, this edgenas reads version {_SCHEMA}", _MEASURE_AGAIN)
+    if not 1 <= schema <= _SCHEMA:
+        step = "; update edgenas" if schema > _SCHEMA else _MEASURE_AGAIN
+        raise _damaged(path, "schema", f"is version {schema}, this edgenas reads up to version {_SCHEMA}", step)
     stored = _take(table, "key", dict, path, step=_MEASURE_AGAIN)
-    if stored != asdict(key):
+    if {"setting": "", **stored} != asdict(key):
         raise _damaged(path, "key", f"is {stored}, not that of the file's name ({key})", _MEASURE_AGAIN)
     shape = _take(table, "input_shape", list, path, step=_MEASURE_AGAIN)
     if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):

@@ -105,7 +105,9 @@ class Session:
 
     def _key(self, board: Board) -> ProfileKey:
         runtime = runtime_of(self.info)
-        return ProfileKey(board.id, runtime.name, runtime.version, self.precision, board.threads, self.statistic)
+        setting = setting_of(self.info, self._governor)
+        measured = (self.precision, board.threads, self.statistic)
+        return ProfileKey(board.id, runtime.name, runtime.version, *measured, setting)
 
     @property
     def on_tensorrt(self) -> bool:
@@ -382,6 +384,15 @@ def governor_of(name: str | None, info: DeviceInfo) -> str | None:
     if not info.governors:
         offers = "it has none that this user may set: connect as root, or leave --set-governor out"
     raise UsageError(f"governor {name!r} cannot be set on {info.url.rstrip(':')}: {offers}", value=name)
+
+
+def setting_of(info: DeviceInfo, governor: str | None = None) -> str:
+    """The device's power setting for a profile's key, `governor` being set while models are timed.
+
+    Not the clock of the moment, which the governor changes all the time.
+    """
+    clock = None if info.max_clock_mhz is None else f"{info.max_clock_mhz:.0f}MHz"
+    return "-".join(filter(None, (governor or info.governor, clock, info.power_mode)))
 
 
 def runtime_of(info: DeviceInfo) -> RuntimeInfo:

@@ -16,9 +16,9 @@ from edgenas import resources
 from edgenas.board import ProfileKey
 from edgenas.errors import EdgenasError
 
-_SCHEMA = 1
+_SCHEMA = 2
 _BUSY_TIMEOUT_S = 30.0
-_KEY = ("board", "runtime", "runtime_version", "precision", "threads", "statistic")
+_KEY = ("board", "runtime", "runtime_version", "precision", "threads", "statistic", "setting")
 _COLUMNS = (
     *_KEY,
     *("architecture", "channels", "height", "width", "classes", "space"),
@@ -29,18 +29,25 @@ _CREATE = (
     """CREATE TABLE measurements (
         id INTEGER PRIMARY KEY,
         board TEXT NOT NULL, runtime TEXT NOT NULL, runtime_version TEXT NOT NULL, precision TEXT NOT NULL,
-        threads INTEGER NOT NULL, statistic TEXT NOT NULL,
+        threads INTEGER NOT NULL, statistic TEXT NOT NULL, setting TEXT NOT NULL,
         architecture TEXT NOT NULL, channels INTEGER NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL,
         classes INTEGER NOT NULL, space TEXT NOT NULL,
         latency_ms REAL NOT NULL, p10_ms REAL NOT NULL, p50_ms REAL NOT NULL, p95_ms REAL NOT NULL, n INTEGER NOT NULL,
         ci95_low_ms REAL NOT NULL, ci95_high_ms REAL NOT NULL, peak_ram_bytes INTEGER,
         model_sha256 TEXT NOT NULL, trained INTEGER NOT NULL, conditions TEXT NOT NULL, session TEXT NOT NULL,
         taken_utc TEXT NOT NULL)""",
-    "CREATE INDEX by_key ON measurements (board, runtime, runtime_version, precision, threads, statistic)",
+    f"CREATE INDEX by_key ON measurements ({', '.join(_KEY)})",
     "CREATE TRIGGER no_update BEFORE UPDATE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END",
     "CREATE TRIGGER no_delete BEFORE DELETE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END",
     f"PRAGMA user_version = {_SCHEMA}",
 )
+_FROM_1 = (  # which knew no power setting
+    "ALTER TABLE measurements ADD COLUMN setting TEXT NOT NULL DEFAULT ''",
+    "DROP INDEX by_key",
+    f"CREATE INDEX by_key ON measurements ({', '.join(_KEY)})",
+    f"PRAGMA user_version = {_SCHEMA}",
+)
+_STEPS = {0: _CREATE, 1: _FROM_1}  # from a file's version to this one
 
 
 @dataclass(frozen=True)
@@ -142,9 +149,9 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
     try:
         _use_wal(connection)
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            _create(connection)
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if _version(connection) in _STEPS:
+            _update(connection)
+        version = _version(connection)
         if version != _SCHEMA:
             message = f"{path}: version {version}, this edgenas reads version {_SCHEMA}: update edgenas or move it away"
             raise EdgenasError(message, file=str(path), version=version)
@@ -166,12 +173,15 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _update(connection: sqlite3.Connection) -> None:
     with _writing(connection):
-        # Asked again under the lock: another process may have created it in the meantime.
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in _CREATE:
-                connection.execute(statement)
+        # Asked again under the lock: another process may have created or changed it in the meantime.
+        for statement in _STEPS.get(_version(connection), ()):
+            connection.execute(statement)
 
 
 @contextmanager

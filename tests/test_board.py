@@ -277,11 +277,24 @@ def test_slugs_of_different_keys_differ_and_are_plain_file_names() -> None:
         replace(KEY, board="a/b"),
         replace(KEY, board="a_b"),
         replace(KEY, runtime_version="2.3 (x)"),
+        replace(KEY, setting="performance-1500MHz"),
     ]
     slugs = {key.slug for key in keys}
     assert len(slugs) == len(keys)
     assert not any(set(slug) & set("/\\ :*?\"<>|()'") for slug in slugs)
     assert str(KEY) == "host, ai-edge-litert 2.3.0, int8, 1 thread, p10"
+    assert str(replace(KEY, setting="MAXN")) == "host, ai-edge-litert 2.3.0, int8, 1 thread, p10, MAXN"
+
+
+def test_a_profile_of_the_schema_before_is_read() -> None:
+    path = PROFILE.save()
+    table = json.loads(path.read_text())
+    assert table["key"].pop("setting") == ""
+    path.write_text(json.dumps({**table, "schema": 1}))
+    assert BoardProfile.load(KEY) == PROFILE
+    path.write_text(json.dumps({**table, "schema": 3}))
+    with pytest.raises(ProfileError, match="version 3, this edgenas reads up to version 2; update edgenas"):
+        BoardProfile.load(KEY)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +302,7 @@ def test_slugs_of_different_keys_differ_and_are_plain_file_names() -> None:
     [
         ({"latency": None}, "key 'latency' is None, not a dict"),
         ({"measurements": "30"}, "key 'measurements' is '30', not an int"),
-        ({"schema": 99}, "key 'schema' is version 99, this edgenas reads version 1"),
+        ({"schema": 0}, "key 'schema' is version 0, this edgenas reads up to version 2"),
         ({"input_shape": [28, 28]}, "key 'input_shape' is [28, 28], not three"),
         ({"key": {"board": "other"}}, "key 'key' is {'board': 'other'}, not that of the file's name"),
     ],

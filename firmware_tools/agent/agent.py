@@ -620,6 +620,20 @@ def governors(cores: list[int] | None) -> list[str]:
     return (first_line(os.path.join(os.path.dirname(files[0]), "scaling_available_governors")) or "").split()
 
 
+def power_setting() -> dict[str, Any]:
+    """What one may change of the clock: the governor and the highest clock of the fast cores, and a Jetson's mode."""
+    cores = fast_cores(1)
+    folder = f"{CPUS}/cpu{cores[0] if cores else 0}/cpufreq"
+    # Heat lowers scaling_max_freq for a while, which is no setting.
+    clock = first_line(folder + ("/cpuinfo_max_freq" if clock_limited() else "/scaling_max_freq")) or ""
+    mode = re.search(r"NV Power Mode:\s*([\w.-]+)", tool(["nvpmodel", "-q"]) or "")
+    return {
+        "governor": first_line(folder + "/scaling_governor"),
+        "max_clock_mhz": int(clock) / 1000 if clock.isdigit() else None,
+        "power_mode": mode.group(1) if mode else None,
+    }
+
+
 def tool(command: list[str], most_lines: int = 40, limit_s: float = TOOL_S) -> str | None:
     """What a program of the board's prints, on one line; None if it is not there or says nothing within `limit_s`."""
     folders = os.pathsep.join((os.environ.get("PATH", os.defpath), *TOOL_PATHS))
@@ -663,6 +677,15 @@ def tools() -> dict[str, str]:
     return {command: text for command, text in said.items() if text}
 
 
+def clock_limited() -> bool:
+    """Whether the kernel limits the processor's clock because of its heat."""
+    for device in glob.glob("/sys/class/thermal/cooling_device[0-9]*"):
+        kind, state = first_line(device + "/type") or "", first_line(device + "/cur_state") or ""
+        if re.search("cpufreq|^Processor$", kind) and state.isdigit() and int(state):
+            return True
+    return False
+
+
 def throttling(cores: list[int] | None) -> tuple[list[str], dict[str, int]]:
     """What slows the processor down now, and counts that grow whenever it was."""
     now, counts = [], {}
@@ -672,11 +695,8 @@ def throttling(cores: list[int] | None) -> tuple[list[str], dict[str, int]]:
         counts[name] = bits >> (16 + bit) & 1  # since the board was switched on
         if bits >> bit & 1:
             now.append(name)
-    for device in glob.glob("/sys/class/thermal/cooling_device[0-9]*"):
-        kind, state = first_line(device + "/type") or "", first_line(device + "/cur_state") or ""
-        if re.search("cpufreq|^Processor$", kind) and state.isdigit() and int(state):
-            now.append("thermal limit of the clock")
-            break
+    if clock_limited():
+        now.append("thermal limit of the clock")
     events = [first_line(f"{CPUS}/cpu{core}/thermal_throttle/core_throttle_count") or "" for core in cores or []]
     counts["throttled by heat"] = sum(int(text) for text in events if text.isdigit())
     return now, counts
@@ -1235,6 +1255,7 @@ def hello(store: Store) -> dict[str, Any]:
         "ram_bytes": ram_bytes(),
         "free_disk_bytes": shutil.disk_usage(store.root).free,
         "governors": governors(fast_cores(1)),
+        **power_setting(),
     }
 
 

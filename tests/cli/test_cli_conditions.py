@@ -8,7 +8,7 @@ import pytest
 
 from edgenas.cli import output
 from edgenas.errors import UsageError
-from edgenas.session import governor_of
+from edgenas.session import governor_of, setting_of
 from firmware_tools.device import Conditions, DeviceInfo
 
 INFO = DeviceInfo(
@@ -44,3 +44,12 @@ def test_a_governor_that_the_device_does_not_offer() -> None:
         governor_of("turbo", INFO)
     with pytest.raises(UsageError, match="connect as root, or leave --set-governor out"):
         governor_of("performance", DeviceInfo(**{**asdict(INFO), "governors": ()}))
+
+
+def test_a_board_that_is_set_otherwise_has_another_profile() -> None:
+    pi = DeviceInfo(**{**asdict(INFO), "governor": "ondemand", "max_clock_mhz": 1500.0})
+    assert setting_of(pi) == "ondemand-1500MHz"
+    assert setting_of(pi, "performance") == "performance-1500MHz"
+    jetson = DeviceInfo(**{**asdict(pi), "governor": "schedutil", "max_clock_mhz": 1510.4, "power_mode": "MAXN"})
+    assert setting_of(jetson) == "schedutil-1510MHz-MAXN"
+    assert setting_of(INFO) == ""

@@ -117,6 +117,7 @@ def test_throttling_that_the_board_tells_is_marked_and_repeated(
         # Before; after the first process: under-voltage now and since; after the second; before the repetition; after.
         lines = ("0x0", "0x10001", "0x10004", "0x50000", "0x50000")
         answers.write_text("".join(f"throttled={bits}\n" for bits in lines))
+        assert device.info().power_mode == "MAXN"
         once = device.time(models[:1], SHORT)[0].conditions
         reasons = " ".join(once.marked)
         assert "under-voltage (1 of 2 processes)" in reasons
@@ -144,6 +145,7 @@ def board(tmp_path: Path) -> Iterator[Path]:
         (folder / "cpufreq").mkdir(parents=True)
         (folder / "cpu_capacity").write_text("1024\n" if fast else "400\n")
         (folder / "cpufreq" / "scaling_governor").write_text("ondemand\n")
+        (folder / "cpufreq" / "scaling_max_freq").write_text("1500000\n" if fast else "1000000\n")
         (folder / "cpufreq" / "scaling_available_governors").write_text("ondemand performance\n")
     for name in ("online", "possible", "present"):
         shutil.copy(f"/sys/devices/system/cpu/{name}", cpus)
@@ -163,7 +165,9 @@ def timing(board: Path, root: Path, model: bytes, timed_s: float) -> RawAgent:
     opened = RawAgent(root, str(board / "python"))
     data = base64.b64encode(model).decode()
     opened.ask("put", sha256=sha256(model), bytes=len(model), offset=0, data=data)
-    assert opened.ask("hello")["ok"]["governors"] == ["ondemand", "performance"]
+    hello = opened.ask("hello")["ok"]
+    assert hello["governors"] == ["ondemand", "performance"]
+    assert (hello["governor"], hello["max_clock_mhz"], hello["power_mode"]) == ("ondemand", 1500.0, None)
     request = {"do": "time", "models": [sha256(model)], **PLAN, "timed_s": timed_s, "governor": "performance"}
     opened.write(json.dumps({"id": 7, **request}).encode())
     return opened
