@@ -255,14 +255,14 @@ class BoardProfile:
 
 
 def list_profiles() -> list[dict[str, Any]]:
-    """The user's profiles: file, profile, measurements, refined_utc, problem.
+    """The user's profiles: file, profile, key, measurements, refined_utc, problem.
 
     `problem` is None, or what is wrong with a damaged file: it does not hide the others.
     """
     found = []
     for file in sorted((resources.home() / "profiles").glob("*.json")):
         entry: dict[str, Any] = {"file": str(file), "profile": file.stem, "measurements": None, "refined_utc": None}
-        entry["problem"] = None
+        entry |= {"key": None, "problem": None}
         try:
             key = ProfileKey(**json.loads(file.read_text(encoding="utf-8"))["key"])
             profile = BoardProfile.load(key)
@@ -270,7 +270,12 @@ def list_profiles() -> list[dict[str, Any]]:
             entry["problem"] = str(error) if isinstance(error, EdgenasError) else f"{file} is damaged: delete it"
         else:
             if profile is not None:
-                entry |= {"profile": str(key), "measurements": profile.measurements, "refined_utc": profile.refined_utc}
+                entry |= {
+                    "profile": str(key),
+                    "key": asdict(key),
+                    "measurements": profile.measurements,
+                    "refined_utc": profile.refined_utc,
+                }
         found.append(entry)
     return found
 

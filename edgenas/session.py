@@ -6,32 +6,42 @@ Profiling and deploying are the same work on different networks, so both use thi
 from __future__ import annotations
 
 import json
-import shlex
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
+from math import ceil
 from types import TracebackType
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas import latency, microcontroller
+from edgenas import latency, microcontroller, spaces
 from edgenas.arena import arena_bytes
 from edgenas.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, QUANTISED_TOLERANCE, Artifact
 from edgenas.board import Board, BoardProfile, Prior, ProfileKey
+from edgenas.choices import (
+    TENSORRT,
+    governor_of,
+    on_tensorrt,
+    precision_of,
+    runtime_of,
+    setting_of,
+    statistic_of,
+    tensorrt_precision,
+)
 from edgenas.conversion import Converter, Precision
 from edgenas.errors import UsageError
 from edgenas.latency import LatencyModel
 from edgenas.latency.engine import EngineModel
 from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
-from edgenas.refine import refine
+from edgenas.refine import contradicted, refreshed
 from edgenas.resources import home
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement, Store
@@ -39,13 +49,12 @@ from edgenas.strategies.exact import Limits
 from edgenas.units import MINSN
 from edgenas.version import __version__
 from firmware_tools.connect import Access, connect
-from firmware_tools.device import STATISTICS, Device, DeviceInfo, RuntimeInfo, Statistic, Timing, TimingPlan
-from firmware_tools.errors import RuntimeMissingError
+from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
 
 _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for models that are one of many
-TENSORRT = "tensorrt"
-_QUANTISES = 8  # TensorRT, from this version on: see edgenas/conversion/tensorrt.py
 _REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
+_DOUBTED = 0.25  # of the models timed together: so many at most are timed again because they contradict the profile
+_AGAIN = 2  # times at most
 _CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
 
 
@@ -91,7 +100,7 @@ class Session:
             opened.check_device(self.info)
             self._governor = governor_of(governor, self.info)
             if self.on_tensorrt:
-                self.precision = _tensorrt_precision(precision, runtime_of(self.info))
+                self.precision = tensorrt_precision(precision, runtime_of(self.info))
             self.key = self._key(opened)
             self.store = stack.enter_context(Store())
             self.converter = stack.enter_context(Converter(progress=reporter.say))
@@ -199,8 +208,56 @@ class Session:
     def _measured(
         self, space: SearchSpace, architectures: Sequence[Architecture], models: Sequence[bytes]
     ) -> list[Measurement]:
-        timings = self.device.time(models, self.plan(quick=True), lambda i, n: self.reporter.progress(i, n, "timings"))
-        return self.record(space, architectures, timings, trained=False)
+        return self.time(space, architectures, models, self.plan(quick=True), trained=False)
+
+    def time(
+        self,
+        space: SearchSpace,
+        architectures: Sequence[Architecture],
+        models: Sequence[bytes],
+        plan: TimingPlan,
+        *,
+        trained: bool,
+    ) -> list[Measurement]:
+        """Time models on the device and append to the store; returns what is to be believed of each, in their order.
+
+        What contradicts the profile by more than its 99 % interval is timed again before it is believed, at most a
+        quarter of the models: once, a second time if that differs, too. The middle one counts, the store has them all.
+        """
+        progress = partial(self.reporter.progress, unit="timings")
+        timings = self.device.time(models, plan, progress)
+        doubts = self.doubts(space, architectures, timings)
+        found = self.record(space, architectures, timings, trained=trained, doubts=doubts)
+        repeats = [[m] for m in found]
+        again = list(doubts)[: ceil(_DOUBTED * len(models))]
+        for _ in range(_AGAIN if again else 0):
+            timings = self.device.time([models[i] for i in again], plan, progress)
+            taken = self.record(space, [architectures[i] for i in again], timings, trained=trained)
+            for i, m in zip(again, taken, strict=True):
+                repeats[i].append(m)
+            again = [i for i in again if not _agree(*repeats[i][-2:])]
+        return [sorted(each, key=lambda m: m.latency_ms)[len(each) // 2] for each in repeats]
+
+    def doubts(
+        self, space: SearchSpace, architectures: Sequence[Architecture], timings: Sequence[Timing]
+    ) -> dict[int, float]:
+        """The profile's predictions, by place, that timings contradict, the worst first; none without a profile.
+
+        Counted instructions are exact: they repeat, so that there is nothing to doubt.
+        """
+        profile = None if self.info.unit == MINSN.name else BoardProfile.load(self.key)
+        if profile is None:
+            return {}
+        model = latency.load(profile.latency, str(BoardProfile.path(self.key)))
+        found = contradicted(model, [space.blocks(a) for a in architectures], [t.ci95_ms for t in timings])
+        if found:
+            place, predicted = next(iter(found.items()))
+            shown = self.board.unit.format
+            self.reporter.say(
+                f"{len(found)} of {len(timings)} measurements contradict the profile, the most "
+                f"{shown(timings[place].latency_ms)}, predicted {shown(predicted)}: timed again before it is believed"
+            )
+        return found
 
     @property
     def scale(self) -> float:
@@ -226,14 +283,20 @@ class Session:
             yield converted.tflite
 
     def record(
-        self, space: SearchSpace, architectures: Iterable[Architecture], timings: Iterable[Timing], *, trained: bool
+        self,
+        space: SearchSpace,
+        architectures: Iterable[Architecture],
+        timings: Iterable[Timing],
+        *,
+        trained: bool,
+        doubts: Mapping[int, float] | None = None,
     ) -> list[Measurement]:
-        """Append timings to the store and return them as measurements."""
+        """Append timings to the store and return them as measurements; those that have `doubts` are flagged."""
         timings = list(timings)
         marked = [timing.conditions.marked[0] for timing in timings if timing.conditions.marked]
         if marked:
             self.reporter.say(f"{len(marked)} of {len(timings)} timings were disturbed, for example: {marked[0]}")
-        self._spaces[space.name] = space
+        self.use(space)
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         measurements = [
             Measurement(
@@ -253,24 +316,24 @@ class Session:
                 trained=trained,
                 session=self.id,
                 taken_utc=now,
-                conditions=self._conditions(timing),
+                conditions=self._conditions(timing, (doubts or {}).get(place)),
             )
-            for architecture, timing in zip(architectures, timings, strict=True)
+            for place, (architecture, timing) in enumerate(zip(architectures, timings, strict=True))
         ]
         self.store.append(measurements)
         return measurements
 
-    def _conditions(self, timing: Timing) -> dict[str, Any]:
+    def _conditions(self, timing: Timing, contradicted_ms: float | None) -> dict[str, Any]:
         met = {**asdict(timing.conditions), "processes": timing.processes, "hostname": self.info.hostname}
+        if contradicted_ms is not None:
+            met |= {"contradicted": True, "predicted_ms": contradicted_ms}
         table: dict[str, Any] = json.loads(json.dumps(met))  # as the store gives it back
         return table
 
     def refined(self, near_ms: float | None = None) -> BoardProfile:
         """The profile fitted on all that the store holds of this key; `near_ms` is where it must be most right."""
         known = [m for m in self.store.read(self.key) if self._space(m) is not None]
-        before, exact = BoardProfile.load(self.key), self.board.kind == "mcu"
-        model = "engine" if exact else latency.DEFAULT
-        return refine(before, self.key, known, self._blocks, near_ms=near_ms, model=model, exact=exact)
+        return refreshed(self.board, self.key, known, self._blocks, near_ms=near_ms)
 
     def model(self, near_ms: float | None = None) -> LatencyModel:
         """The latency model of `refined`, in the board's unit."""
@@ -299,18 +362,16 @@ class Session:
         return space.blocks(Architecture.parse(measurement.architecture))
 
     def _space(self, measurement: Measurement) -> SearchSpace | None:
-        """The space that a measurement was taken in: one of this sitting's, else a shipped one, else None."""
+        """The space that a measurement was taken in: of this sitting, else shipped or of an earlier one, else None."""
         mine = self._spaces.get(measurement.space)
         if mine is not None:
             return replace(mine, input_shape=measurement.input_shape, classes=measurement.classes)
-        try:
-            return _shipped_space(measurement.space, measurement.input_shape, measurement.classes)
-        except UsageError:
-            return None
+        return spaces.recall(measurement.space, measurement.input_shape, measurement.classes)
 
     def use(self, space: SearchSpace) -> None:
-        """Make a user's own space known, so that earlier measurements in it count."""
+        """Make a user's own space known, so that measurements in it count, also later."""
         self._spaces[space.name] = space
+        spaces.remember(space)
 
 
 def _version(package: str) -> str:
@@ -320,9 +381,10 @@ def _version(package: str) -> str:
         return "absent"
 
 
-@lru_cache(maxsize=64)
-def _shipped_space(name: str, input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
-    return SearchSpace.load(name, input_shape, classes)
+def _agree(one: Measurement, other: Measurement) -> bool:
+    """Whether the intervals of two measurements have anything in common."""
+    (low, high), (other_low, other_high) = one.ci95_ms, other.ci95_ms
+    return low <= other_high and other_low <= high
 
 
 def _random_network(space: SearchSpace, architecture: Architecture):  # type: ignore[no-untyped-def]  # torch is heavy
@@ -341,74 +403,3 @@ def _random_network(space: SearchSpace, architecture: Architecture):  # type: ig
     with torch.no_grad():
         net(torch.rand((8, *space.input_shape), generator=torch.Generator().manual_seed(0)))
     return net.eval()
-
-
-def precision_of(name: str, board: Board | None = None) -> Precision:
-    """`name` as a precision. Raises UsageError listing the known ones, or if `board` computes in int8 alone."""
-    for known in get_args(Precision):
-        if name == known:
-            if board is not None and board.kind == "mcu" and name != "int8":
-                raise UsageError(
-                    f"precision {name} on board {board.id}: the engine for microcontrollers computes in int8 alone, "
-                    "leave --precision out or say int8",
-                    value=name,
-                )
-            return cast("Precision", known)
-    raise UsageError(f"unknown precision {name!r}: choose one of {', '.join(get_args(Precision))}", value=name)
-
-
-def on_tensorrt(info: DeviceInfo) -> bool:
-    """Whether the runtime in use on a device is TensorRT, which takes ONNX models."""
-    return [runtime.name for runtime in info.runtimes][:1] == [TENSORRT]
-
-
-def _tensorrt_precision(asked: str | None, runtime: RuntimeInfo) -> Precision:
-    """float32, which its engines are built from in half precision, unless int8 was asked for."""
-    if asked != "int8":
-        return "float32"
-    if int(runtime.version.partition(".")[0]) < _QUANTISES:
-        raise UsageError(
-            f"precision int8 with TensorRT {runtime.version}: it takes int8 models from version {_QUANTISES} on; leave "
-            "--precision out for half precision",
-            value=runtime.version,
-            limit=_QUANTISES,
-        )
-    return "int8"
-
-
-def governor_of(name: str | None, info: DeviceInfo) -> str | None:
-    """`name`, if the device can set it. Raises UsageError listing what it offers."""
-    if name is None or name in info.governors:
-        return name
-    offers = f"choose one of {', '.join(info.governors)}"
-    if not info.governors:
-        offers = "it has none that this user may set: connect as root, or leave --set-governor out"
-    raise UsageError(f"governor {name!r} cannot be set on {info.url.rstrip(':')}: {offers}", value=name)
-
-
-def setting_of(info: DeviceInfo, governor: str | None = None) -> str:
-    """The device's power setting for a profile's key, `governor` being set while models are timed.
-
-    Not the clock of the moment, which the governor changes all the time.
-    """
-    clock = None if info.max_clock_mhz is None else f"{info.max_clock_mhz:.0f}MHz"
-    return "-".join(filter(None, (governor or info.governor, clock, info.power_mode)))
-
-
-def runtime_of(info: DeviceInfo) -> RuntimeInfo:
-    """The runtime that models run with. Raises RuntimeMissingError, which says how to get one, if there is none."""
-    if info.runtimes:
-        return info.runtimes[0]
-    why = "".join(f" ({note})" for note in info.notes)
-    ssh = info.url.startswith("ssh:")
-    command = f"edgenas board prepare --device {shlex.quote(info.url)}" if ssh else "pip install ai-edge-litert"
-    message = f"{info.url.rstrip(':')}: no TFLite runtime on the device{why}: run {command}"
-    raise RuntimeMissingError(message, url=info.url, command=command)
-
-
-def statistic_of(name: str) -> Statistic:
-    """`name` as a statistic. Raises UsageError listing the known ones."""
-    for known in STATISTICS:
-        if name == known:
-            return known
-    raise UsageError(f"unknown statistic {name!r}: choose one of {', '.join(STATISTICS)}", value=name)

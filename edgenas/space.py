@@ -264,7 +264,7 @@ class SearchSpace:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise UsageError(f"{path} cannot be read: {reason}", file=str(path)) from error
         try:
-            return _from_table(table, input_shape, classes)
+            return from_table(table, input_shape, classes)
         except KeyError as error:
             raise UsageError(f"{path}: key {error.args[0]!r} is missing", file=str(path), key=error.args[0]) from error
         except (TypeError, ValueError) as error:
@@ -338,7 +338,8 @@ def stage_blocks(stage: Stage, before: Block, stride: int) -> tuple[Block, ...]:
     return tuple(walk[1:])
 
 
-def _from_table(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
+def from_table(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
+    """The space that a .toml file's table describes. Raises KeyError, TypeError or ValueError for what is none."""
     stem, body = table["stem"], table["body"]
     stages = tuple(StageChoices(int(s["stride"]), _sorted_ints(s["widths"], "widths")) for s in table["stages"])
     operators = tuple(str(name) for name in body["operators"])

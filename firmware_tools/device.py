@@ -35,7 +35,7 @@ class DeviceInfo:
     `hostname` is the board's own name for itself; a microcontroller's is its board id. There, `ram_bytes` is the arena
     that a model may use and `free_disk_bytes` the size of a slot. Latencies are in `unit`. `governors` are those that a
     timing may set; none where there are none or the user may not. `governor` is the one that is set, `max_clock_mhz`
-    what it may raise the clock to, `power_mode` a Jetson's (nvpmodel); None where there is none or the device cannot say.
+    what it may raise the clock to, `power_mode` a Jetson's (nvpmodel); None where the device cannot say.
     """
 
     url: str

@@ -8,9 +8,10 @@ import pytest
 
 from edgenas.arena import arena_bytes
 from edgenas.board import Board
+from edgenas.choices import precision_of, statistic_of
 from edgenas.errors import UsageError
 from edgenas.progress import Silent
-from edgenas.session import Session, precision_of, statistic_of
+from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
 from firmware_tools.connect import connect
 from firmware_tools.device import STATISTICS, DeviceInfo

@@ -16,13 +16,13 @@ from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
+from edgenas.store import Measurement
 from edgenas.strategies.candidate import Candidate
 from edgenas.tasks.images import ImageData
 from edgenas.training import Recipe
 from edgenas.training.pool import Pool
 from edgenas.workflows.convert import PASSED, Built, build
 from edgenas.workflows.evaluator import job
-from firmware_tools.device import Timing
 
 
 @dataclass(frozen=True)
@@ -135,16 +135,16 @@ def measure_all(rows: Sequence[Row], session: Session, space: SearchSpace) -> li
     """Time all artifacts by the board's full protocol, interleaved so that drift hits all alike, and record it."""
     artifacts = [Artifact.load(Path(row.folder)) for row in rows]
     models = [session.timed(artifact) for artifact in artifacts]
-    timings = session.device.time(models, session.plan(), lambda i, n: session.reporter.progress(i, n, "timings"))
-    session.record(space, [Architecture.parse(row.architecture) for row in rows], timings, trained=True)
+    architectures = [Architecture.parse(row.architecture) for row in rows]
+    found = session.time(space, architectures, models, session.plan(), trained=True)
     return [
-        _measured(row, timing, session.memory(artifact.tflite))
-        for row, timing, artifact in zip(rows, timings, artifacts, strict=True)
+        _measured(row, measurement, session.memory(artifact.tflite))
+        for row, measurement, artifact in zip(rows, found, artifacts, strict=True)
     ]
 
 
-def _measured(row: Row, timing: Timing, memory: Memory | None) -> Row:
-    timed = replace(row, measured_ms=timing.latency_ms, ci95_ms=timing.ci95_ms, peak_ram_bytes=timing.peak_ram_bytes)
+def _measured(row: Row, found: Measurement, memory: Memory | None) -> Row:
+    timed = replace(row, measured_ms=found.latency_ms, ci95_ms=found.ci95_ms, peak_ram_bytes=found.peak_ram_bytes)
     if memory is None:
         return timed
     return replace(timed, peak_ram_bytes=memory.ram_bytes, plan_bytes=memory.plan_bytes)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from edgenas import cost, tasks
 from edgenas.artifact import MODEL, Artifact, Tensor
+from edgenas.choices import precision_of
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
 from edgenas.conversion.gate import check_accuracy_drop, check_argmax_agreement, gate
 from edgenas.errors import ConversionError
 from edgenas.progress import Reporter, Silent
-from edgenas.session import precision_of
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
 from edgenas.tasks.images import ImageData, Split

@@ -168,6 +168,13 @@ class _Rounds:
         self._walk.reporter.stage(f"install and measure, round {number}")
         built, unit = Artifact.load(Path(row.folder)), session.board.unit
         artifact = built.measured(row.measured_ms, session.statistic, unit.name)
+        architecture = Architecture.parse(row.architecture)
+        doubts: dict[int, float] = {}
+
+        def doubted(timing: Timing) -> bool:
+            doubts.update(session.doubts(self._walk.space, [architecture], [timing]))
+            return bool(doubts)
+
         installed = install(
             session.device,
             artifact,
@@ -175,9 +182,10 @@ class _Rounds:
             self._aim.budget_ms,
             exact=session.simulated(artifact),
             float_tolerance=session.float_tolerance,
+            doubted=doubted,
         )
-        architecture = Architecture.parse(row.architecture)
-        session.record(self._walk.space, [architecture], [installed.timing], trained=True)
+        taken = installed.timings
+        session.record(self._walk.space, [architecture] * len(taken), taken, trained=True, doubts=doubts)
         session.refined().save()
         self._rounds.append(Round(row.predicted_ms, installed.timing.latency_ms))
         shown = session.board.unit.format

@@ -8,12 +8,12 @@ from typing import Any
 
 from edgenas import inventory
 from edgenas.artifact import read_model, read_onnx
+from edgenas.choices import governor_of, on_tensorrt, runtime_of, statistic_of
 from edgenas.errors import UsageError
 from edgenas.layers import OF_ONE, Layers, time_layers
 from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
-from edgenas.session import governor_of, on_tensorrt, runtime_of, statistic_of
 from edgenas.units import Unit
 from firmware_tools.connect import Access, connect
 from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan

@@ -12,11 +12,12 @@ from typing import Any
 
 from edgenas import inventory, tasks
 from edgenas.board import Board, BoardProfile, Prior
+from edgenas.choices import precision_of, statistic_of
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter
 from edgenas.resources import home
 from edgenas.run import Logged, Run
-from edgenas.session import Session, precision_of, statistic_of
+from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
 from edgenas.strategies import STRATEGIES
 from edgenas.strategies.budget import LatencyBudget

@@ -11,7 +11,7 @@ import pytest
 from ssh_server import Proxy, SshServer, at_home
 
 import edgenas
-from edgenas.session import runtime_of
+from edgenas.choices import runtime_of
 from firmware_tools.connect import connect
 from firmware_tools.errors import (
     DeviceBusyError,
