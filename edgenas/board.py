@@ -242,13 +242,44 @@ class BoardProfile:
             table = json.loads(text)
         except json.JSONDecodeError as error:
             raise _damaged(path, None, f"not valid JSON: {error}", _MEASURE_AGAIN) from error
-        return _profile(table, path, key)
+        return BoardProfile.from_json(table, key, path)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        return {"schema": _SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(table: Any, key: ProfileKey, path: Path | None = None) -> BoardProfile:
+        """Read what `to_json` wrote, of `key`. Raises ProfileError naming `path`, key and next step if it is damaged."""
+        path = path or BoardProfile.path(key)
+        if not isinstance(table, dict):
+            raise _damaged(path, None, "does not hold an object", _MEASURE_AGAIN)
+        schema = _take(table, "schema", int, path, step=_MEASURE_AGAIN)
+        if not 1 <= schema <= _SCHEMA:
+            step = "; update edgenas" if schema > _SCHEMA else _MEASURE_AGAIN
+            raise _damaged(path, "schema", f"is version {schema}, this edgenas reads up to version {_SCHEMA}", step)
+        stored = _take(table, "key", dict, path, step=_MEASURE_AGAIN)
+        if {"setting": "", **stored} != asdict(key):
+            raise _damaged(path, "key", f"is {stored}, not that of the file's name ({key})", _MEASURE_AGAIN)
+        shape = _take(table, "input_shape", list, path, step=_MEASURE_AGAIN)
+        if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+            raise _damaged(path, "input_shape", f"is {shape}, not three positive whole numbers", _MEASURE_AGAIN)
+        return BoardProfile(
+            key=key,
+            space_name=_take(table, "space_name", str, path, step=_MEASURE_AGAIN),
+            input_shape=(shape[0], shape[1], shape[2]),
+            latency=_take(table, "latency", dict, path, step=_MEASURE_AGAIN),
+            measurements=_take(table, "measurements", int, path, step=_MEASURE_AGAIN),
+            created_utc=_take(table, "created_utc", str, path, step=_MEASURE_AGAIN),
+            refined_utc=_take(table, "refined_utc", str, path, step=_MEASURE_AGAIN),
+            provenance=_take(table, "provenance", dict, path, step=_MEASURE_AGAIN),
+        )
 
     def save(self) -> Path:
         """Write the profile into the user's folder, as a whole or not at all. Returns the file."""
         path = BoardProfile.path(self.key)
         try:
-            resources.write_text(path, json.dumps({"schema": _SCHEMA, **asdict(self)}, indent=1) + "\n")
+            resources.write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
         except OSError as error:
             raise EdgenasError(f"{path}: cannot be written: {error.strerror}", file=str(path)) from error
         return path
@@ -343,31 +374,6 @@ def _prior(table: Mapping[str, Any], path: Path) -> Prior | None:
             raise _damaged(path, name, f"is {value!r}, not a positive number, which a [prior] needs")
         numbers.append(float(value))
     return Prior(numbers[0], numbers[1], _take(given, "counted_on", str, path), _take(given, "source", str, path))
-
-
-def _profile(table: Any, path: Path, key: ProfileKey) -> BoardProfile:
-    if not isinstance(table, dict):
-        raise _damaged(path, None, "does not hold an object", _MEASURE_AGAIN)
-    schema = _take(table, "schema", int, path, step=_MEASURE_AGAIN)
-    if not 1 <= schema <= _SCHEMA:
-        step = "; update edgenas" if schema > _SCHEMA else _MEASURE_AGAIN
-        raise _damaged(path, "schema", f"is version {schema}, this edgenas reads up to version {_SCHEMA}", step)
-    stored = _take(table, "key", dict, path, step=_MEASURE_AGAIN)
-    if {"setting": "", **stored} != asdict(key):
-        raise _damaged(path, "key", f"is {stored}, not that of the file's name ({key})", _MEASURE_AGAIN)
-    shape = _take(table, "input_shape", list, path, step=_MEASURE_AGAIN)
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise _damaged(path, "input_shape", f"is {shape}, not three positive whole numbers", _MEASURE_AGAIN)
-    return BoardProfile(
-        key=key,
-        space_name=_take(table, "space_name", str, path, step=_MEASURE_AGAIN),
-        input_shape=(shape[0], shape[1], shape[2]),
-        latency=_take(table, "latency", dict, path, step=_MEASURE_AGAIN),
-        measurements=_take(table, "measurements", int, path, step=_MEASURE_AGAIN),
-        created_utc=_take(table, "created_utc", str, path, step=_MEASURE_AGAIN),
-        refined_utc=_take(table, "refined_utc", str, path, step=_MEASURE_AGAIN),
-        provenance=_take(table, "provenance", dict, path, step=_MEASURE_AGAIN),
-    )
 
 
 _REQUIRED: Any = object()

@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from edgenas import resources
 from edgenas.errors import UsageError
-from edgenas.space import SearchSpace, from_table
+from edgenas.space import Architecture, Block, SearchSpace, from_table
+from edgenas.store import Measurement
 
 _SCHEMA = 1
 
@@ -24,9 +25,9 @@ def remember(space: SearchSpace) -> None:
     """Keep a space of the user's own; the last one of a name counts. Shipped names stay what is shipped."""
     if is_shipped(space.name):
         return
-    path, text = _path(space.name), json.dumps({"schema": _SCHEMA, **to_table(space)}, indent=1) + "\n"
-    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
-        resources.write_text(path, text)
+    file, text = path(space.name), json.dumps({"schema": _SCHEMA, **to_table(space)}, indent=1) + "\n"
+    if not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
+        resources.write_text(file, text)
 
 
 def recall(name: str, input_shape: tuple[int, int, int], classes: int) -> SearchSpace | None:
@@ -34,10 +35,18 @@ def recall(name: str, input_shape: tuple[int, int, int], classes: int) -> Search
     if is_shipped(name):
         return _shipped(name, input_shape, classes)
     try:
-        table = json.loads(_path(name).read_text(encoding="utf-8"))
+        table = json.loads(path(name).read_text(encoding="utf-8"))
         return bound(table, input_shape, classes)
     except (OSError, ValueError, UsageError):  # measurements in it are left out, as if it had never been used here
         return None
+
+
+def blocks(m: Measurement) -> tuple[Block, ...] | None:
+    """The blocks of a measurement's architecture; None if its space is not known, or was changed since."""
+    space, architecture = recall(m.space, m.input_shape, m.classes), Architecture.parse(m.architecture)
+    if space is None or len(space.stages) != len(architecture.stages):
+        return None
+    return space.blocks(architecture)
 
 
 def is_shipped(name: str) -> bool:
@@ -74,7 +83,8 @@ def bound(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: 
     return space
 
 
-def _path(name: str) -> Path:
+def path(name: str) -> Path:
+    """Where a space of the user's own is remembered."""
     return resources.home() / "spaces" / f"{quote(name, safe='')}.json"
 
 

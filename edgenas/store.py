@@ -77,6 +77,12 @@ class Measurement:
     taken_utc: str
     conditions: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What is equal of one measurement that came by two ways."""
+        network = (self.architecture, self.input_shape, self.classes, self.space, self.model_sha256)
+        return (self.key, self.session, self.taken_utc, *network, self.latency_ms)
+
 
 class Store:
     """The measurements at `path`, by default `$EDGENAS_HOME/measurements.sqlite`. Opened with the first use.
@@ -103,21 +109,31 @@ class Store:
 
     def append(self, measurements: Sequence[Measurement]) -> None:
         """Add measurements, all or none."""
-        marks = ", ".join("?" * len(_COLUMNS))
-        rows = [_row(measurement) for measurement in measurements]
         with self._opened() as connection, _writing(connection):
-            connection.executemany(f"INSERT INTO measurements ({', '.join(_COLUMNS)}) VALUES ({marks})", rows)
+            _insert(connection, measurements)
+
+    def append_new(self, measurements: Sequence[Measurement]) -> list[Measurement]:
+        """Add those that are not there yet, all or none, each once; returns them."""
+        with self._opened() as connection, _writing(connection):
+            known = {m.identity for key in {m.key for m in measurements} for m in _select(connection, key)}
+            new = list({m.identity: m for m in measurements if m.identity not in known}.values())
+            _insert(connection, new)
+        return new
+
+    def keys(self, board: str) -> list[ProfileKey]:
+        """Every key that something was measured under on a board, sorted."""
+        if not self.path.exists():
+            return []
+        query = f"SELECT DISTINCT {', '.join(_KEY)} FROM measurements WHERE board = ?"
+        with self._opened() as connection:
+            return sorted(ProfileKey(*row) for row in connection.execute(query, [board]))
 
     def read(self, key: ProfileKey, *, space: str | None = None) -> list[Measurement]:
         """The measurements of a key in the order in which they were added, of one space if it is named."""
         if not self.path.exists():
             return []
-        where, values = " AND ".join(f"{name} = ?" for name in _KEY), [getattr(key, name) for name in _KEY]
-        if space is not None:
-            where, values = f"{where} AND space = ?", [*values, space]
-        query = f"SELECT {', '.join(_COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
         with self._opened() as connection:
-            return [_measurement(row) for row in connection.execute(query, values)]
+            return [m for m in _select(connection, key) if space in (None, m.space)]
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -182,6 +198,18 @@ def _update(connection: sqlite3.Connection) -> None:
         # Asked again under the lock: another process may have created or changed it in the meantime.
         for statement in _STEPS.get(_version(connection), ()):
             connection.execute(statement)
+
+
+def _insert(connection: sqlite3.Connection, measurements: Sequence[Measurement]) -> None:
+    marks = ", ".join("?" * len(_COLUMNS))
+    rows = [_row(measurement) for measurement in measurements]
+    connection.executemany(f"INSERT INTO measurements ({', '.join(_COLUMNS)}) VALUES ({marks})", rows)
+
+
+def _select(connection: sqlite3.Connection, key: ProfileKey) -> list[Measurement]:
+    where = " AND ".join(f"{name} = ?" for name in _KEY)
+    query = f"SELECT {', '.join(_COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
+    return [_measurement(row) for row in connection.execute(query, [getattr(key, name) for name in _KEY])]
 
 
 @contextmanager

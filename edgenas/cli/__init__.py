@@ -21,7 +21,7 @@ from edgenas.cli import (
     flash,
     measure,
     plan,
-    profile,
+    profiles,
     rollback,
     search,
     train,
@@ -58,9 +58,10 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_edgenas)
-    for module in (deploy, profile, search, train, convert, plan, measure, rollback, flash, devices, boards, doctor):
+    for module in (deploy, search, train, convert, plan, measure, rollback, flash, devices, boards, doctor):
         name = module.__name__.rpartition(".")[2]
         app.command(name)(getattr(module, name))
+    app.add_typer(profiles.app, name="profile")
     app.add_typer(board.app, name="board")
     return app
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgenas.errors import UsageError
+
 Data = Annotated[
     str,
     typer.Option(
@@ -95,3 +97,13 @@ Size = Annotated[
 ]
 Runs = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the folder of this run is made.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; all else goes to stderr.")]
+
+
+def refuse_before_subcommand(context: typer.Context) -> None:
+    """Raise UsageError for options of a command that were given before the name of its subcommand."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            line = f"{context.command_path} {context.invoked_subcommand}"
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} before {context.invoked_subcommand}: write it behind, {line} {option} ...")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def profile(
+    context: typer.Context,
     board: options.BoardOfDevice = None,
     device: options.Device = None,
     accept_new_host_key: options.AcceptNewHostKey = False,
@@ -40,6 +41,9 @@ def profile(
 
     deploy does this by itself for a board without a profile; more measurements make its predictions better.
     """
+    if context.invoked_subcommand is not None:
+        options.refuse_before_subcommand(context)
+        return
     import edgenas
     from edgenas.cli import output
     from firmware_tools.connect import Access
