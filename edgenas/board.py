@@ -250,7 +250,7 @@ class BoardProfile:
 
     @staticmethod
     def from_json(table: Any, key: ProfileKey, path: Path | None = None) -> BoardProfile:
-        """Read what `to_json` wrote, of `key`. Raises ProfileError naming `path`, key and next step if it is damaged."""
+        """Read what `to_json` wrote, of `key`. Raises ProfileError naming `path`, key and next step if damaged."""
         path = path or BoardProfile.path(key)
         if not isinstance(table, dict):
             raise _damaged(path, None, "does not hold an object", _MEASURE_AGAIN)

@@ -29,8 +29,7 @@ FORMAT = "edgenas board profile"
 SCHEMA = 1
 _LATENCIES = ("latency_ms", "p10_ms", "p50_ms", "p95_ms")
 _TEXTS = ("architecture", "space", "model_sha256", "session", "taken_utc")
-_MOST_BLOCKS = 1000  # of an architecture: far beyond any network for a board
-_MOST_BODIES = 10_000  # of a search space's stage
+_MOST_WIDTH, _MOST_GENE = 1 << 16, 1 << 8  # far beyond any network for a board
 _MOST_PIXELS = 1 << 28  # of an input
 
 
@@ -73,11 +72,14 @@ class Exchange:
         return spaces.recall(m.space, m.input_shape, m.classes)
 
     def blocks(self, m: Measurement) -> tuple[Block, ...]:
-        """The blocks of a measurement's architecture. Raises UsageError if its space is unknown, or has it not."""
+        """The blocks of a measurement's architecture. Raises UsageError if its space is unknown, or it cannot be.
+
+        A stage may be none of the space's choices, which change from release to release.
+        """
         space, architecture = self.space(m), Architecture.parse(m.architecture)
         if space is None:
             raise UsageError(f"search space {m.space!r} is unknown")
-        if sum(stage.blocks for stage in architecture.stages) > _MOST_BLOCKS or not space.contains(architecture):
+        if len(architecture.stages) != len(space.stages) or not _is_sane(architecture):
             raise UsageError(f"architecture {m.architecture!r} is none of the space {m.space!r}")
         return space.blocks(architecture)
 
@@ -216,8 +218,14 @@ def _check_space(name: str, table: Mapping[str, Any]) -> None:
     space = spaces.bound(table, (1, 8, 8), 2)
     if space.name != name or spaces.is_shipped(name):
         raise UsageError(f"search space {name!r} has the name of another one")
-    if len(space.operators) * len(space.blocks_choices) * len(space.kernels) * len(space.expansions) > _MOST_BODIES:
-        raise UsageError(f"search space {name!r} has more than {_MOST_BODIES} choices for a stage")
+
+
+def _is_sane(architecture: Architecture) -> bool:
+    genes = [architecture.stem_stride]
+    for stage in architecture.stages:
+        genes += [stage.blocks, stage.kernel, stage.expansion]
+    widths = [architecture.stem_width, *(stage.width for stage in architecture.stages)]
+    return all(0 < gene <= _MOST_GENE for gene in genes) and all(0 < width <= _MOST_WIDTH for width in widths)
 
 
 def _key(table: Mapping[str, Any], board: str) -> ProfileKey:

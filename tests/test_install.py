@@ -50,6 +50,13 @@ def test_within_the_budget_is_committed(device: Device, artifact: Artifact) -> N
     assert status.staged is None
 
 
+def test_what_is_doubted_is_timed_three_times_and_the_middle_one_counts(device: Device, artifact: Artifact) -> None:
+    installed = install(device, artifact, PLAN, None, doubted=lambda timing: True)
+    latencies = [timing.latency_ms for timing in installed.timings]
+    assert len(latencies) == 3
+    assert installed.timing.latency_ms == sorted(latencies)[1]
+
+
 def test_without_a_budget_everything_is_committed(device: Device, artifact: Artifact) -> None:
     assert install(device, artifact, PLAN, None).committed
     assert install(device, other(artifact), PLAN, None).committed

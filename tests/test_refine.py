@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgenas import latency
-from edgenas.board import BoardProfile, ProfileKey
-from edgenas.refine import refine
+from edgenas.board import Board, BoardProfile, ProfileKey
+from edgenas.refine import contradicted, refine, refreshed
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
 
@@ -139,3 +139,42 @@ def test_what_was_trained_last_comes_out_within_a_percent_where_measurements_car
     worst = int(errors(known, False).argmax())
     known[worst] = replace(known[worst], session="b", taken_utc="2026-01-02T00:00:00Z", trained=True)
     assert errors(known, True)[worst] < 0.01 < errors(known, False)[worst]
+
+
+def test_the_first_profile_of_a_key_is_drawn_towards_the_boards_nearest_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGENAS_HOME", str(tmp_path))
+    board, every = Board.load("host"), [taken(i) for i in range(40)]
+    old = replace(KEY, runtime_version="2.2.0")
+    for key, factor in ((old, 1.0), (replace(old, threads=2, statistic="p50"), 3.0), (replace(KEY, runtime="x"), 9.0)):
+        known = [replace(m, key=key, latency_ms=factor * m.latency_ms) for m in every]
+        refine(None, key, known, blocks_of).save()
+    fresh = replace(KEY, setting="performance-1500MHz")
+    few = [replace(taken(i, session="b", factor=1.3, hour=5), key=fresh) for i in (50, 51)]
+    seeded = refreshed(board, fresh, few, blocks_of)
+    assert seeded.provenance["seeded_by"] == str(old)
+    assert abs(mean_ratio(seeded, range(52, 68)) / 1.3 - 1) < 0.06  # without: see the test of two measurements above
+    seeded.save()
+    again = refreshed(board, fresh, few, blocks_of)
+    assert again.provenance["seeded_by"] == str(old)
+    alone = refreshed(
+        board,
+        replace(fresh, precision="float32"),
+        [replace(m, key=replace(fresh, precision="float32")) for m in few],
+        blocks_of,
+    )
+    assert alone.provenance["seeded_by"] is None
+
+
+def test_what_is_outside_both_intervals_contradicts_the_worst_first() -> None:
+    known = [taken(i) for i in range(40)]
+    model = latency.load(refine(None, KEY, known, blocks_of).latency)
+    blocks = [blocks_of(m) for m in known[:4]]
+    mean, std = model.predict(blocks)
+    inside = (mean[0] + 2.5 * std[0], mean[0] + 2.6 * std[0])
+    unsure = (0.1 * mean[1], 5 * mean[1])
+    slow, slower = ((1 + x) * mean[i] for i, x in ((2, 0.5), (3, 0.9)))
+    found = contradicted(model, blocks, [inside, unsure, (slow, slow), (slower, slower)])
+    assert list(found.items()) == [(3, pytest.approx(mean[3])), (2, pytest.approx(mean[2]))]
+    assert contradicted(model, blocks[:1], [(0.0, mean[0] - 2.6 * std[0])]).keys() == {0}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from edgenas.progress import Silent
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
 from firmware_tools.connect import connect
-from firmware_tools.device import STATISTICS, DeviceInfo
+from firmware_tools.device import STATISTICS, Device, DeviceInfo, Progress, Timing, TimingPlan
 from firmware_tools.errors import DeviceBusyError, RuntimeMissingError
 
 SPACE = SearchSpace.load("tiny", (1, 8, 8), 10)
@@ -123,3 +124,39 @@ def test_names_are_checked_before_the_device_is_opened() -> None:
 def test_known_names() -> None:
     assert [precision_of(name) for name in ("int8", "float32")] == ["int8", "float32"]
     assert [statistic_of(name) for name in STATISTICS] == list(STATISTICS)
+
+
+def test_what_contradicts_the_profile_is_timed_again_before_it_is_believed(home: Path) -> None:
+    class Hiccup:
+        """The real device, but the first time it is asked the last model takes ten times as long."""
+
+        def __init__(self, device: Device) -> None:
+            self.device, self.asked = device, list[int]()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.device, name)
+
+        def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
+            timings = self.device.time(models, plan, progress)
+            self.asked.append(len(models))
+            if len(self.asked) > 1:
+                return timings
+            last, (low, high) = timings[-1], timings[-1].ci95_ms
+            return [*timings[:-1], replace(last, latency_ms=10 * last.latency_ms, ci95_ms=(10 * low, 10 * high))]
+
+    with Session(Board.load("host"), Silent()) as session:
+        before = session.measure_untrained(SPACE, [SMALL, LARGE])
+        assert not any("contradicted" in m.conditions for m in before)  # there is no profile yet
+        session.refined().save()
+        session.device = device = Hiccup(session.device)
+        believed = session.measure_untrained(SPACE, [SMALL, LARGE])
+        stored = session.store.read(session.key)[2:]
+        session.info = replace(session.info, unit="Minsn")
+        assert session.doubts(SPACE, [LARGE], session.device.time([b"x"] * 0, session.plan())) == {}
+    assert believed[1].latency_ms < 5 * before[1].latency_ms
+    assert device.asked[:2] == [2, 1]
+    assert len(device.asked) <= 4
+    (flagged,) = (m for m in stored if "contradicted" in m.conditions and m.architecture == str(LARGE))
+    assert flagged.latency_ms > 5 * before[1].latency_ms
+    assert flagged.conditions["predicted_ms"] == pytest.approx(before[1].latency_ms, rel=2)
+    assert len([m for m in stored if m.architecture == str(LARGE)]) >= 2

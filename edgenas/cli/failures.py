@@ -21,7 +21,7 @@ import typer
 # typer carries its own copy of click since 0.2x: its UsageError is reached through the public child.
 _PARSING: type[Exception] = typer.BadParameter.__bases__[0]
 _SEARCH_MODULES = {
-    *("PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "mlxtend", "onnx", "onnxscript"),
+    *("PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "mlxtend", "onnx", "onnxscript"),
     *("scipy", "sklearn", "torch"),
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}

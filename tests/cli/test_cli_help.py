@@ -44,7 +44,9 @@ def test_help_lists_every_command_and_imports_nothing_heavy(bare: Program) -> No
     assert bare.run().stdout == done.stdout
 
 
-@pytest.mark.parametrize("command", [*_COMMANDS, "board prepare"])
+@pytest.mark.parametrize(
+    "command", [*_COMMANDS, "board prepare", *(f"profile {name}" for name in ("export", "import", "merge", "show"))]
+)
 def test_every_command_explains_itself_with_an_example(bare: Program, command: str) -> None:
     done = bare.run(*command.split(), "--help")
     assert done.code == 0
@@ -77,6 +79,11 @@ def test_version_of_the_installed_script(bare: Program) -> None:
         (["deploy", "--data", "digits", "--latency", "40%", "--board", "hots"], "did you mean host?"),
         (["profile", "--board", "hots"], "did you mean host?"),
         (["profile", "--input-shape", "28"], "write 1x28x28"),
+        (["profile", "--board", "host", "show"], "--board before show: write it behind, edgenas profile show --board"),
+        (["profile", "show"], "nothing was measured on board host yet: run edgenas profile --board host"),
+        (["profile", "export", "--board", "hots"], "did you mean host?"),
+        (["profile", "import", "nothing.json"], "nothing.json cannot be read: No such file or directory"),
+        (["profile", "merge", "nothing.json"], "missing option '--out'"),
         (["profile", "--space", "tinny"], "no search space 'tinny'"),
         (["profile", "--precision", "int4"], "unknown precision 'int4': choose one of int8, float32"),
         (["profile", "--statistic", "mean"], "unknown statistic 'mean': choose one of min, p10, p50, p95, max"),
