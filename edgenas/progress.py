@@ -17,6 +17,9 @@ class Reporter(Protocol):
     def say(self, line: str) -> None:
         """A sentence for the user and the log."""
 
+    def status(self, text: str) -> None:
+        """What the current stage has come to so far, in place of what was said before."""
+
 
 class Silent:
     """Says nothing: the default of library functions."""
@@ -28,4 +31,7 @@ class Silent:
         """Nothing."""
 
     def say(self, line: str) -> None:
+        """Nothing."""
+
+    def status(self, text: str) -> None:
         """Nothing."""

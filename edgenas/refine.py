@@ -119,7 +119,7 @@ def evidence(
     rows = []
     for age, (session, scale) in enumerate(zip(reversed(sessions), reversed(scales), strict=True)):
         for name, found in sorted(session.items()):
-            measured = scale * median(m.latency_ms for m in found)
+            measured = scale * median(m.corrected_ms for m in found)
             weight = _EXACT if exact and age == 0 and any(m.trained for m in found) else 1.0
             weight *= max(_SESSION_HALVING**age, _SESSION_FLOOR) * _nearness(measured, near_ms)
             rows.append((name, tuple(blocks_of(found[0])), measured, weight))
@@ -217,7 +217,7 @@ def drift(session: Mapping[Name, list[Measurement]], latest: Mapping[Name, list[
     if len(shared) < _SHARED_FOR_DRIFT:
         return 1.0
     return median(
-        median(m.latency_ms for m in latest[name]) / median(m.latency_ms for m in session[name]) for name in shared
+        median(m.corrected_ms for m in latest[name]) / median(m.corrected_ms for m in session[name]) for name in shared
     )
 
 

@@ -104,6 +104,11 @@ class Logged:
         self._run.log(line)
         self._reporter.say(line)
 
+    def status(self, text: str) -> None:
+        """Log and pass on."""
+        self._run.log(text)
+        self._reporter.status(text)
+
 
 def _entry(path: Path) -> Any:
     """A finished stage's table, None if the file is none."""

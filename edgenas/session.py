@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -277,10 +277,11 @@ class Session:
                 yield to_tensorrt(net, space.input_shape)
                 self.reporter.progress(index + 1, len(architectures), "conversions")
             return
-        many = self.converter.convert_many(modules, space.input_shape, self.precision, images)
-        for index, converted in enumerate(many):
-            self.reporter.progress(index + 1, len(architectures), "conversions")
-            yield converted.tflite
+        with _one_thread():
+            many = self.converter.convert_many(modules, space.input_shape, self.precision, images)
+            for index, converted in enumerate(many):
+                self.reporter.progress(index + 1, len(architectures), "conversions")
+                yield converted.tflite
 
     def record(
         self,
@@ -372,6 +373,19 @@ class Session:
         """Make a user's own space known, so that measurements in it count, also later."""
         self._spaces[space.name] = space
         spaces.remember(space)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on one thread: on small networks several wait for each other, and for a core that the converter is on."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _version(package: str) -> str:

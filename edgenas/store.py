@@ -83,6 +83,11 @@ class Measurement:
         network = (self.architecture, self.input_shape, self.classes, self.space, self.model_sha256)
         return (self.key, self.session, self.taken_utc, *network, self.latency_ms)
 
+    @property
+    def corrected_ms(self) -> float:
+        """`latency_ms` as at the session's start, where a reference network told how much slower the board was then."""
+        return self.latency_ms / (self.conditions.get("reference_ratio") or 1.0)
+
 
 class Store:
     """The measurements at `path`, by default `$EDGENAS_HOME/measurements.sqlite`. Opened with the first use.

@@ -6,9 +6,12 @@ people and for JSON.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from edgenas.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,15 @@ class Unit:
 MS = Unit("ms", (("us", 1e-3), ("ms", 1.0), ("s", 1e3)), 3, "350us")
 MINSN = Unit("Minsn", (("kinsn", 1e-3), ("Minsn", 1.0)), 4, "8Minsn")
 UNITS = {unit.name: unit for unit in (MS, MINSN)}
+
+
+def fraction(text: str, what: str) -> float:
+    """A percentage as people write it, `3%` or `2.5 %`, as 0.03 or 0.025.
+
+    what: its name, for the message. Raises UsageError unless it is a number over 0 with a percent sign.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*", text)
+    value = float(match[1]) / 100 if match is not None else 0.0
+    if value == 0:
+        raise UsageError(f"{what} {text!r} is not a percentage over 0: write it as in 3%", value=text)
+    return value

@@ -129,7 +129,8 @@ class Conditions:
     `affinity` are the cores that the model could run on: the fastest kind that the board has. `tools` is what programs
     of the board's maker said after the last inference, by their command line (vcgencmd, nvpmodel, jetson_clocks,
     tegrastats). `marked` says in words what disturbed the timing (throttling, other programs); nothing: a quiet one.
-    `repeats` counts the processes that were timed again for it.
+    `repeats` counts the processes that were timed again for it. `reference_ratio`: how many times longer than at its
+    first timing a reference model took meanwhile, where there was one; latencies are as measured, not divided by it.
     """
 
     runtime: str
@@ -148,6 +149,7 @@ class Conditions:
     tools: Mapping[str, str] = field(default_factory=dict, hash=False)
     marked: tuple[str, ...] = ()
     repeats: int = 0
+    reference_ratio: float | None = None
 
 
 @dataclass(frozen=True)

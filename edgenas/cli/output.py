@@ -36,6 +36,7 @@ class LiveReporter:
             BarColumn(_BAR),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[status]}", style="dim"),
             console=self._console,
             refresh_per_second=4,  # on the host the bar shares the cores with what is being measured
             transient=True,
@@ -45,7 +46,7 @@ class LiveReporter:
     def stage(self, name: str) -> None:
         """Let the stage before become a line, and start the bar of this one."""
         self._end("done")
-        self._task = self._progress.add_task(name, total=None, count="")
+        self._task = self._progress.add_task(name, total=None, count="", status="")
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Move the bar."""
@@ -57,6 +58,11 @@ class LiveReporter:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         self._console.print(f"  {line}", style="dim", soft_wrap=True)
+
+    def status(self, text: str) -> None:
+        """Let it stand beside the bar."""
+        if (task := self._task) is not None:
+            self._progress.update(task, status=text)
 
     def ask(self, prompt: str) -> str | None:
         """A secret from the terminal, while the bar stands still; None if there is no terminal."""
@@ -103,6 +109,10 @@ class PlainReporter:
     def say(self, line: str) -> None:
         """Print a line below its stage."""
         self._print(f"  {line}")
+
+    def status(self, text: str) -> None:
+        """Print it like a note: a log keeps what was."""
+        self.say(text)
 
     def ask(self, prompt: str) -> str | None:
         """A secret from the terminal; None if there is none."""

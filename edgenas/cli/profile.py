@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from edgenas.workflows.profile import Profiled
 
 
+_WHY = {
+    "time": "its time was up",
+    "target": "the error is below the target",
+    "count": "enough for a deploy",
+    "space": "the whole space is measured",
+}
+
+
 def profile(
     context: typer.Context,
     board: options.BoardOfDevice = None,
@@ -29,7 +37,13 @@ def profile(
     classes: Annotated[int, typer.Option(min=2, metavar="N", help="Classes that the networks tell apart.")] = 10,
     precision: options.Precision = None,
     statistic: options.Statistic = None,
-    seconds: Annotated[float, typer.Option(min=1, metavar="S", help="About how long to measure.")] = 60.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, metavar="M", help="About how long to measure; 0.5 will do, too.")
+    ] = 10.0,
+    target_mape: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT", help="Stop earlier, once the cross-validated error is below this, e.g. 3%."),
+    ] = None,
     seed: options.Seed = 0,
     set_governor: options.SetGovernor = None,
     runtime: options.Runtime = None,
@@ -39,7 +53,8 @@ def profile(
 
     Example: edgenas profile --board host --input-shape 3x32x32
 
-    deploy does this by itself for a board without a profile; more measurements make its predictions better.
+    deploy does this by itself, for about a minute, for a board without a profile; more measurements make its
+    predictions better. Every measurement counts: given again after an interruption, or any time later, it goes on.
     """
     if context.invoked_subcommand is not None:
         options.refuse_before_subcommand(context)
@@ -59,7 +74,8 @@ def profile(
             classes=classes,
             precision=precision,
             statistic=statistic,
-            seconds=seconds,
+            minutes=minutes,
+            target_mape=target_mape,
             seed=seed,
             set_governor=set_governor,
             runtime=runtime,
@@ -82,13 +98,19 @@ def _present(console: Console, profiled: Profiled) -> None:
 
     latency = partial(output.latency, profiled.unit)
     found = profiled.profile
+    covered, drift = profiled.coverage, None
+    if profiled.drift is not None:
+        drift = f"{profiled.drift:.1%} at most, corrected; {profiled.repeated} batches measured again"
     shape = "x".join(map(str, found.input_shape))
     pairs = [
         ("profile", str(found.key)),
-        ("measurements", str(found.measurements)),
+        ("measured", f"{profiled.measured} architectures now, {found.measurements} measurements in all"),
+        ("error", f"{output.percent(profiled.mape)} on average, cross-validated"),
+        ("coverage", f"{covered.operators:.0%} of the operators, {covered.latencies:.0%} of the latency's range"),
+        ("drift", drift),
         ("fastest", f"{latency(profiled.fastest_ms)}, of the space {found.space_name} at {shape}"),
         ("slowest", latency(profiled.slowest_ms)),
-        ("time", duration(profiled.seconds)),
+        ("time", f"{duration(profiled.seconds)}, {_WHY[profiled.stopped_by]}"),
         ("file", str(found.path(found.key))),
     ]
     console.print()

@@ -194,21 +194,37 @@ class Lattice:
         """
 
         def solve(price: float) -> Architecture | None:
-            with np.errstate(divide="ignore"):  # a weight of 0 is never drawn
-                table = _Table(
-                    self, lambda i, e: np.log(weight(i, e)) - price * e.flash_bytes, high, np.logaddexp, -np.inf
-                )
-
-            def draw(log_mass: NDArray[np.float64]) -> int:
-                mass = np.exp(log_mass - log_mass.max())
-                return int(rng.choice(len(mass), p=mass / mass.sum()))
-
+            table = self._masses(weight, price, high)
             totals = table.totals(low)
             if not np.isfinite(totals.max(initial=-np.inf)):
                 return None
-            return table.walk(draw(totals), draw)
+            return table.walk(_draw(rng, totals), lambda log_mass: _draw(rng, log_mass))
 
         return self._within_flash(solve)
+
+    def samples(
+        self, rng: np.random.Generator, bands: Sequence[tuple[float, float]], weight: Score
+    ) -> list[Architecture]:
+        """`sample` from each of `bands` (low, high) that holds anything, all on the grid of the highest one: many draws
+        cost about as much as one, but the narrower a band is beside the highest, the more roughly it is kept.
+        """
+        table = self._masses(weight, 0.0, max(high for _, high in bands))
+        found = []
+        for low, high in bands:
+            totals = table.totals(low, high)
+            if not np.isfinite(totals.max()):
+                continue
+            drawn: Architecture | None = table.walk(_draw(rng, totals), lambda log_mass: _draw(rng, log_mass))
+            if drawn is not None and not self._fits_flash(drawn):
+                drawn = self.sample(rng, low, high, weight)  # which raises the price of flash until the limit holds
+            if drawn is not None:
+                found.append(drawn)
+        return found
+
+    def _masses(self, weight: Score, price: float, high: float) -> _Table:
+        """Log masses of all completions, each edge's `weight` divided by exp(`price` x its flash)."""
+        with np.errstate(divide="ignore"):  # a weight of 0 is never drawn
+            return _Table(self, lambda i, e: np.log(weight(i, e)) - price * e.flash_bytes, high, np.logaddexp, -np.inf)
 
     def _within_flash(self, solve: Callable[[float], Architecture | None]) -> Architecture | None:
         price = 0.0
@@ -253,10 +269,12 @@ class _Table:
     def _step(self, edge: Edge) -> int:
         return int(np.ceil(edge.latency / self._high * GRID - 1e-9))
 
-    def totals(self, low: float) -> NDArray[np.float64]:
-        """Values of whole paths by their latency in grid steps; everything under `low` is empty."""
+    def totals(self, low: float, top: float | None = None) -> NDArray[np.float64]:
+        """Values of whole paths by their latency in grid steps; what is under `low` or above `top` is empty."""
         values = self._root.copy()
         values[: max(0, int(np.ceil(low / self._high * GRID - 1e-9)))] = -np.inf
+        if top is not None:
+            values[int(top / self._high * GRID + 1e-9) + 1 :] = -np.inf
         return values
 
     def walk(self, remaining: int, choose: Callable[[NDArray[np.float64]], Any]) -> Architecture:
@@ -274,6 +292,11 @@ class _Table:
             node = edge.target
             path.append(edge)
         return _architecture(path)
+
+
+def _draw(rng: np.random.Generator, log_mass: NDArray[np.float64]) -> int:
+    mass = np.exp(log_mass - log_mass.max())
+    return int(rng.choice(len(mass), p=mass / mass.sum()))
 
 
 def _architecture(path: Sequence[Edge]) -> Architecture:

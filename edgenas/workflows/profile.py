@@ -1,39 +1,80 @@
-"""`edgenas profile`: measure sampled architectures with random weights on the device and fit the latency model."""
+"""`edgenas profile`: measure sampled architectures with random weights on the device and fit the latency model.
+
+What is measured is in the store at once, so a session that was interrupted, however hard, loses one batch at most: the
+same command goes on in the same session, drift against its first timings included, for the minutes that it is given.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from math import inf, sqrt
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from edgenas import cost, inventory
 from edgenas.board import BoardProfile
+from edgenas.drift import SteadiedDevice
 from edgenas.progress import Reporter, Silent
 from edgenas.session import Session
 from edgenas.space import Architecture, Block, SearchSpace
-from edgenas.strategies.candidate import operator_weight
+from edgenas.store import Measurement
+from edgenas.strategies import design
+from edgenas.strategies.design import Coverage
 from edgenas.strategies.exact import Lattice
 from edgenas.strategies.fill import fill
-from edgenas.units import Unit
+from edgenas.units import MINSN, Unit, fraction
+from edgenas.workflows.validation import cross_validated
 from firmware_tools.connect import Access
+from firmware_tools.device import Device
 
-SECONDS = 60.0  # a profiling run's time unless asked otherwise
+MINUTES = 10.0
 _BATCH = 12
-_LEAST, _MOST = 36, 72  # architectures of a profiling run
-_GOOD = 0.025  # relative error by cross-validation at which a run may stop before its time
+_LEAST_BATCH = 4  # for fewer, converter and device start in vain
+_LEAST = 36  # architectures of a session before its error may end it
+
+StoppedBy = Literal["time", "target", "count", "space"]
+
+
+@dataclass(frozen=True)
+class Until:
+    """What ends a profiling session: about `seconds`, a cross-validated error under `target_mape` (0.03 is 3 %), or
+    `most` architectures, resumed ones included.
+    """
+
+    seconds: float
+    target_mape: float | None = None
+    most: int | None = None
+
+
+FIRST = Until(60.0, 0.02, 72)  # a deploy's own profiling of a board that has no profile
+COUNTED = Until(inf, 0.02, 72)  # counts repeat exactly: a busy computer must not end it earlier than a quiet one
 
 
 @dataclass(frozen=True)
 class Profiled:
-    """A saved profile, with the space's predicted range on the board in `unit`."""
+    """A saved profile, with the space's predicted range on the board in `unit`.
+
+    measured: architectures of this session, with those from before it was interrupted. mape: the model's mean absolute
+    relative error on them, cross-validated; None of too few. drift: the largest relative change of the board since the
+    session began, where it has a clock; repeated: batches that were timed again because it jumped. stopped_by: "time",
+    "target" (the error was reached), "count" (a deploy needs no more), "space" (everything is measured).
+    """
 
     profile: BoardProfile
     unit: Unit
     fastest_ms: float
     slowest_ms: float
     seconds: float
+    measured: int
+    mape: float | None
+    coverage: Coverage
+    drift: float | None
+    repeated: int
+    stopped_by: StoppedBy
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -43,6 +84,12 @@ class Profiled:
             "space": profile.space_name,
             "input_shape": list(profile.input_shape),
             "measurements": profile.measurements,
+            "measured": self.measured,
+            "mape": self.mape,
+            "coverage": asdict(self.coverage),
+            "drift": self.drift,
+            "repeated": self.repeated,
+            "stopped_by": self.stopped_by,
             "fastest_ms": self.fastest_ms,
             "slowest_ms": self.slowest_ms,
             "file": str(BoardProfile.path(profile.key)),
@@ -60,23 +107,27 @@ def profile(
     classes: int = 10,
     precision: str | None = None,
     statistic: str | None = None,
-    seconds: float = SECONDS,
+    minutes: float = MINUTES,
+    target_mape: str | None = None,
     seed: int = 0,
     set_governor: str | None = None,
     runtime: str | None = None,
     access: Access | None = None,
     reporter: Reporter | None = None,
 ) -> Profiled:
-    """Profile `board` for about `seconds` and save the refined profile in the user's folder.
+    """Profile `board` for about `minutes`, or until its error is under `target_mape`, and save the refined profile.
 
-    set_governor: a frequency governor for the time of every measurement; what was set before is put back. runtime: what
-    runs the models on the device (litert, tflite, tensorflow, tensorrt), else its first.
+    target_mape: the cross-validated mean absolute error as a percentage, as in "3%"; None: all the minutes. What was
+    measured before counts, and no architecture is measured twice but a few that tell sessions' drift. set_governor: a
+    frequency governor for the time of every measurement; what was set before is put back. runtime: what runs the models
+    on the device (litert, tflite, tensorflow, tensorrt), else its first.
 
-    Raises UsageError for an unknown board, space or statistic, or a governor that cannot be set, DeviceError if the
-    device fails.
+    Raises UsageError for an unknown board, space or statistic, a target that is no percentage, or a governor that
+    cannot be set, DeviceError if the device fails.
     """
     reporter = reporter or Silent()
     reporter.stage("profile")
+    target = None if target_mape is None else fraction(target_mape, "target MAPE")
     bound = SearchSpace.load(space, input_shape, classes)
     described, url = inventory.resolve(board, device)
     with Session(
@@ -89,77 +140,163 @@ def profile(
         governor=set_governor,
         runtime=runtime,
     ) as session:
-        return profile_session(session, bound, seconds=seconds, seed=seed)
+        return profile_session(session, bound, Until(60 * minutes, target), seed=seed)
 
 
-def profile_session(session: Session, space: SearchSpace, *, seconds: float = SECONDS, seed: int = 0) -> Profiled:
-    """`profile` on an open session: batches of architectures until the time is up, the first ones by a prior.
-
-    Every batch holds the model's own idea of the space's fastest and slowest architecture, where percentages begin and
-    end, and templates filled to latencies between them.
-    """
-    started = time.monotonic()
-    session.use(space)
-    rng = np.random.default_rng(seed)
-    measured = _interrupted(session, space)
-    lattice = Lattice(space, _prior_cost, limits=session.limits, precision=session.precision)
-    if len(measured) >= _BATCH:
-        lattice = _priced(session, space)
-    while len(measured) < _MOST:
-        before = time.monotonic()
-        batch = [a for a in _batch(lattice, rng) if a not in measured][:_BATCH]
-        if not batch:  # a space of few architectures
-            break
-        session.measure_fitting(space, batch)
-        measured.update(batch)
-        lattice = _priced(session, space)
-        spent, last = time.monotonic() - started, time.monotonic() - before
-        error = _error(session, space, lattice)
-        session.reporter.say(f"{len(measured)} architectures measured in {spent:.0f} s, model within {error:.1%}")
-        if spent + last > seconds or (len(measured) >= _LEAST and error <= _GOOD):
-            break
-    refined = session.refined()
-    refined.save()
-    fastest, slowest = (lattice.price(a) for a in lattice.extremes())
-    return Profiled(refined, session.board.unit, fastest, slowest, time.monotonic() - started)
+def profile_session(session: Session, space: SearchSpace, until: Until, *, seed: int = 0) -> Profiled:
+    """`profile` on an open session: batch by batch what the measured networks say least about, the first by a prior."""
+    return _Sitting(session, space, until, seed).run()
 
 
-def _interrupted(session: Session, space: SearchSpace) -> set[Architecture]:
-    """What a profiling run that never came to its end has measured; nothing once there is a profile."""
-    if BoardProfile.load(session.key) is not None:
-        return set()
-    mine = (m for m in session.store.read(session.key, space=space.name) if m.input_shape == space.input_shape)
-    return {Architecture.parse(m.architecture) for m in mine}
+class _Sitting:
+    """One profiling session."""
+
+    def __init__(self, session: Session, space: SearchSpace, until: Until, seed: int) -> None:
+        self._started = time.monotonic()
+        self._session, self._space, self._until = session, space, until
+        self._rng = np.random.default_rng(seed)
+        session.use(space)
+        self._lattice = Lattice(space, _prior_cost, limits=session.limits, precision=session.precision)
+        self._reference = _reference(self._lattice)
+        self._known = self._stored()
+        self._measured = {Architecture.parse(m.architecture) for m in self._known}
+        self._first_ms = self._resume()
+        self._tried = 0  # architectures of this sitting
+        self._mape: float | None = None
+
+    def run(self) -> Profiled:
+        """Measure until it is time to stop; fit and save the profile."""
+        session = self._session
+        with self._steadied() as device:
+            if len(self._measured) >= _BATCH:
+                self._learn()
+            while (stopped_by := self._ended()) is None:
+                batch = self._batch()
+                if not batch:  # a space of few architectures
+                    stopped_by = "space"
+                    break
+                session.measure_fitting(self._space, batch)
+                self._measured.update(batch)
+                self._tried += len(batch)
+                self._learn()
+                session.reporter.status(self._status(device))
+        refined = session.refined()
+        refined.save()
+        fastest, slowest = map(self._lattice.price, self._lattice.extremes())
+        drifted = [abs(ratio - 1) for ratio in device.ratios] if device is not None else []
+        return Profiled(
+            profile=refined,
+            unit=session.board.unit,
+            fastest_ms=fastest,
+            slowest_ms=slowest,
+            seconds=time.monotonic() - self._started,
+            measured=self._count(),
+            mape=self._mape,
+            coverage=design.coverage(self._lattice, self._measured),
+            drift=max(drifted, default=None),
+            repeated=device.repeated if device is not None else 0,
+            stopped_by=stopped_by,
+        )
+
+    def _stored(self) -> list[Measurement]:
+        """What the store has of this key and space."""
+        space = self._space
+        known = self._session.store.read(self._session.key, space=space.name)
+        return [m for m in known if (m.input_shape, m.classes) == (space.input_shape, space.classes)]
+
+    def _resume(self) -> float | None:
+        """Go on in the last profiling session if it was interrupted: what the reference took when it began, else None.
+
+        A session that has come to its end has left a profile that knows all of it.
+        """
+        profile, name = BoardProfile.load(self._session.key), str(self._reference)
+        begun = [m for m in self._known if m.architecture == name and not m.trained]
+        if not begun or (profile is not None and begun[-1].taken_utc <= profile.refined_utc):
+            return None
+        self._session.id = begun[-1].session
+        return next(m.corrected_ms for m in begun if m.session == self._session.id)
+
+    def _count(self) -> int:
+        return len({m.architecture for m in self._known if m.session == self._session.id})
+
+    @contextmanager
+    def _steadied(self) -> Iterator[SteadiedDevice | None]:
+        """The session's device with the reference between what it times; None where instructions are counted."""
+        session = self._session
+        if session.info.unit == MINSN.name:
+            yield None
+            return
+        (model,) = session.convert_untrained(self._space, [self._reference])
+        before = session.device
+        steadied = SteadiedDevice(before, model, self._first_ms, session.reporter.say)
+        session.device = cast("Device", steadied)
+        try:
+            yield steadied
+        finally:
+            session.device = before
+
+    def _ended(self) -> StoppedBy | None:
+        until, count = self._until, self._count()
+        if until.most is not None and count >= until.most:
+            return "count"
+        target = until.target_mape
+        if target is not None and self._mape is not None and count >= _LEAST and self._mape <= target:
+            return "target"
+        return "time" if self._room() < _LEAST_BATCH else None
+
+    def _room(self) -> int:
+        """How many architectures there is time for, of a batch."""
+        if not self._tried:
+            return _BATCH
+        spent = time.monotonic() - self._started
+        return int(min(_BATCH, (self._until.seconds - spent) / (spent / self._tried)))
+
+    def _batch(self) -> list[Architecture]:
+        """What tells this session from others, the ends of the space's range, and what is known least."""
+        first = [] if self._tried or self._first_ms is not None else self._shared()
+        ends = [end for end in self._lattice.extremes() if end not in self._measured]
+        fixed = list(dict.fromkeys([*first, *ends]))[: self._room()]
+        candidates = [a for a in design.pool(self._lattice, self._rng) if a not in self._measured and a not in fixed]
+        chosen = design.choose(self._lattice, sorted({*self._measured, *fixed}), candidates, self._room() - len(fixed))
+        return fixed + chosen
+
+    def _shared(self) -> list[Architecture]:
+        """The reference, and the fastest and slowest of earlier sessions: three networks give sessions' drift.
+
+        Counts do not drift: nothing is counted twice.
+        """
+        if self._session.info.unit == MINSN.name:
+            return [] if self._reference in self._measured else [self._reference]
+        known = sorted((m for m in self._known if not m.trained), key=lambda m: m.corrected_ms)
+        return [self._reference, *(Architecture.parse(m.architecture) for m in (*known[:1], *known[-1:]))]
+
+    def _learn(self) -> None:
+        """Price the space by what is known now, and tell how far the model is off."""
+        session = self._session
+        self._known = self._stored()
+        model = session.model()
+        self._lattice = Lattice(self._space, model.block_ms, model.bias_ms, session.limits, session.precision)
+        name = session.refined().latency["model"]
+        self._mape = cross_validated(self._space, self._known, name, session.board.kind == "mcu")
+
+    def _status(self, device: SteadiedDevice | None) -> str:
+        """One line of how far the session is."""
+        covered = design.coverage(self._lattice, self._measured)
+        parts = [
+            f"{self._count()} measured",
+            f"off by {self._mape:.1%}" if self._mape is not None else "",
+            f"{covered.operators:.0%} of the operators, {covered.latencies:.0%} of the latencies",
+            f"drift {device.ratios[-1] - 1:+.1%}" if device is not None and device.ratios else "",
+        ]
+        return ", ".join(filter(None, parts))
 
 
-def _error(session: Session, space: SearchSpace, lattice: Lattice) -> float:
-    """The latency model's relative standard deviation, by cross-validation."""
-    mean, std = session.model().predict([space.blocks(lattice.extremes()[1])])
-    return float(std[0] / mean[0])
-
-
-def _priced(session: Session, space: SearchSpace) -> Lattice:
-    model = session.model()
-    return Lattice(space, model.block_ms, model.bias_ms, session.limits, session.precision)
-
-
-def _batch(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
-    """The extremes, filled templates and random architectures, spread evenly over the log of the latency."""
+def _reference(lattice: Lattice) -> Architecture:
+    """A template in the middle of the space's range by the prior: the same in every session of a space."""
     fastest, slowest = lattice.extremes()
-    low, high = lattice.price(fastest), lattice.price(slowest)
-    found = [fastest, slowest]
-    templates = lattice.space.templates
-    for template in rng.permutation(len(templates))[:3]:
-        found += fill(lattice, templates[template], _between(rng, low, high))[:1]
-    while len(found) < _BATCH:
-        aim = _between(rng, low, high)
-        drawn = lattice.sample(rng, 0.8 * aim, aim, operator_weight(lattice))
-        found.append(drawn if drawn is not None else slowest)
-    return list(dict.fromkeys(found))
-
-
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(min(1.2 * low, high)), np.log(high))))
+    middle = sqrt(lattice.price(fastest) * lattice.price(slowest))
+    filled = (fill(lattice, template, middle)[:1] for template in lattice.space.templates)
+    return next((found[0] for found in filled if found), fastest)
 
 
 def _prior_cost(block: Block) -> float:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.units import MINSN
 from edgenas.workflows.evaluator import DeviceEvaluator
-from edgenas.workflows.profile import SECONDS, profile_session
+from edgenas.workflows.profile import COUNTED, FIRST, profile_session
 from edgenas.workflows.runtimes import Compared, fastest
 from firmware_tools.connect import Access, parse
 from firmware_tools.errors import DeviceLostError
@@ -147,9 +146,8 @@ class Walk:
         if BoardProfile.load(self.session.key) is not None:
             return {}
         self.reporter.say(f"no profile of {self.session.key} yet: profiling")
-        # Counts repeat exactly, and so is a deploy to: a busy computer must not end the profile earlier.
-        seconds = inf if self.session.info.unit == MINSN.name else SECONDS
-        profiled = profile_session(self.session, self.space, seconds=seconds, seed=self.options.seed)
+        until = COUNTED if self.session.info.unit == MINSN.name else FIRST
+        profiled = profile_session(self.session, self.space, until, seed=self.options.seed)
         return {"fastest_ms": profiled.fastest_ms, "slowest_ms": profiled.slowest_ms}
 
     def _resolve(self) -> Aim:

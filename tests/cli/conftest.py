@@ -22,7 +22,7 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> Program:
     home = tmp_path_factory.mktemp("cli-home")
     (home / "converter").symlink_to(resources.home() / "converter")
     program = Program(home, tmp_path_factory.mktemp("cli-folder"))
-    done = program.run("profile", "--seconds", "5", "--input-shape", "1x8x8", "--json")
+    done = program.run("profile", "--minutes", "0.08", "--input-shape", "1x8x8", "--json")
     assert done.json()["measurements"] >= 12
     return program
 

@@ -72,7 +72,7 @@ def tflite(board: SshServer, tmp_path_factory: pytest.TempPathFactory) -> Deploy
 def _deployed(name: str, server: SshServer, folder: Path) -> Deployed:
     board, url = f"linux-{platform.machine()}", server.url(name, python=str(_PYTHONS[name]))
     # As short as a profile can be: the measurements of the search refine it.
-    profiled = edgenas.profile(board, device=url, seconds=1, input_shape=_INPUT_SHAPE)
+    profiled = edgenas.profile(board, device=url, minutes=1 / 60, input_shape=_INPUT_SHAPE)
     runs = folder / "runs"
     result = edgenas.deploy(board, data="digits", latency="1ms", device=url, epochs=_EPOCHS, rounds=1, runs=runs)
     return Deployed(name, server, profiled, result)

@@ -59,7 +59,7 @@ def profiled(make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPat
     place = Place(make_home(folder / "home"), folder / "runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGENAS_HOME", str(place.home))
-        return place, edgenas.profile("host", input_shape=(1, 8, 8), seconds=5)
+        return place, edgenas.profile("host", input_shape=(1, 8, 8), minutes=5 / 60)
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,9 @@ class Recorder:
         assert "\n" not in line
         self.lines.append(line)
 
+    def status(self, text: str) -> None:
+        self.say(text)
+
 
 @dataclass
 class Slow:

@@ -24,7 +24,7 @@ def test_digits_are_deployed(home: Path, tmp_path: Path) -> None:
     with Arm64Board(tmp_path / "arm64") as board, at_home(board):
         url = board.url(root="/board/home/deployed")
         # As short as a profile can be: emulated, everything takes ten times as long.
-        edgenas.profile(BOARD, device=url, seconds=1, input_shape=(1, 8, 8))
+        edgenas.profile(BOARD, device=url, minutes=1 / 60, input_shape=(1, 8, 8))
         # A second round, should other tests have been in the first measurement's way.
         result = edgenas.deploy(
             BOARD, device=url, data="digits", latency="50%", epochs=2, rounds=2, runs=tmp_path / "runs"

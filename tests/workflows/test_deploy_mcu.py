@@ -79,7 +79,7 @@ def deployed(emulator: str, make_home: Callable[[Path], Path], tmp_path_factory:
     home, device = make_home(folder / "home"), f"{emulator}:"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGENAS_HOME", str(home))
-        edgenas.profile(BOARD, device=device, input_shape=(1, 8, 8), seconds=5)
+        edgenas.profile(BOARD, device=device, input_shape=(1, 8, 8), minutes=5 / 60)
         result = edgenas.deploy(BOARD, device=device, **OPTIONS, layers=True, runs=folder / "runs")
     return Deployed(home, device, result)
 

@@ -1,0 +1,98 @@
+"""Drift of a board while it is measured: heat and clocks make everything slower or faster with time.
+
+A reference network is timed between the others. How much slower it runs than at the session's start is how much
+slower the others ran, too: the ratio goes into their conditions, and whoever learns from them divides by it. That holds
+as long as the change is smooth. Where the board jumps to another level, the networks were timed partly here and partly
+there, so they are timed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from firmware_tools.device import Device, Progress, Timing, TimingPlan
+from firmware_tools.timing import interval95
+
+SMOOTH = 0.15  # a larger change, within a batch or from one to the next, is a jump
+_APART = 6  # networks between two timings of the reference
+_REPEATS = 2  # of a batch at most
+
+
+class SteadiedDevice:
+    """A device whose `time` says in `Conditions.reference_ratio` how much slower than at first a reference ran.
+
+    device: the one that times. reference: the model. first_ms: what it took at the session's start; None: what it takes
+    in the first batch. ratios: of every batch, in order of time. repeated: how many batches were timed again.
+    """
+
+    def __init__(
+        self, device: Device, reference: bytes, first_ms: float | None = None, say: Callable[[str], None] | None = None
+    ) -> None:
+        self.device, self._reference, self._say = device, reference, say or (lambda line: None)
+        self._first_ms = self._before_ms = first_ms
+        self.ratios: list[float] = []
+        self.repeated = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.device, name)
+
+    def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
+        """As `Device.time`; a batch in which the board jumped is timed again, twice at most.
+
+        A level that repeats is believed: it is where the board has settled.
+        """
+        if not models:
+            return []
+        for attempt in range(1 + _REPEATS):
+            timings, references = self._interleaved(models, plan, progress)
+            level = median(_values(references))
+            change = max(_spread(references), _between(level, self._before_ms or level))
+            self._before_ms = level
+            if change <= SMOOTH or attempt == _REPEATS:
+                break
+            self.repeated += 1
+            self._say(f"the board changed by {change:.0%} while it was measured: measured again")
+        return self._told(timings, references, level)
+
+    def _interleaved(
+        self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None
+    ) -> tuple[list[Timing], list[Timing]]:
+        """The models' timings and the reference's, which is timed first, last and between."""
+        order: list[bytes] = [self._reference]
+        for start in range(0, len(models), _APART):
+            order += [*models[start : start + _APART], self._reference]
+        timings = self.device.time(order, plan, progress)
+        places = {*range(0, len(order), _APART + 1), len(order) - 1}
+        mine = [timing for place, timing in enumerate(timings) if place not in places]
+        return mine, [timings[place] for place in sorted(places)]
+
+    def _told(self, timings: Sequence[Timing], references: Sequence[Timing], level: float) -> list[Timing]:
+        self._first_ms = self._first_ms or level
+        low, high = interval95(_values(references))
+        # Within its own noise the reference says nothing of the board.
+        ratio = 1.0 if low <= self._first_ms <= high else level / self._first_ms
+        self.ratios.append(ratio)
+        return [
+            replace(timing, conditions=replace(timing.conditions, reference_ratio=round(ratio, 4)))
+            for timing in timings
+        ]
+
+
+def _values(references: Sequence[Timing]) -> list[float]:
+    return [value for timing in references for value in timing.per_process_ms]
+
+
+def _spread(references: Sequence[Timing]) -> float:
+    """The reference's largest relative change within a batch: from place to place, and from process to process, since a
+    device may time all models in one process before the next.
+    """
+    places = [median(timing.per_process_ms) for timing in references]
+    processes = [median(values) for values in zip(*(t.per_process_ms for t in references), strict=False)]
+    return max(_between(max(values), min(values)) for values in (places, processes))
+
+
+def _between(one: float, other: float) -> float:
+    return max(one, other) / min(one, other) - 1

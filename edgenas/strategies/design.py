@@ -1,0 +1,118 @@
+"""Which networks to measure next: the ones that say most about all the others, given what is measured already.
+
+Transductive experimental design (Yu, Bi and Tresp, ICML 2006, its sequential algorithm), which is greedy V-optimal
+design for ridge regression: the next network is the one whose measurement lowers the summed variance of the predictions
+of a whole pool most. It knows nothing of the latency model but that prices of operators add up, so it serves every one.
+
+On recorded networks (12 drawn at random, then 12 a time; `benchmarks/profiling.py --design`) it is as good as a random
+draw for models that fit the engine, and better for the features at 24 to 36 networks; nowhere clearly worse.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgenas.latency import Array
+from edgenas.space import Architecture, Block, Layer, Stage
+from edgenas.strategies.candidate import operator_weight
+from edgenas.strategies.exact import Lattice
+from edgenas.strategies.fill import fill
+
+_DRAWN = 200  # random architectures of a pool
+_WIDTH = 0.8  # a band of the latency that one of them is drawn from begins at this part of its end
+_BINS = 10  # of the log of the latency
+_RIDGE = 0.3  # variance of a measurement / variance of a price, both relative
+
+
+def pool(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
+    """Templates filled to some latencies and random architectures, spread evenly over the log of the latency."""
+    low, high = map(lattice.price, lattice.extremes())
+    aims = np.exp(rng.uniform(np.log(min(1.2 * low, high)), np.log(high), _DRAWN))
+    found = lattice.samples(rng, [(_WIDTH * aim, aim) for aim in aims], operator_weight(lattice))
+    for template, aim in zip(lattice.space.templates, rng.permutation(aims), strict=False):
+        found += fill(lattice, template, float(aim))[:1]
+    return list(dict.fromkeys(found))
+
+
+def choose(
+    lattice: Lattice, measured: Sequence[Architecture], candidates: Sequence[Architecture], count: int
+) -> list[Architecture]:
+    """At most `count` of `candidates`, the one that says most first; `measured` are known already.
+
+    Errors count relative to the latency by which `lattice` prices an architecture.
+    """
+    fresh = list(dict.fromkeys(candidates))
+    if not fresh:
+        return []
+    known = list(dict.fromkeys(measured))
+    rows = _rows(lattice, [*known, *fresh])
+    taken = list(range(len(known)))
+    while len(taken) < len(known) + min(count, len(fresh)):
+        taken.append(_next(rows, taken, len(known)))
+    return [fresh[index - len(known)] for index in taken[len(known) :]]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a space is measured, as fractions: of the choices of operator, kernel and expansion in all stages
+    together, and of ten equal parts of the log of the latency from the fastest to the slowest architecture.
+    """
+
+    operators: float
+    latencies: float
+
+
+def coverage(lattice: Lattice, measured: Collection[Architecture]) -> Coverage:
+    """What of the space, as `lattice` prices it, has been measured at least once."""
+    choices = {(i, *_body(edge.stage)) for i, layer in enumerate(lattice.stages) for edge in layer if edge.stage}
+    met = {(i, *_body(stage)) for architecture in measured for i, stage in enumerate(architecture.stages)}
+    low, high = (np.log(lattice.price(end)) for end in lattice.extremes())
+    places = [(np.log(lattice.price(a)) - low) / max(high - low, 1e-9) for a in measured]
+    parts = {int(np.clip(place * _BINS, 0, _BINS - 1)) for place in places}
+    return Coverage(len(met & choices) / len(choices), len(parts) / _BINS)
+
+
+def _body(stage: Stage) -> tuple[str, int, int]:
+    return stage.operator, stage.kernel, stage.expansion
+
+
+def _next(rows: Array, taken: Sequence[int], known: int) -> int:
+    """The row behind the first `known` that is not taken and lowers the variance of those rows most (paper, eq. 9)."""
+    precision = _RIDGE * np.eye(rows.shape[1]) + rows[taken].T @ rows[taken]
+    pool = rows[known:]
+    covariances = pool @ np.linalg.solve(precision, pool.T)
+    gain = (covariances**2).sum(axis=0) / (1 + covariances.diagonal())
+    gain[[index - known for index in taken if index >= known]] = -1.0
+    return known + int(gain.argmax())
+
+
+def _rows(lattice: Lattice, architectures: Sequence[Architecture]) -> Array:
+    """Shares of each architecture's price by kind of work, every column with a mean of 1 over the architectures."""
+    counts = [_work(lattice.space.blocks(architecture)) for architecture in architectures]
+    columns = sorted({name for count in counts for name in count})
+    work = np.array([[1.0, *(count[name] for name in columns)] for count in counts])
+    shares = work / np.array([[lattice.price(architecture)] for architecture in architectures])
+    scaled: Array = shares / shares.mean(axis=0)
+    return scaled
+
+
+def _work(blocks: Sequence[Block]) -> Counter[str]:
+    """How often each kind of operator runs, what it writes and what it multiplies."""
+    work: Counter[str] = Counter()
+    for block in blocks:
+        for layer in block.layers():
+            name = _kind(layer)
+            work[name] += 1
+            work[f"{name}.outputs"] += layer.elements_out
+            work[f"{name}.macs"] += layer.macs
+    return Counter({name: amount for name, amount in work.items() if amount})
+
+
+def _kind(layer: Layer) -> str:
+    if layer.kind == "depthwise":  # loops of their own in most engines
+        return f"{layer.kind}.k{layer.kernel}s{layer.stride}"
+    return layer.kind if layer.kind in ("conv", "conv1x1", "add") else "other"
