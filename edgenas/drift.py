@@ -46,15 +46,17 @@ class SteadiedDevice:
         """
         if not models:
             return []
+        levels = [] if self._before_ms is None else [self._before_ms]
         for attempt in range(1 + _REPEATS):
             timings, references = self._interleaved(models, plan, progress)
             level = median(_values(references))
-            change = max(_spread(references), _between(level, self._before_ms or level))
-            self._before_ms = level
+            change = max(_spread(references), min((_between(level, known) for known in levels), default=0.0))
             if change <= SMOOTH or attempt == _REPEATS:
                 break
+            levels.append(level)
             self.repeated += 1
             self._say(f"the board changed by {change:.0%} while it was measured: measured again")
+        self._before_ms = level
         return self._told(timings, references, level)
 
     def _interleaved(

@@ -29,13 +29,24 @@ _RIDGE = 0.3  # variance of a measurement / variance of a price, both relative
 
 
 def pool(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
-    """Templates filled to some latencies and random architectures, spread evenly over the log of the latency."""
-    low, high = map(lattice.price, lattice.extremes())
-    aims = np.exp(rng.uniform(np.log(min(1.2 * low, high)), np.log(high), _DRAWN))
+    """Random architectures, spread evenly over the log of the latency."""
+    aims = _aims(lattice, rng, _DRAWN)
     found = lattice.samples(rng, [(_WIDTH * aim, aim) for aim in aims], operator_weight(lattice))
-    for template, aim in zip(lattice.space.templates, rng.permutation(aims), strict=False):
-        found += fill(lattice, template, float(aim))[:1]
     return list(dict.fromkeys(found))
+
+
+def filled(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
+    """One of the space's templates, filled to some latency: every search has some; empty for a space without."""
+    templates = lattice.space.templates
+    if not templates:
+        return []
+    return fill(lattice, templates[rng.integers(len(templates))], _aims(lattice, rng, 1)[0])[:1]
+
+
+def _aims(lattice: Lattice, rng: np.random.Generator, count: int) -> list[float]:
+    low, high = map(lattice.price, lattice.extremes())
+    aims: list[float] = np.exp(rng.uniform(np.log(min(1.2 * low, high)), np.log(high), count)).tolist()
+    return aims
 
 
 def choose(

@@ -252,10 +252,10 @@ class _Sitting:
         return int(min(_BATCH, (self._until.seconds - spent) / (spent / self._tried)))
 
     def _batch(self) -> list[Architecture]:
-        """What tells this session from others, the ends of the space's range, and what is known least."""
+        """What tells this session from others, the ends of the space's range, a template, and what is known least."""
         first = [] if self._tried or self._first_ms is not None else self._shared()
-        ends = [end for end in self._lattice.extremes() if end not in self._measured]
-        fixed = list(dict.fromkeys([*first, *ends]))[: self._room()]
+        likely = [*self._lattice.extremes(), *design.filled(self._lattice, self._rng)]
+        fixed = list(dict.fromkeys([*first, *(a for a in likely if a not in self._measured)]))[: self._room()]
         candidates = [a for a in design.pool(self._lattice, self._rng) if a not in self._measured and a not in fixed]
         chosen = design.choose(self._lattice, sorted({*self._measured, *fixed}), candidates, self._room() - len(fixed))
         return fixed + chosen
@@ -276,8 +276,8 @@ class _Sitting:
         self._known = self._stored()
         model = session.model()
         self._lattice = Lattice(self._space, model.block_ms, model.bias_ms, session.limits, session.precision)
-        name = session.refined().latency["model"]
-        self._mape = cross_validated(self._space, self._known, name, session.board.kind == "mcu")
+        name, exact = model.to_json()["model"], session.board.kind == "mcu"
+        self._mape = cross_validated(self._space, self._known, name, exact)
 
     def _status(self, device: SteadiedDevice | None) -> str:
         """One line of how far the session is."""

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, cast
+
+import pytest
+
+from edgenas.drift import SteadiedDevice
+from firmware_tools.device import Conditions, Device, Progress, Timing, TimingPlan
+from firmware_tools.timing import summarise
+
+REFERENCE = b"reference"
+MET = Conditions("litert", "2", 1, None, None, None, None, None, None, "3", "2024-01-01T00:00:00Z")
+TAKES = {REFERENCE: 2.0, b"small": 1.0, b"large": 8.0}
+
+
+@dataclass
+class Clock:
+    """A board whose speed is known: for every call, how much slower each of three processes is than at first."""
+
+    slower: list[Sequence[float]]
+    calls: list[list[bytes]] = field(default_factory=list)
+
+    def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
+        factors = self.slower[len(self.calls)]
+        self.calls.append(list(models))
+        return [_timing(model, factors) for model in models]
+
+
+def _timing(model: bytes, factors: Sequence[float]) -> Timing:
+    runs: list[dict[str, Any]] = []
+    for factor in factors:
+        nanoseconds = 1e6 * factor * TAKES[model]
+        runs.append({**dict.fromkeys(("min", "p10", "p50", "p95", "max"), nanoseconds), "n": 30, "ram_bytes": None})
+    return summarise("sha", "p10", runs, MET)
+
+
+def timed(*slower: Sequence[float], first_ms: float | None = None) -> tuple[SteadiedDevice, list[list[Timing]], Clock]:
+    """One batch of three networks after the other until the calls are used up."""
+    clock = Clock(list(slower))
+    device = SteadiedDevice(cast("Device", clock), REFERENCE, first_ms)
+    found = []
+    while len(clock.calls) < len(slower):
+        found.append(device.time([b"small", b"large", b"small"], TimingPlan(3)))
+    return device, found, clock
+
+
+EVEN = (1.0, 1.0, 1.0)
+
+
+def test_a_board_that_gets_warm_is_corrected_by_its_reference() -> None:
+    device, found, clock = timed(EVEN, (1.05, 1.06, 1.07), (1.12, 1.12, 1.12))
+    assert clock.calls == [[REFERENCE, b"small", b"large", b"small", REFERENCE]] * 3
+    for batch, ratio in zip(found, (1.0, 1.06, 1.12), strict=True):
+        assert [t.conditions.reference_ratio for t in batch] == pytest.approx([ratio] * 3)
+        assert [t.latency_ms for t in batch] == pytest.approx([ratio, 8 * ratio, ratio])  # raw
+    assert (device.repeated, device.ratios) == (0, pytest.approx([1.0, 1.06, 1.12]))
+
+
+def test_what_is_within_the_noise_of_the_reference_is_no_drift() -> None:
+    device, _, _ = timed(EVEN, (0.97, 1.02, 1.03))
+    assert device.ratios == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("jump", [(1.0, 1.0, 1.5), (1.4, 1.4, 1.4)])
+def test_a_batch_with_a_jump_is_timed_again(jump: Sequence[float]) -> None:
+    device, found, _ = timed(EVEN, jump, EVEN, EVEN)
+    assert device.repeated == 1
+    assert [t.latency_ms for t in found[1]] == [1.0, 8.0, 1.0]
+
+
+def test_a_level_that_repeats_is_believed_and_corrected() -> None:
+    device, found, _ = timed(EVEN, (1.5, 1.5, 1.5), (1.5, 1.5, 1.5), (1.52, 1.52, 1.52))
+    assert device.repeated == 1
+    assert device.ratios == pytest.approx([1.0, 1.5, 1.52])
+    assert [t.latency_ms / t.conditions.reference_ratio for t in found[1]] == pytest.approx([1.0, 8.0, 1.0])  # type: ignore[operator]
+
+
+def test_a_board_that_never_rests_ends_after_two_repetitions() -> None:
+    device, found, clock = timed(EVEN, (1.0, 2.0, 3.0), (3.0, 1.0, 2.0), (2.0, 4.0, 1.0))
+    assert (len(found), len(clock.calls), device.repeated) == (2, 4, 2)
+
+
+def test_a_session_that_goes_on_keeps_its_first_reference() -> None:
+    device, found, _ = timed((1.1, 1.1, 1.1), first_ms=2.0)
+    assert device.ratios == pytest.approx([1.1])
+    assert median(t.latency_ms for t in found[0]) == pytest.approx(1.1)
+
+
+def test_the_reference_is_timed_again_in_a_long_batch() -> None:
+    clock = Clock([EVEN])
+    device = SteadiedDevice(cast("Device", clock), REFERENCE)
+    timings = device.time([b"small"] * 14, TimingPlan(3))
+    assert len(timings) == 14
+    assert [i for i, model in enumerate(clock.calls[0]) if model == REFERENCE] == [0, 7, 14, 17]
+    assert device.time([], TimingPlan(3)) == []
