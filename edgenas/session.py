@@ -37,7 +37,7 @@ from edgenas.choices import (
 )
 from edgenas.conversion import Converter, Precision
 from edgenas.errors import UsageError
-from edgenas.latency import LatencyModel
+from edgenas.latency import AdditiveModel
 from edgenas.latency.engine import EngineModel
 from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
@@ -336,10 +336,10 @@ class Session:
         known = [m for m in self.store.read(self.key) if self._space(m) is not None]
         return refreshed(self.board, self.key, known, self._blocks, near_ms=near_ms)
 
-    def model(self, near_ms: float | None = None) -> LatencyModel:
+    def model(self, near_ms: float | None = None) -> AdditiveModel:
         """The latency model of `refined`, in the board's unit."""
         if self.prior is None:
-            return latency.load(self.refined(near_ms).latency)
+            return latency.load_additive(self.refined(near_ms).latency)
         counts = self.refined(near_ms and near_ms / self.scale).latency
         return EngineModel.from_json(counts).scaled(self.scale)
 

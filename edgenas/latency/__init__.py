@@ -1,11 +1,11 @@
-"""Latency models: from an architecture's blocks to milliseconds on one board. One Protocol, one file per model.
+"""Latency models: from an architecture's parts to milliseconds on one board. One Protocol, one file per model.
 
-All are additive over blocks, which is what lets a search solve for a budget exactly.
+Those that are additive over parts are what lets a search solve for a budget exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenas.errors import ProfileError, UsageError
-from edgenas.space import Block
+from edgenas.space import Layer
 
 Array = NDArray[np.float64]
 
@@ -25,16 +25,25 @@ MODELS = {
 DEFAULT = "features"
 
 
+ADDITIVE = ("features", "engine")  # these are AdditiveModels
+
+
+class Part(Hashable, Protocol):
+    """What an architecture is made of, and what a latency model prices; `edgenas.space.Block` is one.
+
+    Two parts with the same layers run the same operators: a model may take them for one another.
+    """
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The operators that run, in their order; none for a part that does not run at all."""
+
+
 class LatencyModel(Protocol):
     """A latency model, fitted or not; a value, like everything that a profile holds."""
 
-    @property
-    def bias_ms(self) -> float:
-        """Milliseconds of an inference that belong to no block."""
-
     def fit(
         self,
-        architectures: Sequence[Sequence[Block]],
+        architectures: Sequence[Sequence[Part]],
         latency_ms: Sequence[float],
         weights: Sequence[float] | None = None,
     ) -> LatencyModel:
@@ -44,11 +53,11 @@ class LatencyModel(Protocol):
         there is nothing to fit, or if a latency is not positive.
         """
 
-    def predict(self, architectures: Sequence[Sequence[Block]]) -> tuple[Array, Array]:
-        """(mean_ms, std_ms), each of shape (architectures,). Raises ValueError before `fit`."""
+    def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
+        """(mean_ms, std_ms), each of shape (architectures,): mean +- 1.645 std holds nine in ten new measurements.
 
-    def block_ms(self, block: Block) -> float:
-        """A block's term in milliseconds: an architecture's mean is `bias_ms` + the sum over its blocks."""
+        Raises ValueError before `fit`.
+        """
 
     def to_json(self) -> dict[str, Any]:
         """The model as JSON; "model" names it in `MODELS`."""
@@ -56,6 +65,17 @@ class LatencyModel(Protocol):
     @classmethod
     def from_json(cls, table: Mapping[str, Any], file: str = "latency model") -> LatencyModel:
         """Read what `to_json` wrote. Raises ProfileError naming `file` and the key that is missing or wrong."""
+
+
+class AdditiveModel(LatencyModel, Protocol):
+    """A model whose mean is `bias_ms` + the sum of `block_ms` over an architecture's parts."""
+
+    @property
+    def bias_ms(self) -> float:
+        """Milliseconds of an inference that belong to no part."""
+
+    def block_ms(self, block: Part) -> float:
+        """A part's term in milliseconds. Raises ValueError before `fit`."""
 
 
 def create(name: str = DEFAULT) -> LatencyModel:
@@ -75,6 +95,15 @@ def load(table: Mapping[str, Any], file: str = "latency model") -> LatencyModel:
         reason = f"is {name!r}, not one of {', '.join(sorted(MODELS))}" if "model" in table else "is missing"
         raise ProfileError(f"{file}: key 'model' {reason}; delete it and run `edgenas profile`", file=file, key="model")
     return _class(name).from_json(table, file)
+
+
+def load_additive(table: Mapping[str, Any], file: str = "latency model") -> AdditiveModel:
+    """As `load`, for what needs the terms of parts. Raises ProfileError also for a model that has none."""
+    model = load(table, file)
+    if table["model"] not in ADDITIVE:
+        reason = f"key 'model' is {table['model']!r}, which has no terms to solve a budget by"
+        raise ProfileError(f"{file}: {reason}; delete it and run `edgenas profile`", file=file, key="model")
+    return cast("AdditiveModel", model)
 
 
 def _class(name: str) -> type[LatencyModel]:

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from edgenas.latency import Array
+from edgenas.latency import Array, Part
 from edgenas.latency.regression import UNKNOWN_STD, cross_validate, damaged, folds_of, number, observations
-from edgenas.space import Block, Layer
+from edgenas.space import Layer
 
 # Loops by the kind of layer, with a price before anything is measured: instructions of a Cortex-M4, fitted on 350
 # operators alone in an emulator. Only their relations matter.
@@ -84,7 +84,7 @@ class EngineModel:
 
     def fit(
         self,
-        architectures: Sequence[Sequence[Block]],
+        architectures: Sequence[Sequence[Part]],
         latency_ms: Sequence[float],
         weights: Sequence[float] | None = None,
     ) -> EngineModel:
@@ -98,13 +98,13 @@ class EngineModel:
         solved = _solve(x, y, w, start)
         return EngineModel(tuple(map(float, solved[1:])), float(solved[0]), float(std), len(y))
 
-    def predict(self, architectures: Sequence[Sequence[Block]]) -> tuple[Array, Array]:
+    def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""
         self._require_fit()
         mean = _matrix(architectures) @ np.array((self.bias_ms, *self.prices))
         return mean, mean * self.relative_std
 
-    def block_ms(self, block: Block) -> float:
+    def block_ms(self, block: Part) -> float:
         """As `LatencyModel.block_ms`; cached."""
         self._require_fit()
         return float(_turns(block) @ np.array(self.prices))
@@ -156,7 +156,7 @@ def _solve(x: Array, y: Array, w: Array, start: Array) -> Array:
     return solved
 
 
-def _matrix(architectures: Sequence[Sequence[Block]]) -> Array:
+def _matrix(architectures: Sequence[Sequence[Part]]) -> Array:
     """Turns summed over each architecture's blocks, shape (architectures, 1 + START); column 0 is the bias's 1."""
     return np.array([[1.0, *np.sum([_turns(block) for block in blocks], axis=0)] for blocks in architectures])
 
@@ -165,7 +165,7 @@ _PLACE = {name: index for index, name in enumerate(START)}
 
 
 @lru_cache(maxsize=200_000)
-def _turns(block: Block) -> Array:
+def _turns(block: Part) -> Array:
     """How often the block's loops turn, in the order of START."""
     row = np.zeros(len(START))
     for layer in block.layers():

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgenas.latency import Array
+from edgenas.latency import Array, Part
 from edgenas.latency.regression import (
     UNKNOWN_STD,
     Indices,
@@ -28,7 +28,6 @@ from edgenas.latency.regression import (
     observations,
     solve,
 )
-from edgenas.space import Block
 
 
 class Tile(NamedTuple):
@@ -82,7 +81,7 @@ class FeatureModel:
 
     def fit(
         self,
-        architectures: Sequence[Sequence[Block]],
+        architectures: Sequence[Sequence[Part]],
         latency_ms: Sequence[float],
         weights: Sequence[float] | None = None,
     ) -> FeatureModel:
@@ -102,14 +101,14 @@ class FeatureModel:
         std = best if enough else max(best, self.relative_std)
         return FeatureModel(tuple(map(float, solved[1:])), float(solved[0]), tile, float(std), len(y))
 
-    def predict(self, architectures: Sequence[Sequence[Block]]) -> tuple[Array, Array]:
+    def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""
         self._require_fit()
         layers, owners = _layers(architectures)
         mean = _matrix(layers, owners, len(architectures), self.tile) @ np.array((self.bias_ms, *self.prices))
         return mean, mean * self.relative_std
 
-    def block_ms(self, block: Block) -> float:
+    def block_ms(self, block: Part) -> float:
         """As `LatencyModel.block_ms`; cached. Thousands of blocks are priced faster by `predict`, one per row."""
         self._require_fit()
         return _block_ms(self, block)
@@ -148,13 +147,13 @@ class FeatureModel:
 
 
 @lru_cache(maxsize=200_000)
-def _block_ms(model: FeatureModel, block: Block) -> float:
+def _block_ms(model: FeatureModel, block: Part) -> float:
     layers, owners = _layers([(block,)])
     return float(_matrix(layers, owners, 1, model.tile)[0, 1:] @ np.array(model.prices))
 
 
 @lru_cache(maxsize=200_000)
-def _rows(block: Block) -> tuple[tuple[int, ...], ...]:
+def _rows(block: Part) -> tuple[tuple[int, ...], ...]:
     """Per layer: kind (its place in `_TILED`, else 3), pixels, taps, c_in, c_out, elements moved, weights."""
     return tuple(
         (
@@ -170,7 +169,7 @@ def _rows(block: Block) -> tuple[tuple[int, ...], ...]:
     )
 
 
-def _layers(architectures: Sequence[Sequence[Block]]) -> tuple[Array, Indices]:
+def _layers(architectures: Sequence[Sequence[Part]]) -> tuple[Array, Indices]:
     """All layers, one under the other (layers, 7), and the architecture that each belongs to (layers,)."""
     rows = [(index, *row) for index, blocks in enumerate(architectures) for block in blocks for row in _rows(block)]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), 8)

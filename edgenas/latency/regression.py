@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenas.errors import ProfileError
-from edgenas.latency import Array
-from edgenas.space import Block
+from edgenas.latency import Array, Part
 
 Indices = NDArray[np.int64]
 Solve = Callable[[Array, Array, Array, Array], Array]
@@ -21,7 +20,7 @@ _FOLDS = 10
 
 
 def observations(
-    architectures: Sequence[Sequence[Block]], latency_ms: Sequence[float], weights: Sequence[float] | None
+    architectures: Sequence[Sequence[Part]], latency_ms: Sequence[float], weights: Sequence[float] | None
 ) -> tuple[Array, Array]:
     """Latencies and weights (the largest is 1) as arrays. Raises ValueError as `LatencyModel.fit` does."""
     y = np.asarray(latency_ms, dtype=np.float64)
@@ -52,9 +51,9 @@ def solve(x: Array, y: Array, w: Array, start: Array, ridge: float = _RIDGE) -> 
     return solved
 
 
-def folds_of(architectures: Sequence[Sequence[Block]]) -> Indices:
+def folds_of(architectures: Sequence[Sequence[Part]]) -> Indices:
     """The fold of every row, at most ten; repeated measurements of one architecture share it."""
-    known: dict[tuple[Block, ...], int] = {}
+    known: dict[tuple[Part, ...], int] = {}
     group = [known.setdefault(tuple(blocks), len(known)) for blocks in architectures]
     shuffled = np.random.default_rng(0).permutation(len(known))
     folds: Indices = shuffled[group] % _FOLDS

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgenas.latency import LatencyModel
+from edgenas.latency import AdditiveModel
 from edgenas.space import Architecture, SearchSpace
 from edgenas.strategies.exact import Edge, Lattice, Limits
 from edgenas.training.recipe import Outcome
@@ -49,7 +49,7 @@ class Evaluator(Protocol):
         Infinite for what does not fit the board, however fast it would be.
         """
 
-    def model(self) -> LatencyModel:
+    def model(self) -> AdditiveModel:
         """The latency model fitted on all that was measured so far, most right near the budget."""
 
     def train(self, architectures: Sequence[Architecture], until: float) -> list[Outcome]:
@@ -73,7 +73,7 @@ class Problem:
     proposals: Callable[[Lattice, float], list[Architecture]] = lambda lattice, high: []
     unit: Unit = MS
 
-    def lattice(self, model: LatencyModel) -> Lattice:
+    def lattice(self, model: AdditiveModel) -> Lattice:
         """The space priced by a latency model, under the board's limits."""
         return Lattice(self.space, model.block_ms, model.bias_ms, self.limits, self.precision)
 

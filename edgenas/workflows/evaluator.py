@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
-from edgenas.latency import LatencyModel
+from edgenas.latency import AdditiveModel
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
 from edgenas.training import Job, Outcome, Recipe
@@ -32,7 +32,7 @@ class DeviceEvaluator:
             self._measured |= {a: scale * m.latency_ms if m else inf for a, m in zip(new, measurements, strict=True)}
         return [self._measured[a] for a in architectures]
 
-    def model(self) -> LatencyModel:
+    def model(self) -> AdditiveModel:
         """The latency model fitted on everything measured so far, most right near the budget."""
         return self._session.model(self._near_ms)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgenas import latency
-from edgenas.latency import LatencyModel
+from edgenas.latency import AdditiveModel
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.strategies.candidate import Problem
 from edgenas.strategies.exact import Lattice, Limits
@@ -53,7 +53,7 @@ class SyntheticDevice:
             found.add(drawn)
         off = {name: factor / self.stale.get(name, 1.0) for name, factor in self._all().items()}
         self._known = [(a, self.latency(a, off)) for a in sorted(found)]
-        self._model: tuple[int, LatencyModel] | None = None
+        self._model: tuple[int, AdditiveModel] | None = None
 
     def _all(self) -> dict[str, float]:
         return {name: self.factors.get(name, 1.0) for name in (*self.space.operators, "stem", "head")}
@@ -83,7 +83,7 @@ class SyntheticDevice:
         self.measured.update({a: self.latency(a) for a in architectures})
         return [self.measured[a] for a in architectures]
 
-    def model(self) -> LatencyModel:
+    def model(self) -> AdditiveModel:
         """As `Evaluator.model`; recent measurements count more, as in a real profile."""
         rows = [*self._known, *self.measured.items()]
         if self._model is None or self._model[0] != len(rows):
