@@ -19,13 +19,14 @@ Array = NDArray[np.float64]
 
 # name -> module:class, imported where asked for
 MODELS = {
+    "auto": "edgenas.latency.auto:AutoModel",
     "features": "edgenas.latency.features:FeatureModel",
     "engine": "edgenas.latency.engine:EngineModel",
 }
 DEFAULT = "features"
 
 
-ADDITIVE = ("features", "engine")  # these are AdditiveModels
+ADDITIVE = ("auto", "features", "engine")  # these are AdditiveModels
 
 
 class Part(Hashable, Protocol):

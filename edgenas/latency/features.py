@@ -11,7 +11,7 @@ precision, so it is chosen from `TILES` by cross-validation together with the pr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -100,6 +100,18 @@ class FeatureModel:
         solved = solve(matrix, y, w, start)
         std = best if enough else max(best, self.relative_std)
         return FeatureModel(tuple(map(float, solved[1:])), float(solved[0]), tile, float(std), len(y))
+
+    def refit(
+        self,
+        architectures: Sequence[Sequence[Part]],
+        latency_ms: Sequence[float],
+        weights: Sequence[float] | None = None,
+    ) -> FeatureModel:
+        """Only the prices anew, as `fit` does: the tile and the standard deviation stay."""
+        y, w = observations(architectures, latency_ms, weights)
+        layers, owners = _layers(architectures)
+        solved = solve(_matrix(layers, owners, len(y), self.tile), y, w, np.array((self.bias_ms, *self.prices)))
+        return replace(self, prices=tuple(map(float, solved[1:])), bias_ms=float(solved[0]), measurements=len(y))
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""

@@ -1,0 +1,80 @@
+"""Names and counts of an architecture's parts, for the models that have a term of its own for a part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from edgenas.latency import Array, Part
+from edgenas.latency.regression import damaged
+
+Names = tuple[str, ...]
+
+# How closely parts are told apart. "family": by kinds, kernels, strides and expansion, whatever the shapes; "layers":
+# by their layers; "identity": by what the part says it is, for spaces whose parts have places that matter; "place":
+# by that and the index in the architecture.
+LEVELS = ("family", "layers", "identity", "place")
+
+
+def names_of(architecture: Sequence[Part], level: str) -> list[str]:
+    """The name of every part at one of LEVELS."""
+    if level == "place":
+        return [f"{index}: {_name(part, 'identity')}" for index, part in enumerate(architecture)]
+    return [_name(part, level) for part in architecture]
+
+
+@lru_cache(maxsize=200_000)
+def _name(part: Part, level: str) -> str:
+    if level == "identity":
+        return repr(part)
+    layers = part.layers()
+    if level == "layers":
+        return _runs(f"{a.kind}-{a.c_in}x{a.h_in}x{a.w_in}-{a.c_out}k{a.kernel}s{a.stride}" for a in layers)
+    growth = f" x{round(layers[0].c_out / layers[0].c_in, 2):g}" if layers else ""
+    return _runs(f"{a.kind}k{a.kernel}s{a.stride}" for a in layers) + growth
+
+
+def _runs(names: Iterable[str]) -> str:
+    return " ".join(f"{count}*{name}" if count > 1 else name for name, count in Counter(names).items())
+
+
+def vocabulary(architectures: Sequence[Sequence[Part]], level: str) -> Names:
+    """All names that occur, in the order in which they do."""
+    return tuple(dict.fromkeys(name for parts in architectures for name in names_of(parts, level)))
+
+
+def counts(architectures: Sequence[Sequence[Part]], level: str, names: Names) -> tuple[Array, Array]:
+    """How often each of `names` occurs, shape (architectures, names), and how many other parts there are."""
+    place = {name: index for index, name in enumerate(names)}
+    table, others = np.zeros((len(architectures), len(names))), np.zeros(len(architectures))
+    for row, parts in enumerate(architectures):
+        for name in names_of(parts, level):
+            if name in place:
+                table[row, place[name]] += 1
+            else:
+                others[row] += 1
+    return table, others
+
+
+def strings(table: Mapping[str, Any], key: str, file: str) -> Names:
+    """`table[key]`, a list of strings. Raises ProfileError naming `file` and `key`."""
+    value = table.get(key)
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise damaged(file, key, table)
+    return tuple(value)
+
+
+def numbers(table: Mapping[str, Any], key: str, file: str, shape: tuple[int, ...]) -> Array:
+    """`table[key]`, finite numbers in lists of that shape; -1 is any length. Raises ProfileError as `strings` does."""
+    try:
+        value = np.array(table.get(key), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise damaged(file, key, table) from None
+    fits = value.ndim == len(shape) and all(asked in (-1, found) for asked, found in zip(shape, value.shape, strict=True))
+    if not fits or not np.all(np.isfinite(value)):
+        raise damaged(file, key, table)
+    return value
