@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from edgenas.workflows.plan import plan
     from edgenas.workflows.prepare import prepare
     from edgenas.workflows.profile import profile
+    from edgenas.workflows.profile_show import show_profile
+    from edgenas.workflows.profiles import export_profile, import_profile, merge_profiles
     from edgenas.workflows.rollback import rollback
     from edgenas.workflows.search import search
     from edgenas.workflows.train import train
@@ -31,18 +33,26 @@ __all__ = [
     "deploy",
     "devices",
     "doctor",
+    "export_profile",
     "flash",
+    "import_profile",
     "measure",
+    "merge_profiles",
     "plan",
     "prepare",
     "profile",
     "rollback",
     "search",
+    "show_profile",
     "train",
 ]
+_MODULES = {
+    **dict.fromkeys(("export_profile", "import_profile", "merge_profiles"), "profiles"),
+    "show_profile": "profile_show",
+}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"edgenas.workflows.{name}"), name)
+    return getattr(import_module(f"edgenas.workflows.{_MODULES.get(name, name)}"), name)

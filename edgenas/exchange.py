@@ -271,6 +271,9 @@ def _measurement(table: Mapping[str, Any], key: ProfileKey, what: str) -> Measur
         raise UsageError(f"{what}: classes, n or peak_ram_bytes is no such number")
     if not isinstance(table["trained"], bool) or not isinstance(table["conditions"], dict):
         raise UsageError(f"{what}: trained or conditions is of the wrong type")
+    ratio = table["conditions"].get("reference_ratio")
+    if ratio is not None and not (_number(ratio) and ratio > 0):
+        raise UsageError(f"{what}: reference_ratio is {ratio!r}, not how much slower a reference was")
     _date(table["taken_utc"], f"{what}: taken_utc")
     return Measurement(**{**table, "key": key, "input_shape": shape, "ci95_ms": (low, high)})
 

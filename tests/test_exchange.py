@@ -177,6 +177,7 @@ def first(change: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
         (first({"n": 0}), "classes, n or peak_ram_bytes"),
         (first({"input_shape": [1, 28]}), "input_shape is [1, 28]"),
         (first({"session": 7}), "session is 7, not text"),
+        (first({"conditions": {"reference_ratio": -1}}), "reference_ratio is -1"),
         (first({"trained": 1}), "trained or conditions"),
         (first({"taken_utc": "yesterday"}), "taken_utc is 'yesterday', not a time"),
         (first({"taken_utc": "2126-01-01T00:00:00Z"}), "which is to come: check the clocks"),

@@ -38,10 +38,10 @@ def export_profile(
 
     All runtimes, precisions and power settings; conditions hold the board's host name. import reads it.
     """
+    import edgenas
     from edgenas.cli import output
-    from edgenas.workflows.profiles import export_profile as export
 
-    done = export(board, out=out, by=by)
+    done = edgenas.export_profile(board, out=out, by=by)
     output.show(done.to_json(), as_json, lambda console: _present_file(console, done))
 
 
@@ -56,10 +56,10 @@ def import_profile(
 
     Everything in the file is checked first; what is known already is left out. Your own measurements count more.
     """
+    import edgenas
     from edgenas.cli import output
-    from edgenas.workflows.profiles import import_profile as take
 
-    done = take(file)
+    done = edgenas.import_profile(file)
     output.show(done.to_json(), as_json, lambda console: _present_import(console, done))
 
 
@@ -73,10 +73,10 @@ def merge_profiles(
 
     Example: edgenas profile merge mine.json theirs.json -o both.json
     """
+    import edgenas
     from edgenas.cli import output
-    from edgenas.workflows.profiles import merge_profiles as merge
 
-    done = merge(files, out)
+    done = edgenas.merge_profiles(files, out)
     output.show(done.to_json(), as_json, lambda console: _present_file(console, done))
 
 
@@ -95,10 +95,10 @@ def show_profile(
     Predictions are cross-validated: each network's is of a model that was fitted without it. Drift is how much slower
     the latest session was than an earlier one.
     """
+    import edgenas
     from edgenas.cli import output
-    from edgenas.workflows.profile_show import show_profile as show
 
-    shown = show(board, picture=plot)
+    shown = edgenas.show_profile(board, picture=plot)
     output.show(shown.to_json(), as_json, lambda console: _present_shown(console, shown))
 
 
