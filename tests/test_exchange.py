@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -319,3 +321,32 @@ def test_a_review_compares_what_was_left_out_and_draws_it(
     assert start == {".svg": b"<?xml", ".png": b"\x89PNG\r"}[suffix]
     with pytest.raises(UsageError, match=r"name a file that ends in \.svg, \.png, \.pdf"):
         show_profile("host", picture="drawn.txt")
+
+
+def test_what_fails_half_way_has_changed_nothing(at: Callable[[str], Path], tmp_path: Path) -> None:
+    file = exported(at, tmp_path)
+    home = at("other")
+    measured(taken(9, session="mine"))
+    BoardProfile.path(KEY).parent.mkdir()
+    BoardProfile.path(KEY).write_text("{")
+    before = {path: path.read_bytes() for path in home.rglob("*.json")}
+    with pytest.raises(UsageError, match="not valid JSON"):
+        import_profile(file)
+    assert [m.session for m in stored()] == ["mine"]
+    assert {path: path.read_bytes() for path in home.rglob("*.json")} == before
+
+
+def test_two_imports_at_once_are_one(at: Callable[[str], Path], tmp_path: Path) -> None:
+    file = exported(at, tmp_path)
+    at("other")
+    code = f"import sys; sys.stdin.read(1); import edgenas; print(edgenas.import_profile({str(file)!r}).new)"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write(b"x")
+        process.stdin.flush()
+    counts = sorted(int(process.communicate(timeout=60)[0]) for process in started)
+    assert counts == [0, 3]
+    assert len(stored()) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def import_profile(file: str | Path) -> Imported:
     Raises ProfileError naming what is wrong with the file, UsageError for one of a board that is unknown here or is
     another one; nothing was changed then.
     """
+    if find_spec("scipy") is None:  # before anything is changed
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
     path = Path(file)
     brought = exchange.read(path)
     board = _board_of(brought, path)
@@ -100,14 +103,13 @@ def import_profile(file: str | Path) -> Imported:
     origin = {"file": path.name, "by": brought.by, "imported_utc": exchange.now_utc()}
     marked = [m if "imported" in m.conditions else _marked(m, origin) for m in brought.measurements]
     with Store() as store:
+        # Everything that may fail comes before anything is changed.
+        fitted = [_refined(board, key, [*store.read(key), *marked], brought, origin) for key in brought.keys]
         for table in brought.spaces.values():
             spaces.remember(spaces.bound(table, (1, 8, 8), 2))
         new = store.append_new(marked)
-        for key in brought.keys:
-            theirs = brought.profile(key)
-            if theirs is not None:
-                theirs = replace(theirs, provenance={**theirs.provenance, "imported": origin})
-            _refine(board, key, store.read(key), theirs)
+    for profile in fitted:
+        profile.save()
     return Imported(str(path), board.id, brought.keys, len(new), len(marked) - len(new), tuple(notes))
 
 
@@ -177,11 +179,15 @@ def _marked(m: Measurement, origin: Mapping[str, Any]) -> Measurement:
     return replace(m, conditions={**m.conditions, "imported": dict(origin)})
 
 
-def _refine(board: Board, key: ProfileKey, measurements: Sequence[Measurement], theirs: BoardProfile | None) -> None:
-    """Save the profile of `key` fitted on all that is known of it; without a measurement, the imported one."""
-    priced = {m.identity: blocks for m in measurements if (blocks := spaces.blocks(m)) is not None}
-    if priced:
-        known = [m for m in measurements if m.identity in priced]
-        refreshed(board, key, known, lambda m: priced[m.identity], before=theirs).save()
-    elif theirs is not None and BoardProfile.load(key) is None:
-        theirs.save()
+def _refined(
+    board: Board, key: ProfileKey, measurements: Sequence[Measurement], brought: Exchange, origin: Mapping[str, Any]
+) -> BoardProfile:
+    """The profile of `key` fitted on all that is known of it here and there; without a measurement, theirs."""
+    theirs = brought.profile(key)
+    if theirs is not None:
+        theirs = replace(theirs, provenance={**theirs.provenance, "imported": dict(origin)})
+    known = {m.identity: m for m in reversed(measurements) if m.key == key and _is_priced(brought, m)}
+    if not known:
+        assert theirs is not None  # a file's key has one or the other
+        return BoardProfile.load(key) or theirs
+    return refreshed(board, key, list(known.values())[::-1], brought.blocks, before=theirs)
