@@ -20,13 +20,17 @@ Array = NDArray[np.float64]
 # name -> module:class, imported where asked for
 MODELS = {
     "auto": "edgenas.latency.auto:AutoModel",
-    "features": "edgenas.latency.features:FeatureModel",
     "engine": "edgenas.latency.engine:EngineModel",
+    "features": "edgenas.latency.features:FeatureModel",
+    "gp": "edgenas.latency.gp:GaussianProcess",
+    "mlp": "edgenas.latency.mlp:MLPModel",
+    "regressed-table": "edgenas.latency.regressed:RegressedTable",
+    "table": "edgenas.latency.table:TableModel",
 }
 DEFAULT = "features"
 
 
-ADDITIVE = ("auto", "features", "engine")  # these are AdditiveModels
+ADDITIVE = ("auto", "engine", "features", "regressed-table", "table")  # these are AdditiveModels
 
 
 class Part(Hashable, Protocol):

@@ -15,6 +15,7 @@ from edgenas.latency import Array
 _BOUNDS = (-18.0, 6.0)  # of a log variance
 _LENGTH_BOUNDS = (-2.0, 6.0)  # of a log length
 _JITTER = 1e-8
+_STEPS = 30
 
 
 class PartsKernel(Kernel):  # type: ignore[misc]
@@ -102,5 +103,5 @@ def learnt(kernel: PartsKernel, x: Array, y: Array) -> PartsKernel:
         value, gradient = process.log_marginal_likelihood(theta, eval_gradient=True, clone_kernel=False)
         return -value, -gradient
 
-    found = minimize(loss, kernel.theta.copy(), jac=True, bounds=kernel.bounds, method="L-BFGS-B")
+    found = minimize(loss, kernel.theta.copy(), jac=True, bounds=kernel.bounds, method="L-BFGS-B", options={"maxiter": _STEPS})
     return kernel.clone_with_theta(found.x)

@@ -1,0 +1,116 @@
+"""One price per distinct part and a bias, regressed on whole measured networks: the table that needs no features.
+
+Ridge regression, its strength by generalised cross-validation (scikit-learn's RidgeCV).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edgenas.latency import Array, Part
+from edgenas.latency.calibration import scaling
+from edgenas.latency.parts import Names, counts, names_of, numbers, strings, vocabulary
+from edgenas.latency.regression import UNKNOWN_STD, folds_of, number, observations
+
+_LEVEL = "identity"
+_STRENGTHS = tuple(np.logspace(-3, 3, 13))
+_ENOUGH = 8  # architectures that can be cross-validated
+
+
+@dataclass(frozen=True)
+class RegressedTable:
+    """Milliseconds as `bias_ms` + sum over parts of `ms`, which is 0 of a part that is not in `names`.
+
+    relative_std: of a prediction, cross-validated. measurements: 0 before `fit`.
+    """
+
+    names: Names = ()
+    ms: tuple[float, ...] = ()
+    bias_ms: float = 0.0
+    relative_std: float = UNKNOWN_STD
+    measurements: int = 0
+
+    def fit(
+        self,
+        architectures: Sequence[Sequence[Part]],
+        latency_ms: Sequence[float],
+        weights: Sequence[float] | None = None,
+    ) -> RegressedTable:
+        """As `LatencyModel.fit`. Absolute errors are minimised; prices are drawn towards those of a model that has seen
+        more than is given here, else towards zero.
+        """
+        y, w = observations(architectures, latency_ms, weights)
+        before = self if self.measurements > len(y) else RegressedTable()
+        names = tuple(dict.fromkeys((*before.names, *vocabulary(architectures, _LEVEL))))
+        start = np.array([before.bias_ms, *(before._by_name.get(name, 0.0) for name in names)])
+        x = np.hstack([np.ones((len(y), 1)), counts(architectures, _LEVEL, names)[0]])
+        start = start * float(np.median(y / (x @ start))) if before.measurements else start
+        folds = folds_of(architectures)
+        std = self.relative_std
+        if len(np.unique(folds)) >= _ENOUGH:
+            held = np.empty_like(y)
+            for fold in np.unique(folds):
+                out = folds == fold
+                held[out] = x[out] @ _ridge(x[~out], y[~out], w[~out], start)
+            std = scaling(held / y - 1, np.ones_like(y))
+        solved = _ridge(x, y, w, start)
+        return RegressedTable(names, tuple(map(float, solved[1:])), float(solved[0]), std, len(y))
+
+    def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
+        """As `LatencyModel.predict`."""
+        self._require_fit()
+        mean = self.bias_ms + counts(architectures, _LEVEL, self.names)[0] @ np.array(self.ms)
+        return mean, np.abs(mean) * self.relative_std
+
+    def block_ms(self, block: Part) -> float:
+        """As `AdditiveModel.block_ms`."""
+        self._require_fit()
+        return self._by_name.get(names_of((block,), _LEVEL)[0], 0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `LatencyModel.to_json`."""
+        return {
+            "model": "regressed-table",
+            "names": list(self.names),
+            "ms": list(self.ms),
+            "bias_ms": self.bias_ms,
+            "relative_std": self.relative_std,
+            "measurements": self.measurements,
+        }
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any], file: str = "latency model") -> RegressedTable:
+        """As `LatencyModel.from_json`."""
+        names = strings(table, "names", file)
+        return cls(
+            names=names,
+            ms=tuple(map(float, numbers(table, "ms", file, (len(names),)))),
+            bias_ms=float(numbers(table, "bias_ms", file, ())),
+            relative_std=number(table, "relative_std", file),
+            measurements=int(number(table, "measurements", file)),
+        )
+
+    @cached_property
+    def _by_name(self) -> dict[str, float]:
+        return dict(zip(self.names, self.ms, strict=True))
+
+    def _require_fit(self) -> None:
+        if self.measurements == 0:
+            raise ValueError("a latency model predicts only after fit")
+
+
+def _ridge(x: Array, y: Array, w: Array, start: Array) -> Array:
+    """Bias and prices, shape (columns of x,); the bias is not drawn anywhere."""
+    from sklearn.linear_model import RidgeCV
+
+    rest = y - x @ start
+    if len(y) < 3:  # nothing to choose a strength by
+        return start + np.average(rest, weights=w) * np.eye(1, x.shape[1])[0]
+    fitted = RidgeCV(_STRENGTHS).fit(x[:, 1:], rest, sample_weight=w)
+    solved: Array = start + np.array([fitted.intercept_, *fitted.coef_])
+    return solved

@@ -1,0 +1,115 @@
+"""A table of operators timed alone, and the communication between them: HSCoNAS (Luo et al., DATE 2021).
+
+LAT(arch) = sum over layers of LUT(operator, channels) + B, where B is the mean over measured networks of what they take
+beyond the sum of their operators: the data movement that operators timed alone do not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edgenas.latency import Array, Part
+from edgenas.latency.calibration import scaling
+from edgenas.latency.parts import Names, names_of, numbers, strings
+from edgenas.latency.regression import UNKNOWN_STD, folds_of, number, observations
+
+_LEVEL = "layers"
+_ENOUGH = 8  # architectures that can be cross-validated
+
+
+@dataclass(frozen=True)
+class TableModel:
+    """Milliseconds as `bias_ms` + sum over parts of what each takes alone.
+
+    names, ms: of the operators that were timed alone. relative_std: of a prediction, cross-validated. measurements:
+    networks that the bias is of, 0 before `fit`.
+    """
+
+    names: Names = ()
+    ms: tuple[float, ...] = ()
+    bias_ms: float = 0.0
+    relative_std: float = UNKNOWN_STD
+    measurements: int = 0
+
+    def with_operators(self, alone_ms: Mapping[Part, float]) -> TableModel:
+        """The model with these operators, each timed in a model of its own (milliseconds). Raises ValueError for a
+        time that is not positive.
+        """
+        if not all(np.isfinite(ms) and ms > 0 for ms in alone_ms.values()):
+            raise ValueError("times of operators must be positive")
+        known = self._by_name | {names_of((part,), _LEVEL)[0]: float(ms) for part, ms in alone_ms.items()}
+        return replace(self, names=tuple(known), ms=tuple(known.values()))
+
+    def fit(
+        self,
+        architectures: Sequence[Sequence[Part]],
+        latency_ms: Sequence[float],
+        weights: Sequence[float] | None = None,
+    ) -> TableModel:
+        """As `LatencyModel.fit`: the bias alone. Raises ValueError also for a part that was not timed alone."""
+        y, w = observations(architectures, latency_ms, weights)
+        rest = y - self._sums(architectures)
+        folds = folds_of(architectures)
+        std = self.relative_std
+        if len(np.unique(folds)) >= _ENOUGH:
+            held = np.array([np.average(rest[folds != fold], weights=w[folds != fold]) for fold in folds])
+            std = scaling((held - rest) / (y - rest + held), np.ones_like(y))
+        return replace(self, bias_ms=float(np.average(rest, weights=w)), relative_std=std, measurements=len(y))
+
+    def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
+        """As `LatencyModel.predict`. Raises ValueError also for a part that was not timed alone."""
+        self._require_fit()
+        mean = self.bias_ms + self._sums(architectures)
+        return mean, np.abs(mean) * self.relative_std
+
+    def block_ms(self, block: Part) -> float:
+        """As `AdditiveModel.block_ms`. Raises ValueError also for a part that was not timed alone."""
+        self._require_fit()
+        return self._alone(block)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `LatencyModel.to_json`."""
+        return {
+            "model": "table",
+            "names": list(self.names),
+            "ms": list(self.ms),
+            "bias_ms": self.bias_ms,
+            "relative_std": self.relative_std,
+            "measurements": self.measurements,
+        }
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any], file: str = "latency model") -> TableModel:
+        """As `LatencyModel.from_json`."""
+        names = strings(table, "names", file)
+        return cls(
+            names=names,
+            ms=tuple(map(float, numbers(table, "ms", file, (len(names),)))),
+            bias_ms=float(numbers(table, "bias_ms", file, ())),
+            relative_std=number(table, "relative_std", file),
+            measurements=int(number(table, "measurements", file)),
+        )
+
+    @cached_property
+    def _by_name(self) -> dict[str, float]:
+        return dict(zip(self.names, self.ms, strict=True))
+
+    def _sums(self, architectures: Sequence[Sequence[Part]]) -> Array:
+        return np.array([sum(map(self._alone, parts)) for parts in architectures], dtype=np.float64)
+
+    def _alone(self, part: Part) -> float:
+        if not part.layers():
+            return 0.0
+        name = names_of((part,), _LEVEL)[0]
+        if name not in self._by_name:
+            raise ValueError(f"{part!r} was not timed alone: give it to with_operators")
+        return self._by_name[name]
+
+    def _require_fit(self) -> None:
+        if self.measurements == 0:
+            raise ValueError("a latency model predicts only after fit")
