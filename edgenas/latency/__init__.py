@@ -26,11 +26,12 @@ MODELS = {
     "mlp": "edgenas.latency.mlp:MLPModel",
     "regressed-table": "edgenas.latency.regressed:RegressedTable",
     "table": "edgenas.latency.table:TableModel",
+    "transfer": "edgenas.latency.transfer:TransferModel",
 }
 DEFAULT = "features"
 
 
-ADDITIVE = ("auto", "engine", "features", "regressed-table", "table")  # these are AdditiveModels
+ADDITIVE = ("auto", "engine", "features", "regressed-table", "table", "transfer")  # these are AdditiveModels
 
 
 class Part(Hashable, Protocol):
