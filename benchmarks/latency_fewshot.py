@@ -2,7 +2,7 @@
 
     benchmarks/latency_fewshot.py --data ../shared/data/latency [--device NAME ...] [--seeds N] [--json]
 
-Every known board's model is fitted on 300 of its own measurements. What is measured on the new one is drawn at random, in
+Every known board's model is fitted on 300 of its own measurements. What is measured on the new one is random, in
 NAS-Bench-201 of different canonical forms; held out are 2,000 networks, of other canonical forms. From scratch: each
 model on the same measurements, the best of them by device in hindsight.
 """

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas import latency, microcontroller, spaces
+from edgenas import known, latency, microcontroller, spaces
 from edgenas.arena import arena_bytes
 from edgenas.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, QUANTISED_TOLERANCE, Artifact
 from edgenas.board import Board, BoardProfile, Prior, ProfileKey
@@ -91,6 +91,7 @@ class Session:
         self.precision = precision_of(precision or board.precision, board)
         self.statistic = statistic_of(statistic or board.statistic)
         self._spaces: dict[str, SearchSpace] = {}
+        self._told = False  # of other boards' profiles
         if find_spec("torch") is None:  # before anything is opened or installed for nothing
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         with ExitStack() as stack:
@@ -333,8 +334,17 @@ class Session:
 
     def refined(self, near_ms: float | None = None) -> BoardProfile:
         """The profile fitted on all that the store holds of this key; `near_ms` is where it must be most right."""
-        known = [m for m in self.store.read(self.key) if self._space(m) is not None]
-        return refreshed(self.board, self.key, known, self._blocks, near_ms=near_ms)
+        measured = [m for m in self.store.read(self.key) if self._space(m) is not None]
+        profile = refreshed(self.board, self.key, measured, self._blocks, near_ms=near_ms)
+        self._tell_of_others(profile)
+        return profile
+
+    def _tell_of_others(self, profile: BoardProfile) -> None:
+        """Once, when the first profile is fitted: whether other boards' helped."""
+        line = None if self._told else known.told(profile.provenance)
+        if line is not None and BoardProfile.load(self.key) is None:
+            self._told = True
+            self.reporter.say(line)
 
     def model(self, near_ms: float | None = None) -> AdditiveModel:
         """The latency model of `refined`, in the board's unit."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class TransferModel:
     ) -> TransferModel:
         """As `LatencyModel.fit`. With fewer than LEAST different architectures, or more than MOST, alone."""
         y, w = observations(architectures, latency_ms, weights)
-        alone = self.alone.fit(architectures, y.tolist(), w.tolist())
+        alone = self._alone(architectures, y, w)
         different = len({tuple(parts) for parts in architectures})
         if different > MOST or not self.known:
             reason = f"{different} architectures explain the board by themselves" if self.known else self.refused
@@ -152,14 +152,17 @@ class TransferModel:
             measurements=int(number(table, "measurements", file)),
         )
 
+    def _alone(self, architectures: Sequence[Sequence[Part]], y: Array, w: Array) -> AdditiveModel:
+        return cast("AdditiveModel", self.alone.fit(architectures, y.tolist(), w.tolist()))
+
     def _left_out(self, architectures: Sequence[Sequence[Part]], y: Array, w: Array) -> tuple[Array, Array]:
         """Relative errors on architectures left out: of the model alone and of the combination."""
         folds = folds_of(architectures) % _FOLDS
         alone, combined = np.empty_like(y), np.empty_like(y)
-        for fold in np.unique(folds):
-            out, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        for fold in np.unique(folds).tolist():
+            out, rest = np.flatnonzero(folds == fold).tolist(), np.flatnonzero(folds != fold).tolist()
             left, kept = [architectures[i] for i in out], [architectures[i] for i in rest]
-            alone[out] = self.alone.fit(kept, y[rest].tolist(), w[rest].tolist()).predict(left)[0]
+            alone[out] = self._alone(kept, y[rest], w[rest]).predict(left)[0]
             known, prices = _combined(self.known, kept, y[rest], w[rest])
             combined[out] = prices.predict(left)[0]
             for source in known:
