@@ -129,7 +129,8 @@ def _left_out(data: Evidence, model: str) -> tuple[Array, Array]:
 
 def _by_operator(data: Evidence, model: str, errors: Array) -> list[OperatorError]:
     """The operators' errors, the one that takes most of the time first."""
-    prices = latency.create(model).fit(data.architectures, data.latency_ms, data.weights)
+    fitted = latency.create(model).fit(data.architectures, data.latency_ms, data.weights)
+    prices = latency.load_additive(fitted.to_json())
     shares: dict[str, Array] = defaultdict(lambda: np.zeros(len(errors)))
     for row, (blocks, measured) in enumerate(zip(data.architectures, data.latency_ms, strict=True)):
         for block in blocks:
