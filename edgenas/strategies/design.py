@@ -11,13 +11,13 @@ draw for models that fit the engine, and better for the features at 24 to 36 net
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgenas.latency import Array
-from edgenas.space import Architecture, Block, Layer, Stage
+from edgenas.space import Architecture, Block, Layer, SearchSpace, Stage
 from edgenas.strategies.candidate import operator_weight
 from edgenas.strategies.exact import Lattice
 from edgenas.strategies.fill import fill
@@ -50,17 +50,21 @@ def _aims(lattice: Lattice, rng: np.random.Generator, count: int) -> list[float]
 
 
 def choose(
-    lattice: Lattice, measured: Sequence[Architecture], candidates: Sequence[Architecture], count: int
+    space: SearchSpace,
+    price: Callable[[Architecture], float],
+    measured: Sequence[Architecture],
+    candidates: Sequence[Architecture],
+    count: int,
 ) -> list[Architecture]:
     """At most `count` of `candidates`, the one that says most first; `measured` are known already.
 
-    Errors count relative to the latency by which `lattice` prices an architecture.
+    Errors count relative to `price`, what an architecture's latency is about, in any unit.
     """
     fresh = list(dict.fromkeys(candidates))
     if not fresh:
         return []
     known = list(dict.fromkeys(measured))
-    rows = _rows(lattice, [*known, *fresh])
+    rows = _rows(space, price, [*known, *fresh])
     taken = list(range(len(known)))
     while len(taken) < len(known) + min(count, len(fresh)):
         taken.append(_next(rows, taken, len(known)))
@@ -101,12 +105,12 @@ def _next(rows: Array, taken: Sequence[int], known: int) -> int:
     return known + int(gain.argmax())
 
 
-def _rows(lattice: Lattice, architectures: Sequence[Architecture]) -> Array:
+def _rows(space: SearchSpace, price: Callable[[Architecture], float], architectures: Sequence[Architecture]) -> Array:
     """Shares of each architecture's price by kind of work, every column with a mean of 1 over the architectures."""
-    counts = [_work(lattice.space.blocks(architecture)) for architecture in architectures]
+    counts = [_work(space.blocks(architecture)) for architecture in architectures]
     columns = sorted({name for count in counts for name in count})
     work = np.array([[1.0, *(count[name] for name in columns)] for count in counts])
-    shares = work / np.array([[lattice.price(architecture)] for architecture in architectures])
+    shares = work / np.array([[price(architecture)] for architecture in architectures])
     scaled: Array = shares / shares.mean(axis=0)
     return scaled
 

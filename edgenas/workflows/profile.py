@@ -257,7 +257,9 @@ class _Sitting:
         likely = [*self._lattice.extremes(), *design.filled(self._lattice, self._rng)]
         fixed = list(dict.fromkeys([*first, *(a for a in likely if a not in self._measured)]))[: self._room()]
         candidates = [a for a in design.pool(self._lattice, self._rng) if a not in self._measured and a not in fixed]
-        chosen = design.choose(self._lattice, sorted({*self._measured, *fixed}), candidates, self._room() - len(fixed))
+        chosen = design.choose(
+            self._space, self._lattice.price, sorted({*self._measured, *fixed}), candidates, self._room() - len(fixed)
+        )
         return fixed + chosen
 
     def _shared(self) -> list[Architecture]:

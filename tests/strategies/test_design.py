@@ -33,7 +33,7 @@ def test_a_pool_spreads_over_the_log_of_the_latency(lattice: Lattice) -> None:
 
 def variance(lattice: Lattice, measured: Sequence[Architecture], others: Sequence[Architecture]) -> float:
     """The mean variance of predictions of `others` from `measured`, up to a factor."""
-    rows = design._rows(lattice, [*measured, *others])
+    rows = design._rows(TINY, lattice.price, [*measured, *others])
     known, pool = rows[: len(measured)], rows[len(measured) :]
     precision = design._RIDGE * np.eye(rows.shape[1]) + known.T @ known
     return float(np.mean(np.einsum("ij,ji->i", pool, np.linalg.solve(precision, pool.T))))
@@ -43,7 +43,7 @@ def test_what_is_chosen_says_more_of_the_pool_than_a_random_draw(lattice: Lattic
     rng = np.random.default_rng(1)
     pool = design.pool(lattice, rng)
     measured, fresh = pool[:12], pool[12:]
-    chosen = design.choose(lattice, measured, fresh, 12)
+    chosen = design.choose(TINY, lattice.price, measured, fresh, 12)
     assert len(set(chosen)) == 12
     assert set(chosen) <= set(fresh)
     # the variance of the pool's predictions that is left
@@ -58,7 +58,7 @@ def test_networks_chosen_among_counted_ones_predict_the_others() -> None:
     known = list(truth)[:12]
     model = latency.create("engine").fit([TINY.blocks(a) for a in known], [truth[a] for a in known])
     lattice = Lattice(TINY, model.block_ms, model.bias_ms)
-    taken = known + design.choose(lattice, known, list(truth)[12:], 24)
+    taken = known + design.choose(TINY, lattice.price, known, list(truth)[12:], 24)
     rest = [a for a in truth if a not in taken]
     model = latency.create("engine").fit([TINY.blocks(a) for a in taken], [truth[a] for a in taken])
     mean, _ = model.predict([TINY.blocks(a) for a in rest])
@@ -67,9 +67,9 @@ def test_networks_chosen_among_counted_ones_predict_the_others() -> None:
 
 def test_no_more_is_chosen_than_there_is(lattice: Lattice) -> None:
     ends = list(lattice.extremes())
-    assert set(design.choose(lattice, [], ends, 12)) == set(ends)
-    assert design.choose(lattice, ends, [], 12) == []
-    assert design.choose(lattice, [], ends, 0) == []
+    assert set(design.choose(TINY, lattice.price, [], ends, 12)) == set(ends)
+    assert design.choose(TINY, lattice.price, ends, [], 12) == []
+    assert design.choose(TINY, lattice.price, [], ends, 0) == []
 
 
 def test_coverage_counts_operators_and_parts_of_the_latency(lattice: Lattice) -> None:
