@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from program import edgenas, share_converter
@@ -60,7 +61,9 @@ def main() -> None:
     table: list[Sequence[object]] = [("board", "measured", "cross-val.", "fresh 30", "refined", "noise", "minutes")]
     for board in options.board:
         with tempfile.TemporaryDirectory(prefix="edgenas-profiling-") as folder:
-            figures[board] = found = live(board, options.minutes, Path(folder))
+            share_converter(Path(folder) / "home")
+            with patch.dict(os.environ, EDGENAS_HOME=str(Path(folder) / "home")):
+                figures[board] = found = live(board, options.minutes, Path(folder))
         errors = [f"{100 * found[name]:.2f} %" for name in ("mape", "fresh", "refined", "noise")]
         table.append((board, found["measured"], *errors, f"{found['seconds'] / 60:.1f}"))
         print(f"{board}: {found['conversions_per_minute']:.0f} conversions a minute", file=sys.stderr)
@@ -70,8 +73,6 @@ def main() -> None:
 def live(board: str, minutes: float, folder: Path) -> dict[str, Any]:
     """All figures of one board."""
     home, device = folder / "home", DEVICES[board]
-    os.environ["EDGENAS_HOME"] = str(home)
-    share_converter_of_user(home)
     rate = conversions(board)
     found = edgenas(["profile", "--board", board, "--device", device, "--minutes", str(minutes)], home, folder).result
     with Session(Board.load(board), Silent(), device=device) as session:
@@ -94,15 +95,6 @@ def live(board: str, minutes: float, folder: Path) -> dict[str, Any]:
         "noise": float(np.mean(np.abs(first / second - 1)) / 2),
         "conversions_per_minute": rate,
     }
-
-
-def share_converter_of_user(home: Path) -> None:
-    """The converter of the user's own home, whatever EDGENAS_HOME is now."""
-    mine = os.environ.pop("EDGENAS_HOME")
-    try:
-        share_converter(home)
-    finally:
-        os.environ["EDGENAS_HOME"] = mine
 
 
 def conversions(board: str) -> float:

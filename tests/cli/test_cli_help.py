@@ -86,6 +86,8 @@ def test_version_of_the_installed_script(bare: Program) -> None:
         (["profile", "merge", "nothing.json"], "missing option '--out'"),
         (["profile", "--space", "tinny"], "no search space 'tinny'"),
         (["profile", "--precision", "int4"], "unknown precision 'int4': choose one of int8, float32"),
+        (["profile", "--target-mape", "3"], "target MAPE '3' is not a percentage over 0: write it as in 3%"),
+        (["profile", "--minutes", "0"], "should be greater than or equal to 0.01"),
         (["profile", "--statistic", "mean"], "unknown statistic 'mean': choose one of min, p10, p50, p95, max"),
         (["rollback", "--device", "usb:"], "unknown device scheme 'usb'"),
         (["board", "prepare", "--device", "local:"], "local: only boards behind SSH are prepared, write ssh://"),
