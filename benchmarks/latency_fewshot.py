@@ -2,8 +2,8 @@
 
     benchmarks/latency_fewshot.py --data ../shared/data/latency [--device NAME ...] [--seeds N] [--json]
 
-Every known board's model is fitted on 300 of its own measurements. What is measured on the new one is random, in
-NAS-Bench-201 of different canonical forms; held out are 2,000 networks, of other canonical forms. From scratch: each
+Every known board's model is fitted on 100 of its own measurements. What is measured on the new one is random, in
+NAS-Bench-201 of different canonical forms; held out are 1,000 networks, of other canonical forms. From scratch: each
 model on the same measurements, the best of them by device in hindsight.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,11 @@ from edgenas import latency
 from edgenas.latency import Part
 from edgenas.latency.transfer import Source, TransferModel
 
-COUNTS = (10, 20)
+COUNTS = (20, 10)
 SEEDS = 5
 SCRATCH = ("features", "auto", "gp", "regressed-table")  # those of them that there are
-_SOURCE, _SOURCE_SEED = 300, 99
-_HELD_OUT = 2000
+_SOURCE, _SOURCE_SEED = 100, 99
+_HELD_OUT = 1000
 
 Network = Sequence[Part]
 Array = NDArray[np.float64]
@@ -73,14 +74,13 @@ def rows(folder: Path, seeds: int = SEEDS, devices: Sequence[str] = ()) -> Itera
     every = targets(folder)
     known = {(t.space, t.device): _source(t) for t in every}
     scratch = [name for name in SCRATCH if name in latency.MODELS]
-    for target in every:
+    for count, target in product(COUNTS, every):
         if devices and target.device not in devices:
             continue
         others = tuple(Source(d, m) for (s, d), m in known.items() if s == target.space and d != target.device)
         models = {"transfer": TransferModel(others), **{name: latency.create(name) for name in scratch}}
-        for count in COUNTS:
-            runs = [_run(target, models, count, seed) for seed in range(seeds)]
-            yield _row(target, count, runs, scratch)
+        runs = [_run(target, models, count, seed) for seed in range(seeds)]
+        yield _row(target, count, runs, scratch)
 
 
 def _row(target: Target, count: int, runs: Sequence[Mapping[str, Any]], scratch: Sequence[str]) -> dict[str, Any]:
