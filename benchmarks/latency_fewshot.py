@@ -3,7 +3,7 @@
     benchmarks/latency_fewshot.py --data ../shared/data/latency [--device NAME ...] [--seeds N] [--json]
 
 Every known board's model is fitted on 100 of its own measurements. What is measured on the new one is random, in
-NAS-Bench-201 of different canonical forms; held out are 1,000 networks, of other canonical forms. From scratch: each
+NAS-Bench-201 of different canonical forms; held out are 500 networks, of other canonical forms. From scratch: each
 model on the same measurements, the best of them by device in hindsight.
 """
 
@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from latency_data import fbnet, nasbench201
 from numpy.typing import NDArray
-from report import publish
 from scipy.stats import kendalltau, spearmanr
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.latency_data import fbnet, nasbench201
+from benchmarks.report import publish
 from edgenas import latency
 from edgenas.latency import Part
 from edgenas.latency.transfer import Source, TransferModel
@@ -31,7 +33,8 @@ COUNTS = (20, 10)
 SEEDS = 5
 SCRATCH = ("features", "auto", "gp", "regressed-table")  # those of them that there are
 _SOURCE, _SOURCE_SEED = 100, 99
-_HELD_OUT = 1000
+_HELD_OUT = 500
+_ALONE = "auto"  # what transfer mixes known boards with, and falls back on; also the known boards' model
 
 Network = Sequence[Part]
 Array = NDArray[np.float64]
@@ -78,7 +81,7 @@ def rows(folder: Path, seeds: int = SEEDS, devices: Sequence[str] = ()) -> Itera
         if devices and target.device not in devices:
             continue
         others = tuple(Source(d, m) for (s, d), m in known.items() if s == target.space and d != target.device)
-        models = {"transfer": TransferModel(others), **{name: latency.create(name) for name in scratch}}
+        models = {"transfer": TransferModel(others, _new(_ALONE)), **{name: latency.create(name) for name in scratch}}
         runs = [_run(target, models, count, seed) for seed in range(seeds)]
         yield _row(target, count, runs, scratch)
 
@@ -121,9 +124,12 @@ def _run(target: Target, models: Mapping[str, latency.LatencyModel], count: int,
 def _source(target: Target) -> latency.AdditiveModel:
     measured, _ = target.draw(_SOURCE, np.random.default_rng(_SOURCE_SEED))
     networks = [target.networks[i] for i in measured]
-    model = latency.load_additive(latency.create("auto").to_json())
-    fitted = model.fit(networks, target.latency_ms[measured].tolist())
+    fitted = _new(_ALONE).fit(networks, target.latency_ms[measured].tolist())
     return latency.load_additive(fitted.to_json())
+
+
+def _new(name: str) -> latency.AdditiveModel:
+    return latency.load_additive(latency.create(name).to_json())
 
 
 def _any(size: int, count: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:

@@ -5,7 +5,7 @@ known devices, too; what a search needs is a sum over parts. So this is a sum: o
 a weight, and of a few features' prices for what no known board has in it, by non-negative least squares on relative
 errors. The weights are drawn towards each board's agreement with the measurements, so that boards that agree speak and
 others do not; units and speeds do not matter. That is mixed with the model of the measurements alone, in the share that
-predicts measurements left out best (stacking: Breiman, Machine Learning 24, 1996), and refused if none predicts them
+predicts measurements left out best (stacking: Breiman, Machine Learning 24, 1996), and refused if that is not clearly
 better.
 """
 
@@ -27,6 +27,7 @@ _RIDGE = 0.01  # of the boards' weights against one measurement ...
 _RIDGE_PRICES = 0.03  # ... and of the features' prices, which are drawn towards 0
 _PRIOR_SHARE, _PRIOR_COUNT = 0.5, 4.0  # of the known boards, and how many measurements that counts for
 _FOLDS = 5
+_GAIN = 0.9  # of the error alone, which others have to leave at most: few measurements flatter who explains them last
 _LEAST_RELATIVE = 0.05  # of its median: what a model predicts at least, where it is far from what it has seen
 
 
@@ -85,7 +86,7 @@ class TransferModel:
         known, rest = _combined(self.known, architectures, y, w)
         least = float(np.sqrt(np.average(error_alone**2, weights=w)))
         fitted = TransferModel(known, alone, rest, share, "", least, error, len(y))
-        if error < least:
+        if error < _GAIN * least:
             return fitted
         reason = f"measurements left out are predicted within {least:.1%} alone, {error:.1%} with other boards"
         return replace(fitted, known=self.known, rest=FeatureModel(), share=0.0, refused=reason)
