@@ -72,7 +72,8 @@ def rows(folder: Path, seeds: int = SEEDS, devices: Sequence[str] = ()) -> Itera
     """One row by device and count: mean and standard deviation over seeds of each model's figures.
 
     `transfer` and each of SCRATCH has `tau` (Kendall), `spearman` and `mape`; `best` is the from-scratch model with the
-    highest mean tau, `gain` the mean difference in tau to it, `gain_se` its standard error over seeds.
+    highest mean tau, in hindsight; `gain`, `gain_se` are the mean difference in tau to it and its standard error over
+    seeds, `gain_alone`, `gain_alone_se` those to the model that transfer falls back on.
     """
     every = targets(folder)
     known = {(t.space, t.device): _source(t) for t in every}
@@ -95,15 +96,10 @@ def _row(target: Target, count: int, runs: Sequence[Mapping[str, Any]], scratch:
             for figure, values in zip(("tau", "spearman", "mape"), table.T, strict=True)
         }
     best = max(scratch, key=lambda name: row[name]["tau"]["mean"])
-    gains = np.array([run["transfer"][0] - run[best][0] for run in runs])
-    refused = sum(run["refused"] for run in runs)
-    return {
-        **row,
-        "best": best,
-        "gain": float(gains.mean()),
-        "gain_se": float(gains.std(ddof=1) / np.sqrt(len(gains))),
-        "refused": refused,
-    }
+    for key, name in (("gain", best), ("gain_alone", _ALONE)):
+        gains = np.array([run["transfer"][0] - run[name][0] for run in runs])
+        row |= {key: float(gains.mean()), f"{key}_se": float(gains.std(ddof=1) / np.sqrt(len(gains)))}
+    return {**row, "best": best, "refused": sum(run["refused"] for run in runs)}
 
 
 def _run(target: Target, models: Mapping[str, latency.LatencyModel], count: int, seed: int) -> dict[str, Any]:
@@ -140,7 +136,19 @@ def _any(size: int, count: int, rng: np.random.Generator) -> tuple[list[int], li
 def table(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """The rows for people."""
     lines = [
-        ["space", "device", "n", "from scratch: tau", "by", "transfer: tau", "gain", "spearman", "MAPE %", "refused"]
+        [
+            "space",
+            "device",
+            "n",
+            "from scratch: tau",
+            "by",
+            "transfer: tau",
+            "gain",
+            "over auto",
+            "spearman",
+            "MAPE %",
+            "refused",
+        ]
     ]
     for row in found:
         best, transfer = row[row["best"]], row["transfer"]
@@ -151,6 +159,7 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
                 row["best"],
                 f"{transfer['tau']['mean']:.3f} +- {transfer['tau']['std']:.3f}",
                 f"{row['gain']:+.3f} +- {row['gain_se']:.3f}",
+                f"{row['gain_alone']:+.3f} +- {row['gain_alone_se']:.3f}",
                 f"{best['spearman']['mean']:.3f} -> {transfer['spearman']['mean']:.3f}",
                 f"{best['mape']['mean']:.1f} -> {transfer['mape']['mean']:.1f}",
                 f"{row['refused']} of {row['seeds']}",
