@@ -83,7 +83,7 @@ def opposite(part: Part) -> float:
 
 
 def fitted(*known: Source, count: int = TRAIN) -> TransferModel:
-    return TransferModel(known).fit(networks()[:count], relative()[:count])
+    return TransferModel(known, FeatureModel()).fit(networks()[:count], relative()[:count])
 
 
 def error(model: latency.LatencyModel) -> float:
@@ -132,12 +132,12 @@ def test_few_measurements_cannot_tell_whether_a_board_helps(count: int) -> None:
 
 
 def test_one_architecture_measured_often_is_one() -> None:
-    model = TransferModel((Source("counted", emulated()),)).fit(networks()[:1] * 20, [1.0, 1.1] * 10)
+    model = TransferModel((Source("counted", emulated()),), FeatureModel()).fit(networks()[:1] * 20, [1.0, 1.1] * 10)
     assert "1 architectures are too few" in model.provenance()["refused"]
 
 
 def test_equal_latencies_are_fitted_without_a_warning() -> None:
-    model = TransferModel((Source("counted", emulated()),)).fit(networks()[:TRAIN], [2.0] * TRAIN)
+    model = TransferModel((Source("counted", emulated()),), FeatureModel()).fit(networks()[:TRAIN], [2.0] * TRAIN)
     mean, std = model.predict(networks()[:TRAIN])
     assert np.all(np.isfinite(mean) & (mean > 0) & np.isfinite(std) & (std >= 0))
 
