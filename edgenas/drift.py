@@ -42,7 +42,8 @@ class SteadiedDevice:
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
         """As `Device.time`; a batch in which the board jumped is timed again, twice at most.
 
-        A level that repeats is believed: it is where the board has settled.
+        A level that repeats is believed: it is where the board has settled. A batch that the device has marked is taken
+        as it is: the device has repeated what was disturbed, and a third time would be no quieter.
         """
         if not models:
             return []
@@ -51,7 +52,8 @@ class SteadiedDevice:
             timings, references = self._interleaved(models, plan, progress)
             level = median(_values(references))
             change = max(_spread(references), min((_between(level, known) for known in levels), default=0.0))
-            if change <= SMOOTH or attempt == _REPEATS:
+            disturbed = any(timing.conditions.marked for timing in references)
+            if change <= SMOOTH or disturbed or attempt == _REPEATS:
                 break
             levels.append(level)
             self.repeated += 1

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, cast
 
@@ -81,6 +81,12 @@ def test_a_level_that_repeats_is_believed_and_corrected() -> None:
 def test_a_board_that_never_rests_ends_after_two_repetitions() -> None:
     device, found, clock = timed(EVEN, (1.0, 2.0, 3.0), (3.0, 1.0, 2.0), (2.0, 4.0, 1.0))
     assert (len(found), len(clock.calls), device.repeated) == (2, 4, 2)
+
+
+def test_what_the_device_has_marked_is_not_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "MET", replace(MET, marked=("other programs used 60% of the processor",)))
+    device, found, _ = timed(EVEN, (1.0, 1.0, 1.5))
+    assert (len(found), device.repeated) == (2, 0)
 
 
 def test_a_session_that_goes_on_keeps_its_first_reference() -> None:
