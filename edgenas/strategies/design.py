@@ -7,7 +7,7 @@ of a whole pool most. It knows nothing of the latency model but that prices of o
 On recorded networks at equal numbers (`benchmarks/profiling.py --design`) it gains little over a random draw that is
 even over the log of the latency: at 24 and 36 networks the features' error was some 5 % smaller on counted instructions
 and on one host in int8, some 4 % larger there in float32, and the engine model's the same, all within two standard
-errors. What it does guarantee is that no kind of operator stays unmeasured.
+errors.
 """
 
 from __future__ import annotations

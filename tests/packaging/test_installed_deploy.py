@@ -20,7 +20,7 @@ def test_the_installed_wheel_deploys_digits(full: Environment) -> None:
     prefix = full.python.parent.parent
     assert [Path(path).is_relative_to(prefix) for path in where.stdout.split()] == [True, True]
 
-    profiled = full.run("edgenas", "profile", "--seconds", "1", "--input-shape", "1x8x8", "--json", timeout_s=300)
+    profiled = full.run("edgenas", "profile", "--minutes", "0.02", "--input-shape", "1x8x8", "--json", timeout_s=300)
     assert profiled.returncode == 0, profiled.stderr
     options = [
         "--data",
