@@ -4,10 +4,8 @@ Transductive experimental design (Yu, Bi and Tresp, ICML 2006, its sequential al
 design for ridge regression: the next network is the one whose measurement lowers the summed variance of the predictions
 of a whole pool most. It knows nothing of the latency model but that prices of operators add up, so it serves every one.
 
-On recorded networks at equal numbers (`benchmarks/profiling.py --design`) it gains little over a random draw that is
-even over the log of the latency: at 24 and 36 networks the features' error was some 5 % smaller on counted instructions
-and on one host in int8, some 4 % larger there in float32, and the engine model's the same, all within two standard
-errors.
+On recorded networks at equal numbers (`benchmarks/profiling.py --design`, 20 seeds) it is as good as a random draw, even
+over the log of the latency, and hardly better: no difference there exceeds one and a half standard errors.
 """
 
 from __future__ import annotations
