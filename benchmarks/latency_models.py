@@ -80,7 +80,7 @@ def datasets(folder: Path, devices: Sequence[str]) -> Iterator[Data]:
         group = np.array([forms.setdefault(cell.canonical(), len(forms)) for cell in cells])
         for device in latencies.keys() & set(devices):
             graph = nasbench201.graph_of(device)
-            of_graph = [cell.network(graph) for cell in cells]
+            of_graph = [cell.network(graph, meetings=True) for cell in cells]
             alone = operators_alone(cells, latencies[device])
             yield Data("nasbench201", device, of_graph, latencies[device], group, alone)
 
@@ -91,11 +91,12 @@ def operators_alone(cells: Sequence[nasbench201.Cell], latency_ms: NDArray[np.fl
     single = [(0, 0, 0, index, 0, 0) for index in range(len(nasbench201.OPERATIONS))]
     if any(ops not in by_cell for ops in single[1:]):
         return {}
-    least = 1e-3
-    return {
-        nasbench201.Edge(operation, 3): max(float(by_cell[ops] - by_cell[single[1]]), least)
-        for operation, ops in zip(nasbench201.OPERATIONS[1:], single[1:], strict=True)
-    }
+    least = 1e-3  # milliseconds: a difference of two measurements may be negative
+    alone: dict[Part, float] = {nasbench201.Frame(): by_cell[single[1]], nasbench201.Edge("none", 3): least}
+    alone |= {nasbench201.Join(inputs): least for inputs in (2, 3)}
+    for operation, ops in zip(nasbench201.OPERATIONS[2:], single[2:], strict=True):
+        alone[nasbench201.Edge(operation, 3)] = max(float(by_cell[ops] - by_cell[single[1]]), least)
+    return alone
 
 
 def split(data: Data, count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -138,7 +139,13 @@ def compared(data: Data, models: Sequence[str], seeds: int) -> Iterator[dict[str
             if model is None:
                 continue
             runs = [judge(model, data, *split(data, count, seed)) for seed in range(seeds)]
-            row: dict[str, Any] = {"space": data.space, "device": data.device, "n": count, "model": name, "seeds": seeds}
+            row: dict[str, Any] = {
+                "space": data.space,
+                "device": data.device,
+                "n": count,
+                "model": name,
+                "seeds": seeds,
+            }
             for key in asdict(runs[0]):
                 values = [getattr(run, key) for run in runs]
                 row[key] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if seeds > 1 else 0.0}
@@ -168,7 +175,9 @@ def lightnets(folder: Path) -> list[dict[str, float]]:
     model, networks = lightnas.load(folder)
     mean, _ = model.predict(list(networks.values()))
     asked = zip(networks, mean, strict=True)
-    return [{"asked_ms": float(k), "predicted_ms": float(ms), "published_ms": lightnas.PUBLISHED_MS[k]} for k, ms in asked]
+    return [
+        {"asked_ms": float(k), "predicted_ms": float(ms), "published_ms": lightnas.PUBLISHED_MS[k]} for k, ms in asked
+    ]
 
 
 def main() -> None:
@@ -181,9 +190,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = [
-        row
-        for data in datasets(options.data, options.device)
-        for row in compared(data, options.model, options.seeds)
+        row for data in datasets(options.data, options.device) for row in compared(data, options.model, options.seeds)
     ]
     if not rows:
         sys.exit(f"no .npz file in {options.data} has one of {', '.join(options.device)}")

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from edgenas.space import Layer
 
 FILE = "fbnet.npz"
-_STAGES = ((16, 1, 1), (24, 4, 1), (32, 4, 2), (64, 4, 2), (112, 4, 1), (184, 4, 2), (352, 1, 1))  # width, layers, stride
+_STAGES = (
+    (16, 1, 1),
+    (24, 4, 1),
+    (32, 4, 2),
+    (64, 4, 2),
+    (112, 4, 1),
+    (184, 4, 2),
+    (352, 1, 1),
+)  # width, layers, stride
 _STEM = 16
 _IMAGE = 32
 

@@ -61,7 +61,11 @@ def load(folder: Path) -> tuple[MLPModel, dict[str, tuple[LightBlock, ...]]]:
     table = json.loads((folder / NETWORKS).read_text(encoding="utf-8"))
     operators: list[str] = table["op_names"]
     networks = {asked: parts(network["arch"]) for asked, network in table["lightnets"].items()}
-    uniform = [parts(["MBK3E1", *[operator] * (len(network) - 1)]) for operator in operators for network in [next(iter(networks.values()))]]
+    uniform = [
+        parts(["MBK3E1", *[operator] * (len(network) - 1)])
+        for operator in operators
+        for network in [next(iter(networks.values()))]
+    ]
     names = tuple(f"{place}: {network[place]!r}" for place in range(1, len(uniform[0])) for network in uniform)
     with np.load(folder / PREDICTOR) as data:
         weights = [data[f"l{layer}_{what}"] for layer in (0, 2, 4) for what in ("weight", "bias")]

@@ -28,12 +28,15 @@ _CLASSES = 10
 
 # What of a cell runs is up to who exported it. "written": every edge, as PyTorch does, eager or traced. "needed": what
 # the output is computed from, as in every exported graph. "live": of that only what the input reaches, because
-# zeros were folded into what they feed. Of each device the one under which sums of five prices explain it best,
-# by far: Kendall tau of 0.87 and not 0.77 or 0.69 on raspi4, 0.94 and not 0.85 or 0.75 on samsung_a50.
-GRAPHS = ("written", "needed", "live")
+# zeros were folded into what they feed. "folded": what is needed, and every convolution that alone feeds a product
+# with zero, since TFLite's converter folds that product into its weights and then runs it. Of each device the one
+# under which sums of five prices explain it best, by far: on raspi4 Kendall tau is 0.90 and not 0.87 (needed), 0.77 or
+# 0.69, on samsung_a50 0.94 and not 0.85 or 0.75.
+GRAPHS = ("written", "needed", "live", "folded")
 _GRAPH_OF = {
     **dict.fromkeys(("gold_6226", "samsung_a50", "samsung_s7", "1080ti_1", "2080ti_1", "fpga"), "written"),
-    **dict.fromkeys(("raspi4", "rice_edgegpu"), "needed"),
+    "raspi4": "folded",
+    "rice_edgegpu": "needed",
     "eagle_jetson": "live",
 }
 
@@ -70,7 +73,19 @@ class Frame:
         return _frame_layers()
 
 
-Network = tuple[Edge | Join | Frame, ...]
+@dataclass(frozen=True)
+class Meeting:
+    """The operations that leave a node, or reach it: runtimes fuse them, or run them side by side. No layer of its own."""
+
+    node: str
+    operations: tuple[str, ...]
+
+    def layers(self) -> tuple[Layer, ...]:
+        """As `edgenas.latency.Part.layers`."""
+        return ()
+
+
+Network = tuple[Edge | Join | Frame | Meeting, ...]
 Canonical = tuple[Any, ...]
 
 
@@ -85,14 +100,22 @@ class Cell:
         """Whether anything gets from the input to the output: otherwise the network is a constant."""
         return self._reached()[3]
 
-    def network(self, graph: str) -> Network:
-        """The parts that run under one of GRAPHS."""
+    def network(self, graph: str, *, meetings: bool = False) -> Network:
+        """The parts that run under one of GRAPHS; with `meetings`, what leaves and reaches each node, too."""
         if graph not in GRAPHS:
             raise ValueError(f"graph {graph!r}: choose one of {', '.join(GRAPHS)}")
         run = [place for place in range(len(EDGES)) if self._runs(place, graph)]
         into = [sum(EDGES[place][1] == node for place in run) for node in (1, 2, 3)]
         edges = (Edge(OPERATIONS[self.ops[place]], place) for place in run)
-        return (Frame(), *edges, *(Join(inputs) for inputs in into if inputs > 1))
+        joins = (Join(inputs) for inputs in into if inputs > 1)
+        return (Frame(), *edges, *joins, *(self._meetings(run) if meetings else ()))
+
+    def _meetings(self, run: list[int]) -> Iterator[Meeting]:
+        for node in range(4):
+            for end, kind in enumerate(("input" if node == 0 else "from", "to")):
+                met = sorted(OPERATIONS[self.ops[place]] for place in run if EDGES[place][end] == node)
+                if met:
+                    yield Meeting(kind, tuple(met))
 
     def canonical(self) -> Canonical:
         """Equal for cells that compute the same: without dead edges and skips, whatever the nodes are called.
@@ -107,7 +130,19 @@ class Cell:
         needed, reached = self._needed(), self._reached()
         if graph == "written":
             return True
+        if graph == "folded":
+            return needed[end] or place in self._folded(needed)
         return needed[end] and (graph == "needed" or (reached[start] and self.ops[place] != 0))
+
+    def _folded(self, needed: list[bool]) -> tuple[int, ...]:
+        """Edges that are not needed and run nevertheless, see GRAPHS."""
+        convolution = [OPERATIONS[op].startswith("nor_conv") for op in self.ops]
+        if needed[2]:
+            return (0,) if not needed[1] and self.ops[2] == 0 and convolution[0] else ()
+        alone = [place for place in (1, 2) if self.ops[place] != 0]  # into node 2, whose product with zero is edge 5
+        if len(alone) != 1 or not convolution[alone[0]]:
+            return ()
+        return (0, 2) if alone[0] == 2 else (1,)
 
     def _reached(self) -> list[bool]:
         """Of every node, whether anything but zeros gets there."""

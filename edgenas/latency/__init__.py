@@ -28,7 +28,7 @@ MODELS = {
     "table": "edgenas.latency.table:TableModel",
     "transfer": "edgenas.latency.transfer:TransferModel",
 }
-DEFAULT = "features"
+DEFAULT = "auto"
 
 
 ADDITIVE = ("auto", "engine", "features", "regressed-table", "table", "transfer")  # these are AdditiveModels

@@ -19,7 +19,7 @@ from edgenas.latency.calibration import scaling
 from edgenas.latency.features import FeatureModel
 from edgenas.latency.parts import LEVELS, Names, counts, names_of, numbers, strings
 from edgenas.latency.regression import UNKNOWN_STD, damaged, folds_of, number, observations
-from edgenas.latency.residual import Design, prior, process
+from edgenas.latency.residual import Design, priors, process
 
 if TYPE_CHECKING:
     from edgenas.latency.kernel import PartsKernel
@@ -97,19 +97,22 @@ class AutoModel:
         old = self._rescaled(architectures, y) if self.measurements > len(y) else AutoModel(self.features)
         if len(np.unique(folds)) < _ENOUGH:
             return old._few(architectures, y, w)
-        features = prior(self.features, architectures, y, w)
+        plain, robust = priors(self.features, architectures, y, w)
         design = Design.of(architectures, float(np.median(y)))
-        new, kernel = _with_terms(features, old, design, design.kernel(), architectures, y, w, learn=True)
-        alone, held = np.empty_like(y), np.empty((2, len(y)))
+        new, kernel = _with_terms(robust, old, design, design.kernel(), architectures, y, w, learn=True)
+        alone, held = np.empty((2, len(y))), np.empty((2, len(y)))
         for fold in np.unique(folds):
-            out, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+            out, rest = np.flatnonzero(folds == fold).tolist(), np.flatnonzero(folds != fold).tolist()
             left, kept = [architectures[i] for i in out], [architectures[i] for i in rest]
-            priced = prior(features, kept, y[rest], w[rest], choose_tile=False)
-            alone[out] = priced.predict(left)[0]
-            held[:, out] = _with_terms(priced, old, design, kernel, kept, y[rest], w[rest])[0].predict(left)
-        if np.average(np.abs(held[0] / y - 1), weights=w) < np.average(np.abs(alone / y - 1), weights=w):
+            priced = priors(plain, kept, y[rest], w[rest], choose_tile=False)
+            alone[:, out] = [features.predict(left)[0] for features in priced]
+            held[:, out] = _with_terms(priced[1], old, design, kernel, kept, y[rest], w[rest])[0].predict(left)
+        errors = np.abs(alone / y - 1)
+        best = int(np.argmin(np.average(errors, axis=1, weights=w)))
+        if _better(np.abs(held[0] / y - 1), errors[best], w):
             return replace(new, scale=scaling(held[0] - y, held[1]))
-        return AutoModel(features, relative_std=scaling(y / alone - 1, np.ones_like(y)), measurements=len(y))
+        std = scaling(y / alone[best] - 1, np.ones_like(y))
+        return AutoModel((plain, robust)[best], relative_std=std, measurements=len(y))
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`; the standard deviation grows with parts that were seldom or never measured."""
@@ -192,9 +195,17 @@ class AutoModel:
 
     def _beyond(self, architectures: Sequence[Sequence[Part]]) -> Array:
         """What terms add to the features' prediction."""
-        return np.sum([terms.sums(architectures)[0] for terms in self.terms], axis=0) + self.offset_ms * np.ones(
-            len(architectures)
-        )
+        found = np.full(len(architectures), self.offset_ms)
+        for terms in self.terms:
+            found += terms.sums(architectures)[0]
+        return found
+
+
+def _better(new: Array, old: Array, w: Array) -> bool:
+    """Whether errors are smaller by more than the standard error of their difference."""
+    gain = old - new
+    mean = np.average(gain, weights=w)
+    return bool(mean > np.sqrt(np.average((gain - mean) ** 2, weights=w) / len(gain)))
 
 
 def _with_terms(
@@ -216,14 +227,19 @@ def _with_terms(
     fitted = process(kernel, x, (y - mean - old._beyond(architectures)) / mean, w, learn=learn)
     variance = np.exp(fitted.kernel_.theta)
     terms, offset = [], old.offset_ms
-    for v, columns, (level, names) in zip(variance, fitted.kernel_.groups(), (("", ("",)), *design.groups), strict=False):
+    for v, columns, (level, names) in zip(
+        variance, fitted.kernel_.groups(), (("", ("",)), *design.groups), strict=False
+    ):
         prices = v * (x[:, columns].T @ fitted.alpha_)
         explained = v**2 * np.sum(solve_triangular(fitted.L_, x[:, columns], lower=True) ** 2, axis=0)
         if not level:
             offset += design.unit_ms * float(prices[0])
             continue
         std = np.sqrt(np.maximum(v - explained, 0.0))
-        known = {name: (design.unit_ms * float(a), design.unit_ms * float(b)) for name, a, b in zip(names, prices, std)}
+        known = {
+            name: (design.unit_ms * float(a), design.unit_ms * float(b))
+            for name, a, b in zip(names, prices, std, strict=True)
+        }
         before = next((terms for terms in old.terms if terms.level == level), None)
         terms.append(_merged(before, Terms.of(level, known, design.unit_ms * float(np.sqrt(v)))))
     noise = float(np.sqrt(variance[len(design.widths)]))

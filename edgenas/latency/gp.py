@@ -1,7 +1,7 @@
 """A Gaussian process whose prior mean is the features' prediction: the most exact of these models, and not additive.
 
-Linear in counts of parts like `auto`, plus a Matern 3/2 kernel on them for what parts do to each other. A network's cost is
-then no sum over its parts, so no budget can be solved exactly by it: it is for predicting and ranking.
+Linear in counts of parts like `auto`, plus a Matern 3/2 kernel on them for what parts do to each other. A network's
+cost is then no sum over its parts, so no budget can be solved exactly by it: it is for predicting and ranking.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from edgenas.latency.calibration import scaling
 from edgenas.latency.features import FeatureModel
 from edgenas.latency.parts import LEVELS, numbers, strings
 from edgenas.latency.regression import UNKNOWN_STD, damaged, folds_of, number, observations
-from edgenas.latency.residual import Design, prior, process
+from edgenas.latency.residual import Design, priors, process
 
 if TYPE_CHECKING:
     from sklearn.gaussian_process import GaussianProcessRegressor
 
 _ENOUGH = 8  # architectures that can be cross-validated
+_RELEARN = 100  # measurements up to which hyperparameters are fitted closely enough to flatter what is left out
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianProcess:
     """Milliseconds as the features' prediction x (1 + the process).
 
-    design: its columns. rows, targets: of the measured networks, as `Design.rows` gives them, and their relative errors,
-    shapes (measurements, columns) and (measurements,). theta: logarithms of hyperparameters. scale: what the standard
+    design: its columns. rows, targets: of the measured networks, as `Design.rows` gives them, and their relative
+    errors, shapes (measurements, columns) and (measurements,). theta: logarithms of hyperparameters. scale: what the standard
     deviation is multiplied by to be honest, cross-validated. measurements: 0 before `fit`.
     """
 
     features: FeatureModel = field(default_factory=FeatureModel)
-    design: Design = Design((), 1.0, tail=True)
+    design: Design = field(default_factory=lambda: Design((), 1.0, tail=True))
     rows: Array = field(default_factory=lambda: np.empty((0, 0)))
     targets: Array = field(default_factory=lambda: np.empty(0))
     theta: tuple[float, ...] = ()
@@ -55,15 +56,15 @@ class GaussianProcess:
         if len(np.unique(folds)) < _ENOUGH:
             features = self.features.fit(architectures, y.tolist(), w.tolist())
             return GaussianProcess(features, measurements=len(y))
-        features = prior(self.features, architectures, y, w)
+        _, features = priors(self.features, architectures, y, w)
         design = Design.of(architectures, float(np.median(y)), tail=True)
         model, kernel = _fitted(features, design, design.kernel(), architectures, y, w, learn=True)
         held = np.empty((2, len(y)))
         for fold in np.unique(folds):
-            out, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+            out, rest = np.flatnonzero(folds == fold).tolist(), np.flatnonzero(folds != fold).tolist()
             kept = [architectures[i] for i in rest]
-            priced = prior(features, kept, y[rest], w[rest], choose_tile=False)
-            part, _ = _fitted(priced, design, kernel, kept, y[rest], w[rest])
+            _, priced = priors(features, kept, y[rest], w[rest], choose_tile=False)
+            part, _ = _fitted(priced, design, kernel, kept, y[rest], w[rest], learn=len(y) <= _RELEARN)
             held[:, out] = part.predict([architectures[i] for i in out])
         return replace(model, scale=scaling(held[0] - y, held[1]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class PartsKernel(Kernel):  # type: ignore[misc]
         self.widths, self.tail, self.start = widths, tail, start
         self._theta = np.array(start or (*(-6.0,) * (len(widths) + 1), *((-5.0, 1.0) if tail else ())))
         edges = np.cumsum((1, *widths))
-        self._groups = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        self._groups = [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
     @property
     def theta(self) -> Array:
@@ -103,5 +104,7 @@ def learnt(kernel: PartsKernel, x: Array, y: Array) -> PartsKernel:
         value, gradient = process.log_marginal_likelihood(theta, eval_gradient=True, clone_kernel=False)
         return -value, -gradient
 
-    found = minimize(loss, kernel.theta.copy(), jac=True, bounds=kernel.bounds, method="L-BFGS-B", options={"maxiter": _STEPS})
+    found = minimize(
+        loss, kernel.theta.copy(), jac=True, bounds=kernel.bounds, method="L-BFGS-B", options={"maxiter": _STEPS}
+    )
     return kernel.clone_with_theta(found.x)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class MLPModel:
         if not isinstance(weights, list) or len(weights) != 2 * (len(_HIDDEN) + 1):
             raise damaged(file, "weights", table)
         widths = (len(names), *_HIDDEN, 1)
-        shapes = [shape for i, o in zip(widths, widths[1:]) for shape in ((o, i), (o,))]
+        shapes = [shape for i, o in pairwise(widths) for shape in ((o, i), (o,))]
         arrays = [numbers({"weights": a}, "weights", file, shape) for a, shape in zip(weights, shapes, strict=True)]
         return cls(
             level=table["level"],
@@ -127,6 +128,17 @@ def _forward(weights: Weights, x: Array) -> Array:
 
 def _trained(x: Array, target: Array, w: Array, start: Weights) -> Weights:
     """Weights by AdamW with a cosine schedule on the weighted squared error; the same for the same data."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # layers so small take longer on several
+    try:
+        return _descended(x, target, w, start)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _descended(x: Array, target: Array, w: Array, start: Weights) -> Weights:
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -156,7 +168,7 @@ def _network(inputs: int, start: Weights, generator: torch.Generator) -> list[to
         return [torch.tensor(array, dtype=torch.float32, requires_grad=True) for array in start]
     layers: list[torch.Tensor] = []
     widths = (inputs, *_HIDDEN, 1)
-    for i, o in zip(widths, widths[1:]):
+    for i, o in pairwise(widths):
         for shape in ((o, i), (o,)):
             uniform = torch.rand(shape, generator=generator) * 2 - 1
             layers.append((uniform / max(i, 1) ** 0.5).requires_grad_())

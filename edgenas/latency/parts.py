@@ -74,7 +74,9 @@ def numbers(table: Mapping[str, Any], key: str, file: str, shape: tuple[int, ...
         value = np.array(table.get(key), dtype=np.float64)
     except (TypeError, ValueError):
         raise damaged(file, key, table) from None
-    fits = value.ndim == len(shape) and all(asked in (-1, found) for asked, found in zip(shape, value.shape, strict=True))
+    fits = value.ndim == len(shape) and all(
+        asked in (-1, found) for asked, found in zip(shape, value.shape, strict=True)
+    )
     if not fits or not np.all(np.isfinite(value)):
         raise damaged(file, key, table)
     return value

@@ -110,7 +110,8 @@ def _ridge(x: Array, y: Array, w: Array, start: Array) -> Array:
 
     rest = y - x @ start
     if len(y) < 3:  # nothing to choose a strength by
-        return start + np.average(rest, weights=w) * np.eye(1, x.shape[1])[0]
+        mean: Array = start + np.average(rest, weights=w) * np.eye(1, x.shape[1])[0]
+        return mean
     fitted = RidgeCV(_STRENGTHS).fit(x[:, 1:], rest, sample_weight=w)
     solved: Array = start + np.array([fitted.intercept_, *fitted.coef_])
     return solved

@@ -30,7 +30,7 @@ _LEAST_SCALE = 1e-6  # relative error: counts of instructions have none
 
 @dataclass(frozen=True)
 class Design:
-    """Columns of the regression. groups: level and names. unit_ms: what a price of 1 is. tail: Matern columns or none."""
+    """Columns of the regression. groups: level and names. unit_ms: what a price of 1 is. tail: with Matern columns."""
 
     groups: tuple[tuple[str, Names], ...]
     unit_ms: float
@@ -56,7 +56,7 @@ class Design:
         return PartsKernel(self.widths, self.widths[-1] if self.tail else 0)
 
     def rows(self, architectures: Sequence[Sequence[Part]], mean_ms: Array) -> Array:
-        """Noise 1, bias and counts relative to `mean_ms`, which makes relative errors linear in prices; then the tail."""
+        """Noise 1, bias and counts relative to `mean_ms`, so relative errors are linear in prices; then the tail."""
         tables = [counts(architectures, level, names)[0] for level, names in self.groups]
         linear = np.hstack([np.ones((len(mean_ms), 1)), *tables]) * (self.unit_ms / mean_ms)[:, None]
         return np.hstack([np.ones((len(mean_ms), 1)), linear, *(tables[-1:] if self.tail else ())])
@@ -68,19 +68,17 @@ def outlying(error: Array) -> Array:
     return 1 + (error / scale) ** 2 / _FREEDOM
 
 
-def prior(
+def priors(
     features: FeatureModel, architectures: Sequence[Sequence[Part]], y: Array, w: Array, *, choose_tile: bool = True
-) -> FeatureModel:
-    """Features fitted twice, the second time with outliers of the first weighing less."""
+) -> tuple[FeatureModel, FeatureModel]:
+    """Features fitted, and fitted again with outliers of the first fit weighing less."""
     fit = features.fit if choose_tile else features.refit
     first = fit(architectures, y.tolist(), w.tolist())
     error = first.predict(architectures)[0] / y - 1
-    return first.refit(architectures, y.tolist(), (w / outlying(error)).tolist())
+    return first, first.refit(architectures, y.tolist(), (w / outlying(error)).tolist())
 
 
-def process(
-    kernel: PartsKernel, x: Array, target: Array, w: Array, *, learn: bool = True
-) -> GaussianProcessRegressor:
+def process(kernel: PartsKernel, x: Array, target: Array, w: Array, *, learn: bool = True) -> GaussianProcessRegressor:
     """The Gaussian process of relative errors `target`; `x` as `Design.rows` gives it, `w` the measurements' weights.
 
     learn: the kernel's hyperparameters too, on at most 300 rows.
