@@ -75,7 +75,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Meeting:
-    """The operations that leave a node, or reach it: runtimes fuse them, or run them side by side. No layer of its own."""
+    """The operations that leave a node, or reach it: runtimes fuse them, or run them side by side."""
 
     node: str
     operations: tuple[str, ...]

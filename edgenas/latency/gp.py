@@ -32,8 +32,8 @@ class GaussianProcess:
     """Milliseconds as the features' prediction x (1 + the process).
 
     design: its columns. rows, targets: of the measured networks, as `Design.rows` gives them, and their relative
-    errors, shapes (measurements, columns) and (measurements,). theta: logarithms of hyperparameters. scale: what the standard
-    deviation is multiplied by to be honest, cross-validated. measurements: 0 before `fit`.
+    errors, shapes (measurements, columns) and (measurements,). theta: logarithms of hyperparameters. scale: what the
+    standard deviation is multiplied by to be honest, cross-validated. measurements: 0 before `fit`.
     """
 
     features: FeatureModel = field(default_factory=FeatureModel)

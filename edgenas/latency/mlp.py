@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HIDDEN = (128, 64)
 _ENOUGH = 8  # architectures that can be cross-validated
 _FOLDS = 4
-_STEPS, _BATCH = 600, 64
+_STEPS, _BATCH = 400, 64
 _RATE, _DECAY = 5e-3, 1e-3
 
 Weights = tuple[Array, ...]
