@@ -4,8 +4,8 @@ Transductive experimental design (Yu, Bi and Tresp, ICML 2006, its sequential al
 design for ridge regression: the next network is the one whose measurement lowers the summed variance of the predictions
 of a whole pool most. It knows nothing of the latency model but that prices of operators add up, so it serves every one.
 
-On recorded networks at equal numbers (`benchmarks/profiling.py --design`, 20 seeds) it is as good as a random draw, even
-over the log of the latency, and hardly better: no difference there exceeds one and a half standard errors.
+On recorded networks at equal numbers (`benchmarks/profiling.py --design`, 20 seeds) it is as good as a random draw that
+is even over the log of the latency, and hardly better: no difference there exceeds one and a half standard errors.
 """
 
 from __future__ import annotations
