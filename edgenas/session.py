@@ -250,7 +250,8 @@ class Session:
         if profile is None:
             return {}
         model = latency.load(profile.latency, str(BoardProfile.path(self.key)))
-        found = contradicted(model, [space.blocks(a) for a in architectures], [t.ci95_ms for t in timings])
+        intervals = [_corrected(timing) for timing in timings]
+        found = contradicted(model, [space.blocks(a) for a in architectures], intervals)
         if found:
             place, predicted = next(iter(found.items()))
             shown = self.board.unit.format
@@ -396,6 +397,12 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _corrected(timing: Timing) -> tuple[float, float]:
+    """The confidence interval as at the session's start: see `Measurement.corrected_ms`."""
+    (low, high), ratio = timing.ci95_ms, timing.conditions.reference_ratio or 1.0
+    return low / ratio, high / ratio
 
 
 def _version(package: str) -> str:

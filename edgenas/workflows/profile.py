@@ -210,7 +210,7 @@ class _Sitting:
         A session that has come to its end has left a profile that knows all of it.
         """
         profile, name = BoardProfile.load(self._session.key), str(self._reference)
-        begun = [m for m in self._known if m.architecture == name and not m.trained]
+        begun = [m for m in self._known if m.architecture == name and not (m.trained or m.conditions.get("imported"))]
         if not begun or (profile is not None and begun[-1].taken_utc <= profile.refined_utc):
             return None
         self._session.id = begun[-1].session
