@@ -57,11 +57,13 @@ $(BENCHMARKS_STAMP): pyproject.toml $(STAMP)
 demo: setup
 	$(BIN)/edgenas deploy --board host --data mnist --latency 40%
 
-# Most tests count or compare, and may share the processor. The others measure this computer: they run alone, at the end.
-SHARING := $(addprefix tests/,bootloader firmware firmware_tools latency link mcu plan ssh strategies tasks workflows/test_deploy_arm64.py workflows/test_deploy_mcu.py)
+# Most tests count or compare, and share the processor. These measure this computer: they run alone, at the end.
+ALONE := $(addprefix tests/,cli packaging readme runtimes test_install.py test_install_tensorrt.py test_layers.py \
+  test_parallel.py test_session.py workflows/test_deploy.py workflows/test_profile.py \
+  workflows/test_train_convert_measure.py)
 test: setup-tests
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(SHARING)
-	$(BIN)/python -m pytest $(SHARING:%=--ignore=%)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest $(ALONE)
 
 lint: setup
 	$(BIN)/ruff check .
