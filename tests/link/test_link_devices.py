@@ -185,5 +185,6 @@ def test_what_is_printed(
     assert main(["devices", "--tag", "t", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["devices"]
     assert (row["name"], row["state"], row["tags"], row["device"]["hostname"]) == ("bench", "ready", ["t"], "stand-in")
-    active = {"name": MANIFEST["name"], "sha256": "ab" * 32, "bytes": 5000, "valid": True, "budget_minsn": None}
+    active = {"name": MANIFEST["name"], "sha256": "ab" * 32, "bytes": 5000, "valid": True, "confirmed": True}
+    active["budget_minsn"] = None
     assert row["active"] == {**active, "latency_minsn": 2.25, "statistic": "max", "unit": "Minsn"}
