@@ -57,12 +57,12 @@ $(BENCHMARKS_STAMP): pyproject.toml $(STAMP)
 demo: setup
 	$(BIN)/edgenas deploy --board host --data mnist --latency 40%
 
-# Most tests count or compare, and share the processor. These measure this computer: they run alone, at the end.
-ALONE := $(addprefix tests/,cli packaging readme runtimes test_install.py test_install_tensorrt.py test_layers.py \
-  test_parallel.py test_session.py workflows/test_deploy.py workflows/test_profile.py \
-  workflows/test_train_convert_measure.py)
+# Most tests count or compare, or try again: they share the processor, the longest first. These hold this computer to a
+# budget: they run alone, at the end.
+ALONE := $(addprefix tests/,cli packaging/test_installed_deploy.py runtimes test_session.py workflows/test_deploy.py \
+  workflows/test_profile.py workflows/test_train_convert_measure.py)
 test: setup-tests
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 	$(BIN)/python -m pytest $(ALONE)
 
 lint: setup

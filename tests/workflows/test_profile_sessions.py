@@ -29,6 +29,7 @@ from firmware_tools.connect import connect
 from firmware_tools.device import Device, DeviceInfo, Progress, Timing, TimingPlan
 
 pytest.importorskip("unicorn", reason="needs the packages of edgenas[mcu]")
+pytestmark = pytest.mark.slow
 BOARD = "mps2-an386"
 TINY = SearchSpace.load("tiny", (1, 4, 4), 10)
 # How much slower the board is than at first, call by call: in its second batch it jumps, and comes back warmer.
