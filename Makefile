@@ -95,7 +95,7 @@ campaign-ssh: setup
 	$(BIN)/python benchmarks/ssh_link.py --json > benchmarks/results/ssh_link.json 2> benchmarks/results/ssh_link.txt
 
 campaign-arm64: setup
-	$(BIN)/python benchmarks/arm64_deploy.py --json > benchmarks/results/arm64_deploy.json 2> benchmarks/results/arm64_deploy.txt
+	$(BIN)/python benchmarks/arm64_deploy.py --epochs 4 --json > benchmarks/results/arm64_deploy.json 2> benchmarks/results/arm64_deploy.txt
 
 campaign-fuzz: setup
 	$(BIN)/python benchmarks/fuzz.py > benchmarks/results/fuzz.txt
