@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -43,13 +42,6 @@ class Priced:
 
     def block_ms(self, block: Part) -> float:
         return self.price(block)
-
-    def to_json(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    @classmethod
-    def from_json(cls, table: Mapping[str, Any], file: str = "") -> Priced:
-        raise NotImplementedError
 
 
 @cache
