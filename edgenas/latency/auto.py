@@ -18,7 +18,7 @@ from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling
 from edgenas.latency.features import FeatureModel
 from edgenas.latency.parts import LEVELS, Names, counts, names_of, numbers, strings
-from edgenas.latency.regression import UNKNOWN_STD, damaged, folds_of, number, observations
+from edgenas.latency.regression import UNKNOWN_STD, damaged, folds_of, number, observations, require_fit
 from edgenas.latency.residual import Design, priors, process
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class AutoModel:
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`; the standard deviation grows with parts that were seldom or never measured."""
-        self._require_fit()
+        require_fit(self.measurements)
         mean = self.features.predict(architectures)[0] + self.offset_ms
         variance = np.zeros_like(mean)
         for terms in self.terms:
@@ -126,7 +126,7 @@ class AutoModel:
 
     def block_ms(self, block: Part) -> float:
         """As `AdditiveModel.block_ms`. Thousands of parts are priced faster by `predict`, one per row."""
-        self._require_fit()
+        require_fit(self.measurements)
         return self.features.block_ms(block) + sum(terms.of_part(block) for terms in self.terms)
 
     def to_json(self) -> dict[str, Any]:
@@ -164,10 +164,6 @@ class AutoModel:
             scale=number(table, "scale", file),
             measurements=int(number(table, "measurements", file)),
         )
-
-    def _require_fit(self) -> None:
-        if self.measurements == 0:
-            raise ValueError("a latency model predicts only after fit")
 
     def _rescaled(self, architectures: Sequence[Sequence[Part]], y: Array) -> AutoModel:
         """This model in the present measurements' milliseconds: another board, or the same one at another clock."""

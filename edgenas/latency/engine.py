@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgenas.latency import Array, Part
-from edgenas.latency.regression import UNKNOWN_STD, cross_validate, damaged, folds_of, number, observations
+from edgenas.latency.regression import UNKNOWN_STD, cross_validate, damaged, folds_of, number, observations, require_fit
 from edgenas.space import Layer
 
 # Loops by the kind of layer, with a price before anything is measured: instructions of a Cortex-M4, fitted on 350
@@ -100,13 +100,13 @@ class EngineModel:
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""
-        self._require_fit()
+        require_fit(self.measurements)
         mean = _matrix(architectures) @ np.array((self.bias_ms, *self.prices))
         return mean, mean * self.relative_std
 
     def block_ms(self, block: Part) -> float:
         """As `LatencyModel.block_ms`; cached."""
-        self._require_fit()
+        require_fit(self.measurements)
         return float(_turns(block) @ np.array(self.prices))
 
     def scaled(self, factor: float) -> EngineModel:
@@ -135,10 +135,6 @@ class EngineModel:
             relative_std=number(table, "relative_std", file),
             measurements=int(number(table, "measurements", file)),
         )
-
-    def _require_fit(self) -> None:
-        if self.measurements == 0:
-            raise ValueError("a latency model predicts only after fit")
 
 
 def _solve(x: Array, y: Array, w: Array, start: Array) -> Array:

@@ -26,6 +26,7 @@ from edgenas.latency.regression import (
     folds_of,
     number,
     observations,
+    require_fit,
     solve,
 )
 
@@ -115,14 +116,14 @@ class FeatureModel:
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""
-        self._require_fit()
+        require_fit(self.measurements)
         layers, owners = _layers(architectures)
         mean = _matrix(layers, owners, len(architectures), self.tile) @ np.array((self.bias_ms, *self.prices))
         return mean, mean * self.relative_std
 
     def block_ms(self, block: Part) -> float:
         """As `LatencyModel.block_ms`; cached. Thousands of blocks are priced faster by `predict`, one per row."""
-        self._require_fit()
+        require_fit(self.measurements)
         return _block_ms(self, block)
 
     def to_json(self) -> dict[str, Any]:
@@ -152,10 +153,6 @@ class FeatureModel:
             relative_std=number(table, "relative_std", file),
             measurements=int(number(table, "measurements", file)),
         )
-
-    def _require_fit(self) -> None:
-        if self.measurements == 0:
-            raise ValueError("a latency model predicts only after fit")
 
 
 @lru_cache(maxsize=200_000)

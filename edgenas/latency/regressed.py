@@ -15,7 +15,7 @@ import numpy as np
 from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling
 from edgenas.latency.parts import Names, counts, names_of, numbers, strings, vocabulary
-from edgenas.latency.regression import UNKNOWN_STD, folds_of, number, observations
+from edgenas.latency.regression import UNKNOWN_STD, folds_of, number, observations, require_fit
 
 _LEVEL = "identity"
 _STRENGTHS = tuple(np.logspace(-3, 3, 13))
@@ -63,13 +63,13 @@ class RegressedTable:
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""
-        self._require_fit()
+        require_fit(self.measurements)
         mean = self.bias_ms + counts(architectures, _LEVEL, self.names)[0] @ np.array(self.ms)
         return mean, np.abs(mean) * self.relative_std
 
     def block_ms(self, block: Part) -> float:
         """As `AdditiveModel.block_ms`."""
-        self._require_fit()
+        require_fit(self.measurements)
         return self._by_name.get(names_of((block,), _LEVEL)[0], 0.0)
 
     def to_json(self) -> dict[str, Any]:
@@ -98,10 +98,6 @@ class RegressedTable:
     @cached_property
     def _by_name(self) -> dict[str, float]:
         return dict(zip(self.names, self.ms, strict=True))
-
-    def _require_fit(self) -> None:
-        if self.measurements == 0:
-            raise ValueError("a latency model predicts only after fit")
 
 
 def _ridge(x: Array, y: Array, w: Array, start: Array) -> Array:

@@ -72,6 +72,12 @@ def cross_validate(x: Array, y: Array, w: Array, start: Array, folds: Indices, b
     return float(np.sqrt(np.average(error**2, weights=w)))
 
 
+def require_fit(measurements: int) -> None:
+    """Raise ValueError for a model that has seen no measurements."""
+    if measurements == 0:
+        raise ValueError("a latency model predicts only after fit")
+
+
 def number(table: Mapping[str, Any], key: str, file: str) -> float:
     """`table[key]`, a number that is not negative. Raises ProfileError naming `file` and `key`."""
     value = table.get(key)

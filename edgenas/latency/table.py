@@ -16,7 +16,7 @@ import numpy as np
 from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling
 from edgenas.latency.parts import Names, names_of, numbers, strings
-from edgenas.latency.regression import UNKNOWN_STD, folds_of, number, observations
+from edgenas.latency.regression import UNKNOWN_STD, folds_of, number, observations, require_fit
 
 _LEVEL = "layers"
 _ENOUGH = 8  # architectures that can be cross-validated
@@ -63,13 +63,13 @@ class TableModel:
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`. Raises ValueError also for a part that was not timed alone."""
-        self._require_fit()
+        require_fit(self.measurements)
         mean = self.bias_ms + self._sums(architectures)
         return mean, np.abs(mean) * self.relative_std
 
     def block_ms(self, block: Part) -> float:
         """As `AdditiveModel.block_ms`. Raises ValueError also for a part that was not timed alone."""
-        self._require_fit()
+        require_fit(self.measurements)
         return self._alone(block)
 
     def to_json(self) -> dict[str, Any]:
@@ -109,7 +109,3 @@ class TableModel:
         if name not in self._by_name:
             raise ValueError(f"{part!r} was not timed alone: give it to with_operators")
         return self._by_name[name]
-
-    def _require_fit(self) -> None:
-        if self.measurements == 0:
-            raise ValueError("a latency model predicts only after fit")
