@@ -2,8 +2,10 @@
 
 For each board, in a fresh EDGENAS_HOME: `edgenas profile --minutes`, then the error (MAPE) on 30 fresh architectures,
 then 5 refinements, each with what a deploy adds (6 networks near one budget, in a session of their own), and the error
-on the same 30 again. They are measured twice by the board's full protocol, after the profile and at the end; the mean
-is held to be true, and half of how far the two are apart is the noise below which no error can be.
+on the same 30 again. They are measured twice by the board's full protocol, after the profile and at the end, on a Linux
+board in turn with the session's reference network and as many times its latency; the mean is held to be true, and half
+of how far the two are apart is the noise below which no error can be. `absolute` is the error before the refinements
+against what they took by themselves: on a computer that others share it holds how much busier that has become as well.
 
 Before that, conversions: how many untrained architectures the warm converter makes a minute. `--design` compares, on
 recorded networks, the choice of what to measure with a random draw at equal numbers.
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -34,6 +37,7 @@ from edgenas.board import Board
 from edgenas.progress import Silent
 from edgenas.session import Session
 from edgenas.space import Architecture, Block, SearchSpace
+from edgenas.store import Measurement
 from edgenas.strategies import design
 from edgenas.strategies.candidate import operator_weight
 from edgenas.strategies.exact import Lattice
@@ -58,13 +62,18 @@ def main() -> None:
         designs(options.json)
         return
     figures: dict[str, Any] = {}
-    table: list[Sequence[object]] = [("board", "measured", "cross-val.", "fresh 30", "refined", "noise", "minutes")]
+    table: list[Sequence[object]] = [
+        ("board", "measured", "cross-val.", "fresh 30", "refined", "noise", "absolute", "minutes")
+    ]
     for board in options.board:
         with tempfile.TemporaryDirectory(prefix="edgenas-profiling-") as folder:
             share_converter(Path(folder) / "home")
             with patch.dict(os.environ, EDGENAS_HOME=str(Path(folder) / "home")):
                 figures[board] = found = live(board, options.minutes, Path(folder))
-        errors = [f"{100 * found[name]:.2f} %" for name in ("mape", "fresh", "refined", "noise")]
+                import shutil
+
+                shutil.copytree(Path(folder) / "home", f"/tmp/h1/kept-{board}", symlinks=True)  # XXX
+        errors = [f"{100 * found[name]:.2f} %" for name in ("mape", "fresh", "refined", "noise", "absolute")]
         table.append((board, found["measured"], *errors, f"{found['seconds'] / 60:.1f}"))
         print(f"{board}: {found['conversions_per_minute']:.0f} conversions a minute", file=sys.stderr)
     publish("profiling", {"boards": figures}, table, as_json=options.json)
@@ -80,18 +89,25 @@ def live(board: str, minutes: float, folder: Path) -> dict[str, Any]:
         lattice, rng = priced(session), np.random.default_rng(1000)
         fresh = [a for a in design.pool(lattice, rng) if a not in known][:FRESH]
         models = list(session.convert_untrained(SPACE, fresh))
-        first = truth(session, models)
+        reference = known_reference(session)
+        first = truth(session, models, reference)
+        alone = np.array([timing.latency_ms for timing in session.device.time(models, session.plan())])
         before = session.model()
     for seed in range(REFINEMENTS):
         refine(board, device, seed, set(fresh))
     with Session(Board.load(board), Silent(), device=device) as session:
-        second, after = truth(session, models), session.model()
+        second, after = truth(session, models, reference), session.model()
     true, blocks = np.sqrt(first * second), [SPACE.blocks(a) for a in fresh]
     names = ("mape", "measured", "coverage", "drift", "repeated", "stopped_by", "seconds")
     return {
         **{name: found[name] for name in names},
+        "networks": [
+            {"architecture": str(a), "measured": [float(one), float(other)]}
+            for a, one, other in zip(fresh, first, second, strict=True)
+        ],
         "fresh": error(before, blocks, true),
         "refined": error(after, blocks, true),
+        "absolute": error(before, blocks, alone),
         "noise": float(np.mean(np.abs(first / second - 1)) / 2),
         "conversions_per_minute": rate,
     }
@@ -118,9 +134,19 @@ def priced(session: Session) -> Lattice:
     return Lattice(SPACE, model.block_ms, model.bias_ms, session.limits, session.precision)
 
 
-def truth(session: Session, models: Sequence[bytes]) -> np.ndarray[Any, Any]:
-    """Latencies by the board's full protocol; they are not stored."""
-    return np.array([timing.latency_ms for timing in session.device.time(models, session.plan())])
+def known_reference(session: Session) -> Measurement | None:
+    """The first of the profiling session's measurements of its reference; None where nothing drifts."""
+    found = [m for m in session.store.read(session.key) if m.conditions.get("reference_ratio")]
+    return found[0] if found else None
+
+
+def truth(session: Session, models: Sequence[bytes], reference: Measurement | None) -> np.ndarray[Any, Any]:
+    """Latencies by the board's full protocol, at the speed that the board had in the profile; they are not stored."""
+    if reference is None:
+        return np.array([timing.latency_ms for timing in session.device.time(models, session.plan())])
+    (model,) = session.convert_untrained(SPACE, [Architecture.parse(reference.architecture)])
+    timings = session.device.time(models, replace(session.plan(), reference=model))
+    return np.array([timing.relative * reference.corrected_ms for timing in timings if timing.relative])
 
 
 def refine(board: str, device: str, seed: int, hidden: set[Architecture]) -> None:

@@ -39,7 +39,7 @@ def edgenas(arguments: list[str], home: Path, folder: Path) -> Finished:
     output, errors = process.communicate()
     seconds, peak_bytes = time.monotonic() - started, peak.stop()
     if process.returncode:
-        sys.exit(f"edgenas {' '.join(arguments)}: exit {process.returncode}: {errors.strip().splitlines()[-1]}")
+        sys.exit(f"edgenas {' '.join(arguments)}: exit {process.returncode}:\n{errors.strip()}")
     return Finished(json.loads(output), seconds, peak_bytes)
 
 

@@ -1,9 +1,14 @@
 """Drift of a board while it is measured: heat and clocks make everything slower or faster with time.
 
-A reference network is timed between the others. How much slower it runs than at the session's start is how much
+A reference network is timed in turn with each of the others, where the device can do that: how many times as long a
+network takes repeats to 2 % on a computer that others keep so busy that latencies differ by half. What it takes itself
+is measured first, by the full protocol, and the product is what is learnt from.
+
+Elsewhere the reference is timed between the others. How much slower it runs than at the session's start is how much
 slower the others ran, too: the ratio goes into their conditions, and whoever learns from them divides by it. That holds
 as long as the change is smooth. Where the board jumps to another level, the networks were timed partly here and partly
-there, so they are timed again.
+there, so they are timed again. What the device has marked as disturbed tells nothing of the board, as long as there
+is anything else.
 """
 
 from __future__ import annotations
@@ -24,15 +29,24 @@ _REPEATS = 2  # of a batch at most
 class SteadiedDevice:
     """A device whose `time` says in `Conditions.reference_ratio` how much slower than at first a reference ran.
 
-    device: the one that times. reference: the model. first_ms: what it took at the session's start; None: what it takes
-    in the first batch. ratios: of every batch, in order of time. repeated: how many batches were timed again.
+    device: the one that times. reference: the model. plan: how it is timed by itself. first_ms: what it took at the
+    session's start; None: what it takes now. ratios: of every batch, in order of time. repeated: how many batches were
+    timed again.
     """
 
     def __init__(
-        self, device: Device, reference: bytes, first_ms: float | None = None, say: Callable[[str], None] | None = None
+        self,
+        device: Device,
+        reference: bytes,
+        plan: TimingPlan,
+        first_ms: float | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.device, self._reference, self._say = device, reference, say or (lambda line: None)
+        self._plan = plan
+        self._pairs: bool | None = None  # whether the device times models in turn with the reference; None: not known
         self._first_ms = self._before_ms = first_ms
+        self._quiet = first_ms is not None  # whether what it took at first was undisturbed
         self.ratios: list[float] = []
         self.repeated = 0
 
@@ -47,19 +61,43 @@ class SteadiedDevice:
         """
         if not models:
             return []
+        if self._pairs is None:
+            (beside_itself,) = self.device.time([self._reference], replace(plan, reference=self._reference))
+            self._pairs = beside_itself.relative is not None
+        if self._pairs:
+            return self._paired(models, plan, progress)
+        return self._between(models, plan, progress)
+
+    def _paired(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None) -> list[Timing]:
+        if self._first_ms is None:
+            self._first_ms = self.device.time([self._reference], self._plan)[0].latency_ms
+        timings = self.device.time(models, replace(plan, reference=self._reference), progress)
+        ratios = [t.latency_ms / (t.relative * self._first_ms) if t.relative else 1.0 for t in timings]
+        self.ratios.append(median(ratios))
+        return [_told(timing, ratio) for timing, ratio in zip(timings, ratios, strict=True)]
+
+    def _between(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None) -> list[Timing]:
         levels = [] if self._before_ms is None else [self._before_ms]
         for attempt in range(1 + _REPEATS):
             timings, references = self._interleaved(models, plan, progress)
+            quiet = [timing for timing in references if not timing.conditions.marked]
+            references = quiet or references
             level = median(_values(references))
-            change = max(_spread(references), min((_between(level, known) for known in levels), default=0.0))
-            disturbed = any(timing.conditions.marked for timing in references)
-            if change <= SMOOTH or disturbed or attempt == _REPEATS:
+            change = max(_spread(references), min((_change(level, known) for known in levels), default=0.0))
+            if change <= SMOOTH or not quiet or attempt == _REPEATS:
                 break
             levels.append(level)
             self.repeated += 1
             self._say(f"the board changed by {change:.0%} while it was measured: measured again")
-        self._before_ms = level
-        return self._told(timings, references, level)
+        if quiet:
+            self._before_ms = level
+        if self._first_ms is None or (quiet and not self._quiet):
+            self._first_ms, self._quiet = level, bool(quiet)
+        low, high = interval95(_values(references))
+        # Within its own noise the reference says nothing of the board.
+        ratio = 1.0 if low <= self._first_ms <= high else level / self._first_ms
+        self.ratios.append(ratio)
+        return [_told(timing, ratio if quiet or timing.conditions.marked else 1.0) for timing in timings]
 
     def _interleaved(
         self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None
@@ -73,16 +111,9 @@ class SteadiedDevice:
         mine = [timing for place, timing in enumerate(timings) if place not in places]
         return mine, [timings[place] for place in sorted(places)]
 
-    def _told(self, timings: Sequence[Timing], references: Sequence[Timing], level: float) -> list[Timing]:
-        self._first_ms = self._first_ms or level
-        low, high = interval95(_values(references))
-        # Within its own noise the reference says nothing of the board.
-        ratio = 1.0 if low <= self._first_ms <= high else level / self._first_ms
-        self.ratios.append(ratio)
-        return [
-            replace(timing, conditions=replace(timing.conditions, reference_ratio=round(ratio, 4)))
-            for timing in timings
-        ]
+
+def _told(timing: Timing, ratio: float) -> Timing:
+    return replace(timing, conditions=replace(timing.conditions, reference_ratio=round(ratio, 4)))
 
 
 def _values(references: Sequence[Timing]) -> list[float]:
@@ -95,8 +126,8 @@ def _spread(references: Sequence[Timing]) -> float:
     """
     places = [median(timing.per_process_ms) for timing in references]
     processes = [median(values) for values in zip(*(t.per_process_ms for t in references), strict=False)]
-    return max(_between(max(values), min(values)) for values in (places, processes))
+    return max(_change(max(values), min(values)) for values in (places, processes))
 
 
-def _between(one: float, other: float) -> float:
+def _change(one: float, other: float) -> float:
     return max(one, other) / min(one, other) - 1

@@ -20,6 +20,7 @@ Name = tuple[str, tuple[int, int, int], int, str]  # an architecture bound to an
 
 _SESSION_HALVING = 0.5  # a session counts half as much as the one after it ...
 _SESSION_FLOOR = 0.1  # ... but never less than this: the first profiling run covers the space, a deploy does not
+_DISTURBED = 0.2  # weight of what the device has marked, beside the same undisturbed
 _NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 1.4 times the target a weight of 0.6
 _NEAR_FLOOR = 0.1
 _EXACT = 30.0  # weight of what was trained in the last session, where measurements carry no noise
@@ -48,9 +49,10 @@ def refine(
     measured, within what the model can express. seed: the model that a key's first profile is drawn towards;
     seeded_by: what it is of, for the provenance.
 
-    Repeated measurements of an architecture in one session become their median; a session counts half as much as the
-    next one, imported ones are taken as older than one's own; an older session that shares at least three architectures
-    with the latest is rescaled to it, since a board's clock or load drifts.
+    Repeated measurements of an architecture in one session become their median, undisturbed ones if there are any; a
+    session counts half as much as the next one unless it is exact, imported ones are taken as older than one's own; an
+    older session that shares at least three architectures with the latest is rescaled to it, since a board's clock or
+    load drifts.
 
     What a linear model makes of this is Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning,
     2006, 3.3) by its mode: relative errors normal with a variance inverse to the weight, prices normal around those
@@ -120,9 +122,13 @@ def evidence(
     rows = []
     for age, (session, scale) in enumerate(zip(reversed(sessions), reversed(scales), strict=True)):
         for name, found in sorted(session.items()):
-            measured = scale * median(m.corrected_ms for m in found)
+            measured = scale * _middle(found)
             weight = _EXACT if exact and age == 0 and any(m.trained for m in found) else 1.0
-            weight *= max(_SESSION_HALVING**age, _SESSION_FLOOR) * _nearness(measured, near_ms)
+            weight *= _nearness(measured, near_ms)
+            if not exact:
+                weight *= max(_SESSION_HALVING**age, _SESSION_FLOOR)
+            if all(m.disturbed for m in found):
+                weight *= _DISTURBED
             rows.append((name, tuple(blocks_of(found[0])), measured, weight))
     names, architectures, latency_ms, weights = zip(*rows, strict=True)
     return Evidence(names, architectures, latency_ms, weights, tuple(scales))
@@ -219,9 +225,12 @@ def drift(session: Mapping[Name, list[Measurement]], latest: Mapping[Name, list[
     shared = session.keys() & latest.keys()
     if len(shared) < _SHARED_FOR_DRIFT:
         return 1.0
-    return median(
-        median(m.corrected_ms for m in latest[name]) / median(m.corrected_ms for m in session[name]) for name in shared
-    )
+    return median(_middle(latest[name]) / _middle(session[name]) for name in shared)
+
+
+def _middle(found: Sequence[Measurement]) -> float:
+    """Of a network's measurements in a session; those that were disturbed count where there are no others."""
+    return median(m.corrected_ms for m in [m for m in found if not m.disturbed] or found)
 
 
 def _nearness(latency_ms: float, near_ms: float | None) -> float:

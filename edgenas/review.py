@@ -93,7 +93,7 @@ def review(
     sessions = tuple(_drifts(measurements, data))
     if len(set(data.names)) < 2:
         return Review(key, len(measurements), None, None, (), (), sessions)
-    predicted, std = _left_out(data, model)
+    predicted, std = left_out(data, model)
     measured = np.asarray(data.latency_ms)
     networks = tuple(
         Network(*name, float(ms), float(mean), float(spread))
@@ -110,7 +110,7 @@ def review(
     )
 
 
-def _left_out(data: Evidence, model: str) -> tuple[Array, Array]:
+def left_out(data: Evidence, model: str) -> tuple[Array, Array]:
     """(mean_ms, std_ms) of every row by a model fitted without the rows of its fold."""
     names = sorted(set(data.names))
     order = np.random.default_rng(0).permutation(len(names))

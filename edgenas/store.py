@@ -88,6 +88,11 @@ class Measurement:
         """`latency_ms` as at the session's start, where a reference network told how much slower the board was then."""
         return self.latency_ms / (self.conditions.get("reference_ratio") or 1.0)
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether the device has marked it: throttled, or others were in its way, and so it stayed when repeated."""
+        return bool(self.conditions.get("marked"))
+
 
 class Store:
     """The measurements at `path`, by default `$EDGENAS_HOME/measurements.sqlite`. Opened with the first use.

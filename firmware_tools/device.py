@@ -95,7 +95,8 @@ class TimingPlan:
     `statistic` is what one process's latencies are reduced to. Two processes at least: one says nothing of the spread.
     Where a process was throttled, or other programs were in its way, up to `repeats` more processes time the models
     again, and of each model the quietest `processes` count. `governor`, if it is named, is set while the models run and
-    put back however that ends. A microcontroller has neither.
+    put back however that ends. A microcontroller has neither. With a `reference`, a model's bytes, every model is timed
+    in turn with that one, in slices, and `Timing.relative` is told, by TFLite runtimes.
     """
 
     processes: int = 5
@@ -105,6 +106,7 @@ class TimingPlan:
     statistic: Statistic = "p10"
     repeats: int = 2
     governor: str | None = None
+    reference: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.statistic not in STATISTICS:
@@ -163,7 +165,8 @@ class Timing:
     the process's peak resident set from just before the model is loaded to after two inferences (what the runtime needs
     once, whatever the model, left out), the median over the processes; None where the system cannot say. It repeats to
     about 0.2 MiB. On a microcontroller it is the arena that the model takes, exactly.
-    `compute_ms` is the median without the transfers to and from a GPU; None where there are none.
+    `compute_ms` is the median without the transfers to and from a GPU; None where there are none. `relative` is how
+    many times as long as the plan's reference the model took, None without one.
     """
 
     sha256: str
@@ -182,6 +185,7 @@ class Timing:
     conditions: Conditions
     unit: Unit = "ms"
     compute_ms: float | None = None
+    relative: float | None = None
 
 
 @dataclass(frozen=True)

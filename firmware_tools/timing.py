@@ -43,6 +43,7 @@ def summarise(sha256: str, statistic: Statistic, runs: Sequence[Mapping[str, Any
     per_process = {name: tuple(run[name] / 1e6 for run in runs) for name in STATISTICS}
     middle = {f"{name}_ms": median(per_process[name]) for name in STATISTICS}
     rams = [run["ram_bytes"] for run in runs if run["ram_bytes"] is not None]
+    relatives = [run["relative"] for run in runs if run.get("relative") is not None]
     computes = [run["compute"] / 1e6 for run in runs if "compute" in run]
     return Timing(
         sha256=sha256,
@@ -55,5 +56,6 @@ def summarise(sha256: str, statistic: Statistic, runs: Sequence[Mapping[str, Any
         peak_ram_bytes=int(median(rams)) if rams else None,
         conditions=conditions,
         compute_ms=median(computes) if computes else None,
+        relative=median(relatives) if relatives else None,
         **middle,
     )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, cast
@@ -18,29 +18,43 @@ TAKES = {REFERENCE: 2.0, b"small": 1.0, b"large": 8.0}
 
 @dataclass
 class Clock:
-    """A board whose speed is known: for every call, how much slower each of three processes is than at first."""
+    """A board whose speed is known: for every call, how much slower each of three processes is than at first.
+
+    marked: for every call, which models it marks as disturbed; none of those beyond its end.
+    """
 
     slower: list[Sequence[float]]
+    marked: Sequence[Collection[bytes]] = ()
+    pairs: bool = False  # whether it times models in turn with a reference
     calls: list[list[bytes]] = field(default_factory=list)
 
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
+        if list(models) == [REFERENCE]:
+            return [replace(_timing(REFERENCE, EVEN, False), relative=1.0 if self.pairs and plan.reference else None)]
         factors = self.slower[len(self.calls)]
+        marked = self.marked[len(self.calls)] if len(self.calls) < len(self.marked) else ()
         self.calls.append(list(models))
-        return [_timing(model, factors) for model in models]
+        found = [_timing(model, factors, model in marked) for model in models]
+        if self.pairs:
+            assert plan.reference == REFERENCE
+            return [replace(t, relative=TAKES[m] / TAKES[REFERENCE]) for t, m in zip(found, models, strict=True)]
+        return found
 
 
-def _timing(model: bytes, factors: Sequence[float]) -> Timing:
+def _timing(model: bytes, factors: Sequence[float], marked: bool) -> Timing:
     runs: list[dict[str, Any]] = []
     for factor in factors:
         nanoseconds = 1e6 * factor * TAKES[model]
         runs.append({**dict.fromkeys(("min", "p10", "p50", "p95", "max"), nanoseconds), "n": 30, "ram_bytes": None})
-    return summarise("sha", "p10", runs, MET)
+    return summarise("sha", "p10", runs, replace(MET, marked=("other programs",) if marked else ()))
 
 
-def timed(*slower: Sequence[float], first_ms: float | None = None) -> tuple[SteadiedDevice, list[list[Timing]], Clock]:
+def timed(
+    *slower: Sequence[float], first_ms: float | None = None, marked: Sequence[Collection[bytes]] = ()
+) -> tuple[SteadiedDevice, list[list[Timing]], Clock]:
     """One batch of three networks after the other until the calls are used up."""
-    clock = Clock(list(slower))
-    device = SteadiedDevice(cast("Device", clock), REFERENCE, first_ms)
+    clock = Clock(list(slower), marked)
+    device = SteadiedDevice(cast("Device", clock), REFERENCE, TimingPlan(5), first_ms)
     found = []
     while len(clock.calls) < len(slower):
         found.append(device.time([b"small", b"large", b"small"], TimingPlan(3)))
@@ -57,6 +71,16 @@ def test_a_board_that_gets_warm_is_corrected_by_its_reference() -> None:
         assert [t.conditions.reference_ratio for t in batch] == pytest.approx([ratio] * 3)
         assert [t.latency_ms for t in batch] == pytest.approx([ratio, 8 * ratio, ratio])  # raw
     assert (device.repeated, device.ratios) == (0, pytest.approx([1.0, 1.06, 1.12]))
+
+
+def test_beside_its_reference_a_network_takes_what_it_always_takes() -> None:
+    clock = Clock([(1.5, 1.1, 1.9), EVEN], pairs=True)
+    device = SteadiedDevice(cast("Device", clock), REFERENCE, TimingPlan(5))
+    for factor in (1.5, 1.0):
+        found = device.time([b"small", b"large"], TimingPlan(3))
+        assert [t.latency_ms for t in found] == pytest.approx([factor, 8 * factor])  # raw
+        assert [t.conditions.reference_ratio for t in found] == pytest.approx([factor, factor])
+    assert (device.ratios, device.repeated) == (pytest.approx([1.5, 1.0]), 0)
 
 
 def test_what_is_within_the_noise_of_the_reference_is_no_drift() -> None:
@@ -83,10 +107,20 @@ def test_a_board_that_never_rests_ends_after_two_repetitions() -> None:
     assert (len(found), len(clock.calls), device.repeated) == (2, 4, 2)
 
 
-def test_what_the_device_has_marked_is_not_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(globals(), "MET", replace(MET, marked=("other programs used 60% of the processor",)))
-    device, found, _ = timed(EVEN, (1.0, 1.0, 1.5))
+def test_what_the_device_has_marked_is_not_timed_again() -> None:
+    device, found, _ = timed(EVEN, (1.0, 1.0, 1.5), marked=((), (REFERENCE, b"large")))
     assert (len(found), device.repeated) == (2, 0)
+
+
+def test_a_disturbed_reference_speaks_for_what_was_disturbed_alone() -> None:
+    _, found, _ = timed(EVEN, (1.5, 1.5, 1.5), marked=((), (REFERENCE, b"large")))
+    assert [t.conditions.reference_ratio for t in found[1]] == [1.0, 1.5, 1.0]
+
+
+def test_a_session_that_began_disturbed_is_not_brought_to_that_level() -> None:
+    device, found, _ = timed((1.6, 1.6, 1.6), EVEN, (1.1, 1.1, 1.1), marked=(tuple(TAKES),))
+    assert device.ratios == pytest.approx([1.0, 1.0, 1.1])
+    assert [t.conditions.reference_ratio for t in found[1]] == [1.0, 1.0, 1.0]
 
 
 def test_a_session_that_goes_on_keeps_its_first_reference() -> None:
@@ -97,7 +131,7 @@ def test_a_session_that_goes_on_keeps_its_first_reference() -> None:
 
 def test_the_reference_is_timed_again_in_a_long_batch() -> None:
     clock = Clock([EVEN])
-    device = SteadiedDevice(cast("Device", clock), REFERENCE)
+    device = SteadiedDevice(cast("Device", clock), REFERENCE, TimingPlan(5))
     timings = device.time([b"small"] * 14, TimingPlan(3))
     assert len(timings) == 14
     assert [i for i, model in enumerate(clock.calls[0]) if model == REFERENCE] == [0, 7, 14, 17]

@@ -42,7 +42,8 @@ class Tile(NamedTuple):
     c_in: int
 
 
-# Scalar engines; Arm's 4 and 8 lanes; 16 lanes; dot products of 4 and 8 inputs; two 16-lane registers per tile.
+# Scalar engines; Arm's 4 and 8 lanes; 16 lanes; dot products of 4 and 8 inputs; two 16-lane registers per tile; matrix
+# units.
 TILES = (
     Tile(1, 1, 1),
     Tile(4, 4, 1),
@@ -52,17 +53,20 @@ TILES = (
     Tile(16, 16, 4),
     Tile(16, 16, 8),
     Tile(16, 32, 1),
+    Tile(64, 64, 4),
 )
 _TILED = ("conv", "conv1x1", "depthwise")  # the kinds that are priced by work done in tiles
 FEATURES = (
     "operators",
     *(f"{kind}.macs" for kind in _TILED),  # multiply-accumulates with padded channels
     *(f"{kind}.outputs" for kind in _TILED),  # output elements with padded channels: requantise, activate, store
+    *(f"{kind}.pixels" for kind in _TILED),  # places, whatever the channels: where matrix units leave only the set-up
     "elements",  # read and written by all other layers
     "weights",  # loaded, whatever the layer
 )
 # Prices relative to each other before anything is measured, from two precisions of one host and a Cortex-M4.
-_START = (2000.0, 1.0, 1.0, 5.0, 20.0, 20.0, 20.0, 4.0, 5.0)
+_START = (2000.0, 1.0, 1.0, 5.0, 20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 4.0, 5.0)
+_ADDED = tuple(f"{kind}.pixels" for kind in _TILED)  # since profiles were first written
 _MIN_FOR_TILE = 8  # fewer architectures cannot tell tiles apart
 
 
@@ -147,7 +151,7 @@ class FeatureModel:
         if not isinstance(prices, Mapping):
             raise damaged(file, "prices", table)
         return cls(
-            prices=tuple(number(prices, name, file) for name in FEATURES),
+            prices=tuple(number({**dict.fromkeys(_ADDED, 0.0), **prices}, name, file) for name in FEATURES),
             bias_ms=number(table, "bias_ms", file),
             tile=Tile(*tile),
             relative_std=number(table, "relative_std", file),
@@ -197,5 +201,6 @@ def _matrix(layers: Array, owners: Indices, count: int, tile: Tile) -> Array:
     columns = [np.ones(len(layers))]
     columns += [macs * mask for mask in of_kind[:-1]]
     columns += [outputs * mask for mask in of_kind[:-1]]
+    columns += [pixels * mask for mask in of_kind[:-1]]
     columns += [elements * of_kind[-1], weights]
     return np.stack([np.ones(count)] + [np.bincount(owners, column, minlength=count) for column in columns], axis=1)

@@ -33,6 +33,7 @@ from firmware_tools.device import Device
 
 MINUTES = 10.0
 _BATCH = 12
+_AGAIN = 3  # networks of a batch that are timed again in the next, because they were disturbed
 _LEAST_BATCH = 4  # for fewer, converter and device start in vain
 _LEAST = 36  # architectures of a session before its error may end it
 
@@ -162,6 +163,7 @@ class _Sitting:
         self._measured = {Architecture.parse(m.architecture) for m in self._known}
         self._first_ms = self._resume()
         self._tried = 0  # architectures of this sitting
+        self._again: list[Architecture] = []  # of the last batch, disturbed
         self._mape: float | None = None
 
     def run(self) -> Profiled:
@@ -175,7 +177,9 @@ class _Sitting:
                 if not batch:  # a space of few architectures
                     stopped_by = "space"
                     break
-                session.measure_fitting(self._space, batch)
+                found = session.measure_fitting(self._space, batch)
+                disturbed = [a for a, m in zip(batch, found, strict=True) if m is not None and m.disturbed]
+                self._again = [a for a in disturbed if a not in self._again][:_AGAIN]
                 self._measured.update(batch)
                 self._tried += len(batch)
                 self._learn()
@@ -214,7 +218,8 @@ class _Sitting:
         if not begun or (profile is not None and begun[-1].taken_utc <= profile.refined_utc):
             return None
         self._session.id = begun[-1].session
-        return next(m.corrected_ms for m in begun if m.session == self._session.id)
+        mine = [m for m in begun if m.session == self._session.id]
+        return min(mine, key=lambda m: m.disturbed).corrected_ms  # the first undisturbed one, else the first
 
     def _count(self) -> int:
         return len({m.architecture for m in self._known if m.session == self._session.id})
@@ -228,7 +233,7 @@ class _Sitting:
             return
         (model,) = session.convert_untrained(self._space, [self._reference])
         before = session.device
-        steadied = SteadiedDevice(before, model, self._first_ms, session.reporter.say)
+        steadied = SteadiedDevice(before, model, session.plan(), self._first_ms, session.reporter.say)
         session.device = cast("Device", steadied)
         try:
             yield steadied
@@ -252,10 +257,11 @@ class _Sitting:
         return int(min(_BATCH, (self._until.seconds - spent) / (spent / self._tried)))
 
     def _batch(self) -> list[Architecture]:
-        """What tells this session from others, the ends of the space's range, a template, and what is known least."""
+        """What tells this session from others, the disturbed, the space's ends, a template, what is known least."""
         first = [] if self._tried or self._first_ms is not None else self._shared()
         likely = [*self._lattice.extremes(), *design.filled(self._lattice, self._rng)]
-        fixed = list(dict.fromkeys([*first, *(a for a in likely if a not in self._measured)]))[: self._room()]
+        new = (a for a in likely if a not in self._measured)
+        fixed = list(dict.fromkeys([*first, *self._again, *new]))[: self._room()]
         candidates = [a for a in design.pool(self._lattice, self._rng) if a not in self._measured and a not in fixed]
         chosen = design.choose(
             self._space, self._lattice.price, sorted({*self._measured, *fixed}), candidates, self._room() - len(fixed)

@@ -6,35 +6,29 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgenas import latency
-from edgenas.refine import refine
+from edgenas.refine import by_session, evidence
+from edgenas.review import left_out
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
 
 ENOUGH = 10  # networks of a session of which the error can be told
-_FOLDS = 5
 
 
 def cross_validated(space: SearchSpace, measurements: Sequence[Measurement], model: str, exact: bool) -> float | None:
-    """The mean absolute relative error of `model` on the last session's networks, each predicted by all the others.
+    """The mean absolute relative error of `model` on the last session's networks, each predicted without itself.
 
-    measurements: of one key, in `space`. The networks are left out a fifth at a time; the others are fitted as for a
-    profile, but without the one that there is, which has seen them. None with fewer than ten networks.
+    measurements: of one key, in `space`. Networks are left out a fifth at a time; what the device has marked as
+    disturbed is no truth, unless all is. None with fewer than ten networks.
     """
-    last = max(measurements, key=lambda m: m.taken_utc).session
-    truth = {m.architecture: m.corrected_ms for m in measurements if m.session == last}
-    if len(truth) < ENOUGH:
+    *_, last = by_session(measurements).values()
+    if len(last) < ENOUGH:
         return None
 
     def blocks_of(measurement: Measurement) -> Sequence[Block]:
         return space.blocks(Architecture.parse(measurement.architecture))
 
-    names = np.random.default_rng(0).permutation(sorted(truth)).tolist()
-    errors: list[float] = []
-    for fold in range(_FOLDS):
-        out = names[fold::_FOLDS]
-        rest = [m for m in measurements if m.architecture not in out]
-        fitted = latency.load(refine(None, measurements[0].key, rest, blocks_of, model=model, exact=exact).latency)
-        mean, _ = fitted.predict([space.blocks(Architecture.parse(name)) for name in out])
-        errors += np.abs(mean / [truth[name] for name in out] - 1).tolist()
-    return float(np.mean(errors))
+    data = evidence(measurements, blocks_of, exact=exact)
+    quiet = [name for name, found in last.items() if not all(m.disturbed for m in found)]
+    judged = [row for row in range(len(last)) if data.names[row] in quiet or len(quiet) < ENOUGH]
+    measured = np.array(data.latency_ms)[judged]
+    return float(np.mean(np.abs(left_out(data, model)[0][judged] / measured - 1)))

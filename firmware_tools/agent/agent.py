@@ -35,7 +35,7 @@ import time
 from typing import IO, Any, Callable, Iterator, NoReturn
 
 PROTOCOL = 2
-VERSION = "2.0"
+VERSION = "2.1"
 # Name, package: in order of preference.
 RUNTIMES = (("litert", "ai_edge_litert"), ("tflite", "tflite_runtime"), ("tensorflow", "tensorflow"))
 TENSORRT = "tensorrt"  # not a package: NVIDIA's program trtexec; after the others, as it takes ONNX and no .tflite
@@ -57,7 +57,11 @@ FAST = 0.9  # of the fastest core: cores of one kind differ by less, the little 
 WAITED = 0.1  # share of the timed seconds in which the worker could not run
 OTHERS = 0.25  # share of the whole processor that other programs used: one core of four
 SLOWED = 0.9  # of the highest clock of the same request
-COOL_S = 5.0  # how long a throttled device may recover before a repetition
+SLOW_PACE = 1.25  # times the quickest pace since the agent began; where nothing disturbs it varies by a tenth
+SLICES = 5  # of a run, each with the pace before and after it
+DECIDES = {"min": 0.0, "p10": 0.0, "p50": 0.5, "p95": 1.0, "max": 1.0}  # whose pace is a statistic's: 0 the quietest
+PATIENCE = 4  # times as long a run goes on at most, for slices at the quickest pace
+COOL_S = 5.0  # how long a throttled or disturbed device may recover before a repetition
 TOOL_S = 3.0  # how long a program of the board's may take to answer
 # Where programs of boards are that a login without a terminal does not find.
 TOOL_PATHS = ("/usr/sbin", "/sbin", "/opt/vc/bin", "/usr/src/tensorrt/bin")
@@ -733,6 +737,50 @@ class Disturbance:
         return {"waited": waited, "others": others}
 
 
+def pace_ns() -> int:
+    """Nanoseconds of a fixed piece of arithmetic, the least of three.
+
+    It tells what no counter of a virtual machine does: that a core is slower than before, by its clock or because
+    others use its second thread. A model then takes up to twice its time, for seconds.
+    """
+    least = None
+    for _ in range(3):
+        start = time.perf_counter_ns()
+        total = 0
+        for number in range(1000):
+            total += number * number
+        took = time.perf_counter_ns() - start
+        least = took if least is None else min(least, took)
+    assert least is not None
+    return least
+
+
+def settle(cores: list[int] | None) -> int:
+    """Move this thread to that one of `cores` where arithmetic is done soonest; its pace there."""
+    if cores is None or len(cores) < 2:
+        return pace_ns()
+
+    def soonest(core: int) -> int:
+        start = time.perf_counter_ns()
+        os.sched_setaffinity(0, [core])  # returns there, after whoever is at work
+        pace_ns()
+        return time.perf_counter_ns() - start
+
+    os.sched_setaffinity(0, [min(cores, key=soonest)])
+    return pace_ns()
+
+
+def pace_on(cores: list[int] | None) -> int:
+    """The pace on the best of `cores` now; this thread stays where it is."""
+    if cores is None:
+        return pace_ns()
+    before = os.sched_getaffinity(0)
+    try:
+        return settle(cores)
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class Governor:
     """A context in which `cores` have the governor `name`; None changes nothing.
 
@@ -897,6 +945,7 @@ class Agent:
         self.heard = time.monotonic()
         self.id: object = None
         self.worker: subprocess.Popen[bytes] | None = None
+        self.pace: float | None = None  # the quickest of all timings
         self.host_gone = threading.Event()
         self.commands: dict[str, Callable[[Store, dict[str, Any]], dict[str, Any]]] = {
             "hello": lambda store, request: hello(store),
@@ -1024,7 +1073,10 @@ class Agent:
     def _time(self, store: Store, request: dict[str, Any], models: list[str]) -> dict[str, Any]:
         runtime, version = choose_runtime(request.get("runtime"))
         processes, threads = field(request, "processes", int), field(request, "threads", int)
-        job = {"do": "time", "runtime": runtime, "models": models, "threads": threads}
+        statistic = field(request, "statistic", str) if request.get("statistic") is not None else "p50"
+        job = {"do": "time", "runtime": runtime, "models": models, "threads": threads, "statistic": statistic}
+        reference = field(request, "reference", str) if request.get("reference") is not None else None
+        job["reference"] = None if reference is None else store.stored(reference)
         job.update({name: field(request, name, (int, float)) for name in ("warmup_s", "timed_s")})
         repeats = field(request, "repeats", int)
         governor = field(request, "governor", str) if request.get("governor") is not None else None
@@ -1041,7 +1093,8 @@ class Agent:
                 "clock_mhz_before": clock_mhz(cores),
                 "load_before": load(),
             }
-            runs = self._runs(store, job, request, Runs(len(models), processes, repeats))
+            runs = self._runs(store, job, request, Runs(len(models), processes, repeats, self.pace))
+            self.pace = runs.pace
             conditions.update(
                 clock_mhz_after=clock_mhz(cores), load_after=load(), temperature_c=temperature_c(), tools=tools()
             )
@@ -1056,11 +1109,11 @@ class Agent:
             order = runs.wanted()
             if not order:
                 return runs
-            if runs.repeating() and now:
-                now = self._cooled(job["cores"])
+            if runs.repeating():
+                now = self._cooled(job["cores"], runs.pace)
             shuffle(order)
             total = done + len(order) + runs.planned()
-            for run in self._work(store, dict(job, order=order), request):
+            for run in self._work(store, dict(job, order=order, pace=runs.pace), request):
                 runs.add(run)
                 done += 1
                 self._send(progress=[done, total])
@@ -1069,12 +1122,13 @@ class Agent:
             grown = [name for name, count in counts.items() if count > earlier[name]]
             runs.end(sorted(set(now + grown)))
 
-    def _cooled(self, cores: list[int] | None) -> list[str]:
-        # What still throttles after at most COOL_S.
+    def _cooled(self, cores: list[int] | None, pace: float | None) -> list[str]:
+        # What still throttles after at most COOL_S, or as soon as nothing does and the pace is the quickest again.
         end = time.monotonic() + COOL_S
         while True:
             now = throttling(cores)[0]
-            if not now or time.monotonic() > end or self.host_gone.wait(0.5):
+            slow = pace is not None and pace_on(cores) > SLOW_PACE * pace
+            if not (now or slow) or time.monotonic() > end or self.host_gone.wait(0.5):
                 return now
 
     def _infer(self, store: Store, request: dict[str, Any]) -> dict[str, Any]:
@@ -1121,7 +1175,8 @@ class Agent:
 class Runs:
     """The runs of one request: `processes` of each model, and `repeats` more at most where some were disturbed."""
 
-    def __init__(self, models: int, processes: int, repeats: int) -> None:
+    def __init__(self, models: int, processes: int, repeats: int, pace: float | None = None) -> None:
+        self.pace = pace  # the quickest so far; None: not known
         self._runs: list[list[dict[str, Any]]] = [[] for _ in range(models)]
         self._processes, self._most = processes, processes + repeats
         self._ended = 0
@@ -1147,6 +1202,7 @@ class Runs:
 
     def add(self, run: dict[str, Any]) -> None:
         """A run of the process that is at work."""
+        self.pace = min((pace for pace in (self.pace, run["pace"]) if pace is not None), default=None)
         self._runs[run.pop("model")].append(dict(run, process=self._ended))
 
     def end(self, throttled: list[str]) -> None:
@@ -1170,12 +1226,20 @@ class Runs:
         clock = run["clock_mhz"]
         if clock is not None and clock < SLOWED * highest:
             marks["clock"] = (highest - clock, f"clock {clock:.0f} MHz, {highest:.0f} in another process")
+        slower = self._slower(run)
+        if slower > SLOW_PACE:
+            marks["pace"] = (slower, f"arithmetic took {slower:.1f} times as long as before")
         return marks
+
+    def _slower(self, run: dict[str, Any]) -> float:
+        # How many times as long as at the quickest pace everything took.
+        pace: float | None = run["pace"]
+        return 1.0 if pace is None or self.pace is None else pace / self.pace
 
     def _quietest(self, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         # In the order of time.
         def noise(run: dict[str, Any]) -> tuple[int, float]:
-            return len(self._marks(run)), (run["waited"] or 0) + (run["others"] or 0)
+            return len(self._marks(run)), self._slower(run) + (run["waited"] or 0) + (run["others"] or 0)
 
         return sorted(sorted(runs, key=noise)[: self._processes], key=lambda run: run["process"])
 
@@ -1368,7 +1432,8 @@ def time_models(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     import numpy as np
 
     make = interpreter_of(job["runtime"])
-    threads = job["threads"]
+    threads, pace, statistic = job["threads"], job["pace"], job["statistic"]
+    cores = job["cores"] if threads == 1 else None  # more threads are to have them all
 
     def ready(path: str) -> Any:
         interpreter = loaded(make, path, threads)
@@ -1379,39 +1444,119 @@ def time_models(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     # What the runtime needs once would count as the first model's memory.
     interpreter = ready(job["models"][job["order"][0]])
+    beside = None if job["reference"] is None else ready(job["reference"]).invoke
     for model in job["order"]:
         interpreter = None
         base = reset_peak_rss()
         interpreter = ready(job["models"][model])
         peak = peak_rss()
         disturbance = Disturbance()
-        taken = np.asarray(invocations(interpreter.invoke, job["warmup_s"], job["timed_s"]))
-        met = dict(disturbance.shares(threads), clock_mhz=clock_mhz(job["cores"]))
+        told: dict[str, Any] = {}
+        if beside is None:
+            slices, pace = timed_slices(interpreter.invoke, job["warmup_s"], job["timed_s"], cores, pace)
+            told["pace"] = slices[int(DECIDES[statistic] * (len(slices) - 1))][0]
+            taken = np.asarray([call for _, calls in slices for call in calls])
+        else:
+            calls, relative = timed_beside(beside, interpreter.invoke, job["warmup_s"], job["timed_s"])
+            told.update(pace=None, relative=relative)
+            taken = np.asarray(calls)
+        met = dict(disturbance.shares(threads), clock_mhz=clock_mhz(job["cores"]), **told)
         low, p10, p50, p95, high = (float(value) for value in np.percentile(taken, (0, 10, 50, 95, 100)))
         run = {"model": model, "n": len(taken), "ram_bytes": None if base is None or peak is None else peak - base}
         yield dict(run, **met, min=low, p10=p10, p50=p50, p95=p95, max=high)
 
 
-def invocations(invoke: Callable[[], None], warmup_s: float, timed_s: float) -> list[int]:
-    """Nanoseconds of each call, for `timed_s` and MIN_INVOCATIONS at least, after `warmup_s` of calls."""
+def timed_slices(
+    invoke: Callable[[], None], warmup_s: float, timed_s: float, cores: list[int] | None, quickest: float | None
+) -> tuple[list[tuple[int, list[int]]], float]:
+    """(pace, nanoseconds of each call) of the quietest slices that hold `timed_s` and MIN_INVOCATIONS, the quietest
+    first, after `warmup_s` of calls; and the quickest pace of all.
+
+    A slice is quiet at up to SLOW_PACE times the quickest pace. After one that is not, the next is timed on whichever
+    of `cores` is the quickest then. Where there are too few, the run ends after PATIENCE times `timed_s`.
+    """
     clock = time.perf_counter_ns
-    warm = clock() + int(warmup_s * 1e9)
-    while clock() < warm:
-        invoke()
-    taken: list[int] = []
+    least = int(timed_s * 1e9)
+    settle(cores)
+    timed_slice(invoke, int(warmup_s * 1e9))
+    slices: list[tuple[int, list[int]]] = []
+    end = clock() + PATIENCE * least
     gc.collect()
     gc.disable()
     try:
-        end = clock() + int(timed_s * 1e9)
+        before = pace_ns()
         while True:
-            start = clock()
-            invoke()
-            stop = clock()
-            taken.append(stop - start)
-            if stop >= end and len(taken) >= MIN_INVOCATIONS:
-                return taken
+            calls = timed_slice(invoke, least // SLICES)
+            after = pace_ns()
+            slices.append((max(before, after), calls))
+            quickest = slices[-1][0] if quickest is None else min(quickest, slices[-1][0])
+            slow = SLOW_PACE * quickest
+            if enough([one for one in slices if one[0] <= slow], least) or (clock() > end and enough(slices, least)):
+                break
+            before = after
+            if slices[-1][0] > slow:
+                before = settle(cores)
+                invoke()  # what another core has not in its cache
     finally:
         gc.enable()
+    slices.sort(key=lambda one: one[0])
+    kept: list[tuple[int, list[int]]] = []
+    while not enough(kept, least):
+        kept.append(slices[len(kept)])
+    return kept, quickest
+
+
+def timed_beside(
+    reference: Callable[[], None], invoke: Callable[[], None], warmup_s: float, timed_s: float
+) -> tuple[list[int], float]:
+    """Nanoseconds of each call, for `timed_s` and MIN_INVOCATIONS, and how many times as long as `reference` one takes.
+
+    The reference is timed between slices of calls. Whatever slows the core slows both, so that their ratio repeats to
+    2 % where the latencies themselves differ by half.
+    """
+    least = int(timed_s * 1e9)
+    timed_slice(invoke, int(warmup_s * 1e9))
+    taken: list[int] = []
+    ratios = []
+    gc.collect()
+    gc.disable()
+    try:
+        before = middle(timed_slice(reference, least // (3 * SLICES)))
+        while not enough([(0, taken)], least):
+            calls = timed_slice(invoke, least // SLICES)
+            after = middle(timed_slice(reference, least // (3 * SLICES)))
+            ratios.append(2 * middle(calls) / (before + after))
+            taken += calls
+            before = after
+    finally:
+        gc.enable()
+    return taken, sorted(ratios)[len(ratios) // 2]
+
+
+def middle(calls: list[int]) -> int:
+    """The median, without the first, which finds another model's data in the cache; of two the second."""
+    rest = sorted(calls[1:] or calls)
+    return rest[len(rest) // 2]
+
+
+def timed_slice(invoke: Callable[[], None], length: int) -> list[int]:
+    """Nanoseconds of each call, for that many nanoseconds, two calls at least."""
+    clock = time.perf_counter_ns
+    taken: list[int] = []
+    end = clock() + length
+    while True:
+        start = clock()
+        invoke()
+        stop = clock()
+        taken.append(stop - start)
+        if stop >= end and len(taken) > 1:
+            return taken
+
+
+def enough(slices: list[tuple[int, list[int]]], least: int) -> bool:
+    """Whether they hold that many nanoseconds, and MIN_INVOCATIONS."""
+    calls = [calls for _, calls in slices]
+    return sum(map(len, calls)) >= MIN_INVOCATIONS and sum(map(sum, calls)) >= least
 
 
 def infer(job: dict[str, Any]) -> dict[str, Any]:
@@ -1592,7 +1737,7 @@ def time_engine(job: dict[str, Any], work: str, model: int) -> dict[str, Any]:
     run: dict[str, Any] = {name: quantile(taken, level) for name, level in levels}
     run["compute"] = quantile(sorted(1e6 * one["computeMs"] for one in timed), 0.5)
     # What other programs do to the processor says little of the GPU.
-    return dict(run, model=model, n=len(taken), ram_bytes=None, waited=None, others=None, clock_mhz=None)
+    return dict(run, model=model, n=len(taken), ram_bytes=None, waited=None, others=None, clock_mhz=None, pace=None)
 
 
 def quantile(ordered: list[float], level: float) -> float:

@@ -263,8 +263,8 @@ class AgentDevice:
         self, do: str, hashes: Sequence[str], plan: TimingPlan, progress: Progress | None, **fields: object
     ) -> list[Timing]:
         settings = asdict(plan)
-        statistic = settings.pop("statistic")
-        silence_s = self._patience_s() + 2 * (plan.warmup_s + plan.timed_s)
+        settings["reference"] = None if plan.reference is None else self._put(plan.reference)
+        silence_s = self._patience_s() + 2 * (plan.warmup_s + 4 * plan.timed_s)  # a disturbed run goes on for so long
         answer = self._session.request(
             do,
             runtime=self._runtime,
@@ -281,7 +281,7 @@ class AgentDevice:
             for marked, repeats in zip(answer["marked"], answer["repeats"], strict=True)
         ]
         return [
-            summarise(sha256, statistic, runs, met)
+            summarise(sha256, plan.statistic, runs, met)
             for sha256, runs, met in zip(hashes, answer["runs"], conditions, strict=True)
         ]
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def test_the_fastest_kind_of_cores(
 
 
 def quiet(model: int, **other: Any) -> dict[str, Any]:
-    return {"model": model, "waited": 0.01, "others": 0.02, "clock_mhz": 1500.0, **other}
+    return {"model": model, "waited": 0.01, "others": 0.02, "clock_mhz": 1500.0, "pace": 50_000, **other}
 
 
 def test_only_disturbed_models_are_timed_again_and_the_quietest_runs_count() -> None:
@@ -88,6 +88,88 @@ def test_what_stays_disturbed_is_marked_and_ends() -> None:
             "other programs used 50% of the processor (1 of 2 processes)",
         ]
     ]
+
+
+@dataclass
+class Core:
+    """A core that others share from one moment to another, in milliseconds; everything then takes 1.6 times as long."""
+
+    shared: tuple[float, float]
+    now_ns: int = 0
+    moves: int = 0
+
+    @property
+    def slower(self) -> float:
+        start, end = self.shared
+        return 1.6 if start <= self.now_ns / 1e6 < end else 1.0
+
+    def perf_counter_ns(self) -> int:
+        return self.now_ns
+
+    def pace_ns(self) -> int:
+        pace = int(50_000 * self.slower)
+        self.now_ns += pace
+        return pace
+
+    def settle(self, cores: list[int] | None) -> int:
+        self.moves += 1
+        return self.pace_ns()
+
+    def invoke(self) -> None:
+        self.now_ns += int(1e6 * self.slower)
+
+
+@pytest.mark.parametrize(
+    ("shared", "longest", "pace", "took_ms", "moves"),
+    [
+        ((1e9, 1e9), 1_000_000, 50_000, 110, 1),  # quiet
+        ((30, 130), 1_000_000, 50_000, 240, 7),  # some slices are not: others take their place
+        ((0, 1e9), 1_600_000, 80_000, 410, 19),  # until patience ends
+    ],
+)
+def test_a_run_is_made_of_slices_in_which_the_core_was_the_models_own(
+    monkeypatch: pytest.MonkeyPatch, shared: tuple[float, float], longest: int, pace: int, took_ms: float, moves: int
+) -> None:
+    core = Core(shared)
+    monkeypatch.setattr(agent, "time", core)
+    monkeypatch.setattr(agent, "pace_ns", core.pace_ns)
+    monkeypatch.setattr(agent, "settle", core.settle)
+    slices, quickest = agent.timed_slices(core.invoke, 0.01, 0.1, [0, 1], 50_000.0)
+    calls = [call for _, calls in slices for call in calls]
+    assert (max(calls), max(slower for slower, _ in slices), quickest) == (longest, pace, 50_000)
+    assert sum(calls) >= 100e6
+    assert core.now_ns / 1e6 == pytest.approx(took_ms, rel=0.15)
+    assert core.moves == pytest.approx(moves, abs=2)
+
+
+def test_a_run_at_a_slow_pace_is_marked_also_if_a_later_one_is_quicker() -> None:
+    runs = Runs(models=1, processes=2, repeats=2, pace=60_000)
+    runs.add(quiet(0, pace=70_000))
+    runs.end([])
+    assert runs.marked() == [[]]
+    runs.add(quiet(0, pace=50_000))
+    runs.end([])
+    assert runs.marked() == [["arithmetic took 1.4 times as long as before (1 of 2 processes)"]]
+    assert runs.pace == 50_000
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+def test_a_thread_settles_on_the_core_where_work_is_done_soonest(monkeypatch: pytest.MonkeyPatch) -> None:
+    takes = {0: 80_000, 1: 50_000, 2: 60_000}
+    core, at = Core((1e9, 1e9)), [0]
+
+    def pace_ns() -> int:
+        core.now_ns += 3 * takes[at[0]]
+        return takes[at[0]]
+
+    monkeypatch.setattr(agent, "time", core)
+    monkeypatch.setattr(agent, "pace_ns", pace_ns)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: at.__setitem__(slice(None), list(cores)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {at[0]})
+    assert (agent.settle([0, 1, 2]), at) == (50_000, [1])
+    assert (agent.settle([2]), agent.settle(None), at) == (50_000, 50_000, [1])  # nothing to choose from
+    at[0] = 2
+    assert (agent.pace_on([0, 1, 2]), at) == (50_000, [2])
 
 
 def program(folder: Path, name: str, text: str) -> None:
