@@ -47,6 +47,7 @@ SPACE = SearchSpace.load("tiny", (1, 28, 28), 10)
 CONVERSIONS, FRESH, REFINEMENTS, CANDIDATES = 60, 30, 5, 6
 RECORDED = {"host int8": ("host_measured", "int8_ms"), "host float32": ("host_measured", "float32_ms")}
 RECORDED["mps2-an386"] = ("mps2_an386_counted", "instructions")
+HEAD = ("board", "measured", "cross-val.", "fresh 30", "refined", "noise", "absolute", "minutes")
 BATCH, SEEDS = 8, 20  # of the 34 recorded networks of one shape, 27 can be drawn
 
 

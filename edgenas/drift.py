@@ -42,7 +42,7 @@ class SteadiedDevice:
         first_ms: float | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self.device, self._reference, self._say = device, reference, say or (lambda line: None)
+        self.device, self.reference, self._say = device, reference, say or (lambda line: None)
         self._plan = plan
         self._pairs: bool | None = None  # whether the device times models in turn with the reference; None: not known
         self._first_ms = self._before_ms = first_ms
@@ -62,7 +62,7 @@ class SteadiedDevice:
         if not models:
             return []
         if self._pairs is None:
-            (beside_itself,) = self.device.time([self._reference], replace(plan, reference=self._reference))
+            (beside_itself,) = self.device.time([self.reference], replace(plan, reference=self.reference))
             self._pairs = beside_itself.relative is not None
         if self._pairs:
             return self._paired(models, plan, progress)
@@ -70,8 +70,8 @@ class SteadiedDevice:
 
     def _paired(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None) -> list[Timing]:
         if self._first_ms is None:
-            self._first_ms = self.device.time([self._reference], self._plan)[0].latency_ms
-        timings = self.device.time(models, replace(plan, reference=self._reference), progress)
+            self._first_ms = self.device.time([self.reference], self._plan)[0].latency_ms
+        timings = self.device.time(models, replace(plan, reference=self.reference), progress)
         ratios = [t.latency_ms / (t.relative * self._first_ms) if t.relative else 1.0 for t in timings]
         self.ratios.append(median(ratios))
         return [_told(timing, ratio) for timing, ratio in zip(timings, ratios, strict=True)]
@@ -103,9 +103,9 @@ class SteadiedDevice:
         self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None
     ) -> tuple[list[Timing], list[Timing]]:
         """The models' timings and the reference's, which is timed first, last and between."""
-        order: list[bytes] = [self._reference]
+        order: list[bytes] = [self.reference]
         for start in range(0, len(models), _APART):
-            order += [*models[start : start + _APART], self._reference]
+            order += [*models[start : start + _APART], self.reference]
         timings = self.device.time(order, plan, progress)
         places = {*range(0, len(order), _APART + 1), len(order) - 1}
         mine = [timing for place, timing in enumerate(timings) if place not in places]

@@ -51,8 +51,8 @@ def refine(
 
     Repeated measurements of an architecture in one session become their median, undisturbed ones if there are any; a
     session counts half as much as the next one unless it is exact, imported ones are taken as older than one's own; an
-    older session that shares at least three architectures with the latest is rescaled to it, since a board's clock or
-    load drifts.
+    older session that shares at least three architectures, or the reference, with the latest is rescaled to it, since a
+    board's clock or load drifts.
 
     What a linear model makes of this is Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning,
     2006, 3.3) by its mode: relative errors normal with a variance inverse to the weight, prices normal around those
@@ -221,11 +221,19 @@ def by_session(measurements: Sequence[Measurement]) -> dict[str, dict[Name, list
 
 
 def drift(session: Mapping[Name, list[Measurement]], latest: Mapping[Name, list[Measurement]]) -> float:
-    """How much slower the latest session was on the networks that both measured; 1 if they share too few."""
+    """How much slower the latest session was on the networks that both measured, or on the reference that both timed
+    the others in turn with; 1 if they share too little.
+    """
     shared = session.keys() & latest.keys()
-    if len(shared) < _SHARED_FOR_DRIFT:
+    references = {name for name in shared if all(_is_reference(found[name]) for found in (session, latest))}
+    if not references and len(shared) < _SHARED_FOR_DRIFT:
         return 1.0
+    shared = references or shared
     return median(_middle(latest[name]) / _middle(session[name]) for name in shared)
+
+
+def _is_reference(found: Sequence[Measurement]) -> bool:
+    return any(m.conditions.get("reference") for m in found)
 
 
 def _middle(found: Sequence[Measurement]) -> float:

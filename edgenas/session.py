@@ -36,6 +36,7 @@ from edgenas.choices import (
     tensorrt_precision,
 )
 from edgenas.conversion import Converter, Precision
+from edgenas.drift import SteadiedDevice
 from edgenas.errors import UsageError
 from edgenas.latency import AdditiveModel
 from edgenas.latency.engine import EngineModel
@@ -45,6 +46,7 @@ from edgenas.refine import contradicted, refreshed
 from edgenas.resources import home
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement, Store
+from edgenas.strategies import design
 from edgenas.strategies.exact import Limits
 from edgenas.units import MINSN
 from edgenas.version import __version__
@@ -92,6 +94,8 @@ class Session:
         self.statistic = statistic_of(statistic or board.statistic)
         self._spaces: dict[str, SearchSpace] = {}
         self._told = False  # of other boards' profiles
+        self._steadied: SteadiedDevice | None = None
+        self._reference: Architecture | None = None
         if find_spec("torch") is None:  # before anything is opened or installed for nothing
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         with ExitStack() as stack:
@@ -173,6 +177,20 @@ class Session:
             return replace(plan, processes=_REPEATS)
         return replace(plan, **_QUICK) if quick else plan  # type: ignore[arg-type]
 
+    def steadied(self, space: SearchSpace, first_ms: float | None = None) -> SteadiedDevice | None:
+        """The device that untrained models are timed on, in turn with a reference; None where instructions are counted.
+
+        One for the whole session, with the reference of the space that it was first asked for. first_ms: what that took
+        when the session began, if it goes on.
+        """
+        if self.info.unit == MINSN.name:
+            return None
+        if self._steadied is None:
+            self._reference = design.reference(design.unpriced(space, self.limits, self.precision))
+            (model,) = self.convert_untrained(space, [self._reference])
+            self._steadied = SteadiedDevice(self.device, model, self.plan(), first_ms, self.reporter.say)
+        return self._steadied
+
     def measure_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> list[Measurement]:
         """Convert with random weights, measure on the device, append to the store; in the architectures' order."""
         return self._measured(space, architectures, list(self.convert_untrained(space, architectures)))
@@ -209,6 +227,11 @@ class Session:
     def _measured(
         self, space: SearchSpace, architectures: Sequence[Architecture], models: Sequence[bytes]
     ) -> list[Measurement]:
+        if self._steadied is None and (steadied := self.steadied(space)) is not None:
+            # What other sessions' measurements are brought to this one's speed by.
+            assert self._reference is not None
+            taken = steadied.time([steadied.reference], self.plan(quick=True))
+            self.record(space, [self._reference], taken, trained=False)
         return self.time(space, architectures, models, self.plan(quick=True), trained=False)
 
     def time(
@@ -226,13 +249,14 @@ class Session:
         quarter of the models: once, a second time if that differs, too. The middle one counts, the store has them all.
         """
         progress = partial(self.reporter.progress, unit="timings")
-        timings = self.device.time(models, plan, progress)
+        device = self.device if trained or self._steadied is None else self._steadied
+        timings = device.time(models, plan, progress)
         doubts = self.doubts(space, architectures, timings)
         found = self.record(space, architectures, timings, trained=trained, doubts=doubts)
         repeats = [[m] for m in found]
         again = list(doubts)[: ceil(_DOUBTED * len(models))]
         for _ in range(_AGAIN if again else 0):
-            timings = self.device.time([models[i] for i in again], plan, progress)
+            timings = device.time([models[i] for i in again], plan, progress)
             taken = self.record(space, [architectures[i] for i in again], timings, trained=trained)
             for i, m in zip(again, taken, strict=True):
                 repeats[i].append(m)
@@ -319,17 +343,19 @@ class Session:
                 trained=trained,
                 session=self.id,
                 taken_utc=now,
-                conditions=self._conditions(timing, (doubts or {}).get(place)),
+                conditions=self._conditions(architecture, timing, (doubts or {}).get(place)),
             )
             for place, (architecture, timing) in enumerate(zip(architectures, timings, strict=True))
         ]
         self.store.append(measurements)
         return measurements
 
-    def _conditions(self, timing: Timing, contradicted_ms: float | None) -> dict[str, Any]:
+    def _conditions(self, architecture: Architecture, timing: Timing, contradicted_ms: float | None) -> dict[str, Any]:
         met = {**asdict(timing.conditions), "processes": timing.processes, "hostname": self.info.hostname}
         if contradicted_ms is not None:
             met |= {"contradicted": True, "predicted_ms": contradicted_ms}
+        if architecture == self._reference:
+            met["reference"] = True
         table: dict[str, Any] = json.loads(json.dumps(met))  # as the store gives it back
         return table
 

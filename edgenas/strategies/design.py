@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
+from edgenas import cost
 from edgenas.latency import Array
 from edgenas.space import Architecture, Block, Layer, SearchSpace, Stage
 from edgenas.strategies.candidate import operator_weight
-from edgenas.strategies.exact import Lattice
+from edgenas.strategies.exact import Lattice, Limits
 from edgenas.strategies.fill import fill
 
 _DRAWN = 200  # random architectures of a pool
@@ -41,6 +43,24 @@ def filled(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
     if not templates:
         return []
     return fill(lattice, templates[rng.integers(len(templates))], _aims(lattice, rng, 1)[0])[:1]
+
+
+def unpriced(space: SearchSpace, limits: Limits, precision: str) -> Lattice:
+    """The space before anything is measured: a multiply-accumulate costs 1, an output 4, an operator 20,000."""
+
+    def prior_cost(block: Block) -> float:
+        layers = block.layers()
+        return cost.macs([block]) + sum(4.0 * layer.elements_out + 20_000.0 for layer in layers)
+
+    return Lattice(space, prior_cost, limits=limits, precision=precision)
+
+
+def reference(lattice: Lattice) -> Architecture:
+    """A template in the middle of the range of an `unpriced` space: the same in every session of that space."""
+    fastest, slowest = lattice.extremes()
+    middle = sqrt(lattice.price(fastest) * lattice.price(slowest))
+    found = (fill(lattice, template, middle)[:1] for template in lattice.space.templates)
+    return next((filled[0] for filled in found if filled), fastest)
 
 
 def _aims(lattice: Lattice, rng: np.random.Generator, count: int) -> list[float]:

@@ -7,29 +7,25 @@ same command goes on in the same session, drift against its first timings includ
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from math import inf, sqrt
-from typing import Any, Literal, cast
+from math import inf
+from typing import Any, Literal
 
 import numpy as np
 
-from edgenas import cost, inventory
+from edgenas import inventory
 from edgenas.board import BoardProfile
 from edgenas.drift import SteadiedDevice
 from edgenas.progress import Reporter, Silent
 from edgenas.session import Session
-from edgenas.space import Architecture, Block, SearchSpace
+from edgenas.space import Architecture, SearchSpace
 from edgenas.store import Measurement
 from edgenas.strategies import design
 from edgenas.strategies.design import Coverage
 from edgenas.strategies.exact import Lattice
-from edgenas.strategies.fill import fill
 from edgenas.units import MINSN, Unit, fraction
 from edgenas.workflows.validation import cross_validated
 from firmware_tools.connect import Access
-from firmware_tools.device import Device
 
 MINUTES = 10.0
 _BATCH = 12
@@ -157,8 +153,8 @@ class _Sitting:
         self._session, self._space, self._until = session, space, until
         self._rng = np.random.default_rng(seed)
         session.use(space)
-        self._lattice = Lattice(space, _prior_cost, limits=session.limits, precision=session.precision)
-        self._reference = _reference(self._lattice)
+        self._lattice = design.unpriced(space, session.limits, session.precision)
+        self._reference = design.reference(self._lattice)
         self._known = self._stored()
         self._measured = {Architecture.parse(m.architecture) for m in self._known}
         self._first_ms = self._resume()
@@ -169,21 +165,21 @@ class _Sitting:
     def run(self) -> Profiled:
         """Measure until it is time to stop; fit and save the profile."""
         session = self._session
-        with self._steadied() as device:
-            if len(self._measured) >= _BATCH:
-                self._learn()
-            while (stopped_by := self._ended()) is None:
-                batch = self._batch()
-                if not batch:  # a space of few architectures
-                    stopped_by = "space"
-                    break
-                found = session.measure_fitting(self._space, batch)
-                disturbed = [a for a, m in zip(batch, found, strict=True) if m is not None and m.disturbed]
-                self._again = [a for a in disturbed if a not in self._again][:_AGAIN]
-                self._measured.update(batch)
-                self._tried += len(batch)
-                self._learn()
-                session.reporter.status(self._status(device))
+        device = session.steadied(self._space, self._first_ms)
+        if len(self._measured) >= _BATCH:
+            self._learn()
+        while (stopped_by := self._ended()) is None:
+            batch = self._batch()
+            if not batch:  # a space of few architectures
+                stopped_by = "space"
+                break
+            found = session.measure_fitting(self._space, batch)
+            disturbed = [a for a, m in zip(batch, found, strict=True) if m is not None and m.disturbed]
+            self._again = [a for a in disturbed if a not in self._again][:_AGAIN]
+            self._measured.update(batch)
+            self._tried += len(batch)
+            self._learn()
+            session.reporter.status(self._status(device))
         refined = session.refined()
         refined.save()
         fastest, slowest = map(self._lattice.price, self._lattice.extremes())
@@ -223,22 +219,6 @@ class _Sitting:
 
     def _count(self) -> int:
         return len({m.architecture for m in self._known if m.session == self._session.id})
-
-    @contextmanager
-    def _steadied(self) -> Iterator[SteadiedDevice | None]:
-        """The session's device with the reference between what it times; None where instructions are counted."""
-        session = self._session
-        if session.info.unit == MINSN.name:
-            yield None
-            return
-        (model,) = session.convert_untrained(self._space, [self._reference])
-        before = session.device
-        steadied = SteadiedDevice(before, model, session.plan(), self._first_ms, session.reporter.say)
-        session.device = cast("Device", steadied)
-        try:
-            yield steadied
-        finally:
-            session.device = before
 
     def _ended(self) -> StoppedBy | None:
         until, count = self._until, self._count()
@@ -297,17 +277,3 @@ class _Sitting:
             f"drift {device.ratios[-1] - 1:+.1%}" if device is not None and device.ratios else "",
         ]
         return ", ".join(filter(None, parts))
-
-
-def _reference(lattice: Lattice) -> Architecture:
-    """A template in the middle of the space's range by the prior: the same in every session of a space."""
-    fastest, slowest = lattice.extremes()
-    middle = sqrt(lattice.price(fastest) * lattice.price(slowest))
-    filled = (fill(lattice, template, middle)[:1] for template in lattice.space.templates)
-    return next((found[0] for found in filled if found), fastest)
-
-
-def _prior_cost(block: Block) -> float:
-    # Before anything is measured: a multiply-accumulate costs 1, an element written 4, an operator 20,000.
-    layers = block.layers()
-    return cost.macs([block]) + sum(4.0 * layer.elements_out + 20_000.0 for layer in layers)
