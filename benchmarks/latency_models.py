@@ -96,7 +96,7 @@ def compared(data: Data, models: Sequence[str], seeds: int) -> Iterator[dict[str
             rows.append(row)
             others = [row[figure]["mean"] for row in rows[:-1]]
             if name == latency.DEFAULT and not limits and others:
-                row["held_to"] = round(max(others) if figure == "tau" else min(others), 3)
+                row["held_to"] = round(max(others), 3) if figure == "tau" else round(min(others), 2)
             print(" ".join(map(str, cells_of(row))), file=sys.stderr, flush=True)
         yield from rows
 
@@ -111,7 +111,7 @@ def cells_of(row: dict[str, Any]) -> tuple[object, ...]:
 def _met(row: dict[str, Any]) -> bool:
     value: float = row[row["judged_by"]]["mean"]
     limit: float = row["held_to"]
-    return value >= limit if row["judged_by"] == "tau" else round(value, 3) <= limit
+    return value >= limit if row["judged_by"] == "tau" else round(value, 2) <= limit
 
 
 def lightnets(folder: Path) -> list[dict[str, float]]:
@@ -136,14 +136,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    every = list(datasets(options.data))
+    every = list(datasets(options.data, pairs=False))
     known = {data.device for data in every}
     if not known or (unknown := set(options.device) - known):
         sys.exit(f"no .npz file in {options.data} has {', '.join(sorted(unknown)) if known else 'any device'}")
     figures: dict[str, Any] = {}
     tables: list[Sequence[Sequence[object]]] = []
     if "models" in options.part:
-        chosen = [d for d in every if (d.device in options.device if options.device else (d.space, d.device) in LIMITS)]
+        chosen = [
+            d
+            for d in datasets(options.data)
+            if (d.device in options.device if options.device else (d.space, d.device) in LIMITS)
+        ]
         figures["rows"] = [row for data in chosen for row in compared(data, options.model, options.seeds)]
         tables.append([HEAD, *map(cells_of, figures["rows"])])
     if "few-shot" in options.part:

@@ -32,9 +32,11 @@ def test_what_is_measured_is_stored_and_refines_the_profile(home: Path) -> None:
         assert measured[0].latency_ms > measured[1].latency_ms > 0
         assert measured[0].model_sha256 != measured[1].model_sha256
         assert {m.session for m in measured} == {session.id}
-        assert session.store.read(session.key) == measured
+        reference, *stored = session.store.read(session.key)
+        assert stored == measured
+        assert reference.conditions["reference"]
         profile = session.refined()
-        assert profile.measurements == 2
+        assert profile.measurements == 3
         model = session.model()
         predicted = [model.bias_ms + sum(map(model.block_ms, SPACE.blocks(a))) for a in (LARGE, SMALL)]
         assert predicted[0] > predicted[1] > 0
@@ -45,10 +47,10 @@ def test_what_is_measured_is_stored_and_refines_the_profile(home: Path) -> None:
     with Session(Board.load("host"), Silent()) as later:
         assert later.key == key
         assert later.id not in {m.session for m in later.store.read(key)}
-        assert later.refined().measurements == 2
+        assert later.refined().measurements == 3
         mine = replace(SPACE, name="of a file that is gone")
         later.use(mine)
-        assert later.refined().measurements == 4
+        assert later.refined().measurements == 5
 
 
 def test_what_takes_more_memory_than_the_board_has_is_not_measured(home: Path) -> None:

@@ -30,8 +30,11 @@ class Data:
     alone_ms: dict[Part, float]  # operators on their own, where the file has such networks
 
 
-def datasets(folder: Path, devices: Collection[str] = ()) -> Iterator[Data]:
-    """Of every file in the folder those of the devices, all if none is named."""
+def datasets(folder: Path, devices: Collection[str] = (), *, pairs: bool = True) -> Iterator[Data]:
+    """Of every file in the folder those of the devices, all if none is named.
+
+    pairs: whether every two operations of a cell are a part of their own, beside each by itself.
+    """
     for file in sorted(folder.glob("*.npz")):
         with np.load(file) as content:
             named = [str(name) for name in content["op_names"]] if "op_names" in content else []
@@ -45,7 +48,7 @@ def datasets(folder: Path, devices: Collection[str] = ()) -> Iterator[Data]:
         group = np.array([forms.setdefault(cell.canonical(), len(forms)) for cell in cells])
         for device in _chosen(latencies, devices):
             graph = nasbench201.graph_of(device)
-            of_graph = [cell.network(graph, meetings=True) for cell in cells]
+            of_graph = [cell.network(graph, pairs=pairs) for cell in cells]
             alone = operators_alone(cells, latencies[device])
             yield Data("nasbench201", device, of_graph, latencies[device], group, alone)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import permutations, product
+from itertools import combinations, permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -74,18 +74,18 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Meeting:
-    """The operations that leave a node, or reach it: runtimes fuse them, or run them side by side."""
+class Pair:
+    """Two operations in one cell: runtimes fuse them, run them side by side, or find the other's data in the cache."""
 
-    node: str
-    operations: tuple[str, ...]
+    one: Edge
+    other: Edge
 
     def layers(self) -> tuple[Layer, ...]:
-        """As `edgenas.latency.Part.layers`."""
+        """As `edgenas.latency.Part.layers`; nothing that runs by itself."""
         return ()
 
 
-Network = tuple[Edge | Join | Frame | Meeting, ...]
+Network = tuple[Edge | Join | Frame | Pair, ...]
 Canonical = tuple[Any, ...]
 
 
@@ -100,22 +100,16 @@ class Cell:
         """Whether anything gets from the input to the output: otherwise the network is a constant."""
         return self._reached()[3]
 
-    def network(self, graph: str, *, meetings: bool = False) -> Network:
-        """The parts that run under one of GRAPHS; with `meetings`, what leaves and reaches each node, too."""
+    def network(self, graph: str, *, pairs: bool = False) -> Network:
+        """The parts that run under one of GRAPHS; with `pairs`, every two of its operations as one part, too."""
         if graph not in GRAPHS:
             raise ValueError(f"graph {graph!r}: choose one of {', '.join(GRAPHS)}")
         run = [place for place in range(len(EDGES)) if self._runs(place, graph)]
         into = [sum(EDGES[place][1] == node for place in run) for node in (1, 2, 3)]
-        edges = (Edge(OPERATIONS[self.ops[place]], place) for place in run)
+        edges = [Edge(OPERATIONS[self.ops[place]], place) for place in run]
         joins = (Join(inputs) for inputs in into if inputs > 1)
-        return (Frame(), *edges, *joins, *(self._meetings(run) if meetings else ()))
-
-    def _meetings(self, run: list[int]) -> Iterator[Meeting]:
-        for node in range(4):
-            for end, kind in enumerate(("input" if node == 0 else "from", "to")):
-                met = sorted(OPERATIONS[self.ops[place]] for place in run if EDGES[place][end] == node)
-                if met:
-                    yield Meeting(kind, tuple(met))
+        both = (Pair(one, other) for one, other in combinations(edges, 2)) if pairs else ()
+        return (Frame(), *edges, *joins, *both)
 
     def canonical(self) -> Canonical:
         """Equal for cells that compute the same: without dead edges and skips, whatever the nodes are called.

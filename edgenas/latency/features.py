@@ -118,6 +118,11 @@ class FeatureModel:
         solved = solve(_matrix(layers, owners, len(y), self.tile), y, w, np.array((self.bias_ms, *self.prices)))
         return replace(self, prices=tuple(map(float, solved[1:])), bias_ms=float(solved[0]), measurements=len(y))
 
+    def mixed(self, other: FeatureModel, share: float) -> FeatureModel:
+        """`share` of this model's prices and 1 - share of the `other`'s, which are of the same tile."""
+        prices = tuple(share * mine + (1 - share) * its for mine, its in zip(self.prices, other.prices, strict=True))
+        return replace(self, prices=prices, bias_ms=share * self.bias_ms + (1 - share) * other.bias_ms)
+
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""
         require_fit(self.measurements)

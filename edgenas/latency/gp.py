@@ -59,11 +59,12 @@ class GaussianProcess:
         _, features = priors(self.features, architectures, y, w)
         design = Design.of(architectures, float(np.median(y)), tail=True)
         model, kernel = _fitted(features, design, design.kernel(), architectures, y, w, learn=True)
+        start = replace(self.features, tile=features.tile)  # prices that know nothing of what is left out
         held = np.empty((2, len(y)))
         for fold in np.unique(folds):
             out, rest = np.flatnonzero(folds == fold).tolist(), np.flatnonzero(folds != fold).tolist()
             kept = [architectures[i] for i in rest]
-            _, priced = priors(features, kept, y[rest], w[rest], choose_tile=False)
+            _, priced = priors(start, kept, y[rest], w[rest], choose_tile=False)
             part, _ = _fitted(priced, design, kernel, kept, y[rest], w[rest], learn=len(y) <= _RELEARN)
             held[:, out] = part.predict([architectures[i] for i in out])
         return replace(model, scale=scaling(held[0] - y, held[1]))

@@ -19,13 +19,13 @@ import numpy as np
 
 from edgenas import latency
 from edgenas.latency import AdditiveModel, Array, Part
+from edgenas.latency.calibration import stacked
 from edgenas.latency.features import FEATURES, FeatureModel
 from edgenas.latency.regression import damaged, folds_of, number, observations
 
 LEAST, MOST = 5, 50  # architectures: fewer cannot tell whether others help; by more a board explains itself
 _RIDGE = 0.01  # of the boards' weights against one measurement ...
 _RIDGE_PRICES = 0.03  # ... and of the features' prices, which are drawn towards 0
-_PRIOR_SHARE, _PRIOR_COUNT = 0.5, 4.0  # of the known boards, and how many measurements that counts for
 _FOLDS = 5
 _GAIN = 0.9  # of the error alone, which others have to leave at most: few measurements flatter who explains them last
 _LEAST_RELATIVE = 0.05  # of its median: what a model predicts at least, where it is far from what it has seen
@@ -82,7 +82,7 @@ class TransferModel:
             reason = f"{different} architectures are too few to tell whether other boards help: {LEAST} are needed"
             return replace(self, alone=alone, share=0.0, refused=reason, measurements=len(y))
         error_alone, error_combined = self._left_out(architectures, y, w)
-        share, error = _stacked(error_alone, error_combined, w)
+        share, error = stacked(error_alone, error_combined, w)
         known, rest = _combined(self.known, architectures, y, w)
         least = float(np.sqrt(np.average(error_alone**2, weights=w)))
         fitted = TransferModel(known, alone, rest, share, "", least, error, len(y))
@@ -169,14 +169,6 @@ class TransferModel:
             for source in known:
                 combined[out] += source.factor * source.model.predict(left)[0]
         return alone / y - 1, combined / y - 1
-
-
-def _stacked(alone: Array, combined: Array, w: Array) -> tuple[float, float]:
-    """The share of the combination that leaves the least error, drawn towards a half, and that error."""
-    apart = alone - combined
-    best = float(np.sum(w * alone * apart) / (np.sum(w * apart**2) + 1e-30))
-    share = (len(w) * np.clip(best, 0.0, 1.0) + _PRIOR_COUNT * _PRIOR_SHARE) / (len(w) + _PRIOR_COUNT)
-    return float(share), float(np.sqrt(np.average((alone - share * apart) ** 2, weights=w)))
 
 
 def _combined(

@@ -31,7 +31,10 @@ def measured(precision: str) -> np.ndarray[Any, Any]:
 
 
 TRUTH = FeatureModel(
-    prices=(2e-3, 2e-6, 1e-6, 9e-6, 3e-5, 2e-5, 4e-5, 5e-6, 7e-6), bias_ms=0.05, tile=Tile(8, 8, 4), measurements=1
+    prices=(2e-3, 2e-6, 1e-6, 9e-6, 3e-5, 2e-5, 4e-5, 8e-5, 6e-5, 3e-5, 5e-6, 7e-6),
+    bias_ms=0.05,
+    tile=Tile(8, 8, 4),
+    measurements=1,
 )
 
 blocks = st.builds(
