@@ -2,7 +2,7 @@
 
 A reference network is timed in turn with each of the others, where the device can do that: how many times as long a
 network takes repeats to 2 % on a computer that others keep so busy that latencies differ by half. What it takes itself
-is measured first, by the full protocol, and the product is what is learnt from.
+is measured first, and the product is what is learnt from.
 
 Elsewhere the reference is timed between the others. How much slower it runs than at the session's start is how much
 slower the others ran, too: the ratio goes into their conditions, and whoever learns from them divides by it. That holds
@@ -29,21 +29,18 @@ _REPEATS = 2  # of a batch at most
 class SteadiedDevice:
     """A device whose `time` says in `Conditions.reference_ratio` how much slower than at first a reference ran.
 
-    device: the one that times. reference: the model. plan: how it is timed by itself. first_ms: what it took at the
-    session's start; None: what it takes now. ratios: of every batch, in order of time. repeated: how many batches were
-    timed again.
+    device: the one that times. reference: the model. first_ms: what it took at the session's start; None: what it takes
+    now. ratios: of every batch, in order of time. repeated: how many batches were timed again.
     """
 
     def __init__(
         self,
         device: Device,
         reference: bytes,
-        plan: TimingPlan,
         first_ms: float | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.device, self.reference, self._say = device, reference, say or (lambda line: None)
-        self._plan = plan
         self._pairs: bool | None = None  # whether the device times models in turn with the reference; None: not known
         self._first_ms = self._before_ms = first_ms
         self._quiet = first_ms is not None  # whether what it took at first was undisturbed
@@ -62,7 +59,8 @@ class SteadiedDevice:
         if not models:
             return []
         if self._pairs is None:
-            (beside_itself,) = self.device.time([self.reference], replace(plan, reference=self.reference))
+            shortest = replace(plan, processes=2, warmup_s=0.0, timed_s=plan.timed_s / 5, repeats=0)
+            (beside_itself,) = self.device.time([self.reference], replace(shortest, reference=self.reference))
             self._pairs = beside_itself.relative is not None
         if self._pairs:
             return self._paired(models, plan, progress)
@@ -70,7 +68,7 @@ class SteadiedDevice:
 
     def _paired(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None) -> list[Timing]:
         if self._first_ms is None:
-            self._first_ms = self.device.time([self.reference], self._plan)[0].latency_ms
+            self._first_ms = self.device.time([self.reference], plan)[0].latency_ms
         timings = self.device.time(models, replace(plan, reference=self.reference), progress)
         ratios = [t.latency_ms / (t.relative * self._first_ms) if t.relative else 1.0 for t in timings]
         self.ratios.append(median(ratios))

@@ -188,7 +188,7 @@ class Session:
         if self._steadied is None:
             self._reference = design.reference(design.unpriced(space, self.limits, self.precision))
             (model,) = self.convert_untrained(space, [self._reference])
-            self._steadied = SteadiedDevice(self.device, model, self.plan(), first_ms, self.reporter.say)
+            self._steadied = SteadiedDevice(self.device, model, first_ms, self.reporter.say)
         return self._steadied
 
     def measure_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> list[Measurement]:

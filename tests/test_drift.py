@@ -54,7 +54,7 @@ def timed(
 ) -> tuple[SteadiedDevice, list[list[Timing]], Clock]:
     """One batch of three networks after the other until the calls are used up."""
     clock = Clock(list(slower), marked)
-    device = SteadiedDevice(cast("Device", clock), REFERENCE, TimingPlan(5), first_ms)
+    device = SteadiedDevice(cast("Device", clock), REFERENCE, first_ms)
     found = []
     while len(clock.calls) < len(slower):
         found.append(device.time([b"small", b"large", b"small"], TimingPlan(3)))
@@ -75,7 +75,7 @@ def test_a_board_that_gets_warm_is_corrected_by_its_reference() -> None:
 
 def test_beside_its_reference_a_network_takes_what_it_always_takes() -> None:
     clock = Clock([(1.5, 1.1, 1.9), EVEN], pairs=True)
-    device = SteadiedDevice(cast("Device", clock), REFERENCE, TimingPlan(5))
+    device = SteadiedDevice(cast("Device", clock), REFERENCE)
     for factor in (1.5, 1.0):
         found = device.time([b"small", b"large"], TimingPlan(3))
         assert [t.latency_ms for t in found] == pytest.approx([factor, 8 * factor])  # raw
@@ -131,7 +131,7 @@ def test_a_session_that_goes_on_keeps_its_first_reference() -> None:
 
 def test_the_reference_is_timed_again_in_a_long_batch() -> None:
     clock = Clock([EVEN])
-    device = SteadiedDevice(cast("Device", clock), REFERENCE, TimingPlan(5))
+    device = SteadiedDevice(cast("Device", clock), REFERENCE)
     timings = device.time([b"small"] * 14, TimingPlan(3))
     assert len(timings) == 14
     assert [i for i, model in enumerate(clock.calls[0]) if model == REFERENCE] == [0, 7, 14, 17]

@@ -130,7 +130,7 @@ def test_known_names() -> None:
 
 def test_what_contradicts_the_profile_is_timed_again_before_it_is_believed(home: Path) -> None:
     class Hiccup:
-        """The real device, but the first time that it is asked after `hiccup` the last model takes ten times as long."""
+        """The real device, but the first time it is asked after `hiccup` the last model takes ten times as long."""
 
         def __init__(self, device: Device) -> None:
             self.device, self.asked, self.hiccup = device, list[int](), False

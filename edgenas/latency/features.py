@@ -19,6 +19,7 @@ import numpy as np
 
 from edgenas.latency import Array, Part
 from edgenas.latency.regression import (
+    RIDGE,
     UNKNOWN_STD,
     Indices,
     cross_validate,
@@ -67,6 +68,7 @@ FEATURES = (
 # Prices relative to each other before anything is measured, from two precisions of one host and a Cortex-M4.
 _START = (2000.0, 1.0, 1.0, 5.0, 20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 4.0, 5.0)
 _ADDED = tuple(f"{kind}.pixels" for kind in _TILED)  # since profiles were first written
+_LEAST_SHARE = 0.1  # of a latency: a price that was learnt is not free where what is measured now has little of it
 _MIN_FOR_TILE = 8  # fewer architectures cannot tell tiles apart
 
 
@@ -102,7 +104,7 @@ class FeatureModel:
             error = cross_validate(x, y, w, start, folds)
             if error < best or not matrix.size:
                 best, tile, matrix = error, candidate, x
-        solved = solve(matrix, y, w, start)
+        solved = solve(matrix, y, w, start, *self._trust(y))
         std = best if enough else max(best, self.relative_std)
         return FeatureModel(tuple(map(float, solved[1:])), float(solved[0]), tile, float(std), len(y))
 
@@ -115,8 +117,14 @@ class FeatureModel:
         """Only the prices anew, as `fit` does: the tile and the standard deviation stay."""
         y, w = observations(architectures, latency_ms, weights)
         layers, owners = _layers(architectures)
-        solved = solve(_matrix(layers, owners, len(y), self.tile), y, w, np.array((self.bias_ms, *self.prices)))
+        start = np.array((self.bias_ms, *self.prices))
+        solved = solve(_matrix(layers, owners, len(y), self.tile), y, w, start, *self._trust(y))
         return replace(self, prices=tuple(map(float, solved[1:])), bias_ms=float(solved[0]), measurements=len(y))
+
+    def _trust(self, y: Array) -> tuple[float, float]:
+        """`ridge` and `least` of `solve`: prices are held to more where they rest on more than is measured now."""
+        more = self.measurements / len(y)
+        return (RIDGE * more, _LEAST_SHARE) if more > 1 else (RIDGE, 0.0)
 
     def mixed(self, other: FeatureModel, share: float) -> FeatureModel:
         """`share` of this model's prices and 1 - share of the `other`'s, which are of the same tile."""

@@ -15,7 +15,7 @@ Indices = NDArray[np.int64]
 Solve = Callable[[Array, Array, Array, Array], Array]
 
 UNKNOWN_STD = 0.3  # relative, while there is too little to cross-validate
-_RIDGE = 0.03  # weight of the start against one measurement: it decides only what the measurements leave open
+RIDGE = 0.03  # weight of the start against one measurement: it decides only what the measurements leave open
 _FOLDS = 10
 
 
@@ -32,11 +32,12 @@ def observations(
     return y, w / w.max()
 
 
-def solve(x: Array, y: Array, w: Array, start: Array, ridge: float = _RIDGE) -> Array:
+def solve(x: Array, y: Array, w: Array, start: Array, ridge: float = RIDGE, least: float = 0.0) -> Array:
     """Prices >= 0 that minimise the weighted squared relative error plus `ridge` x the squared distance from `start`.
 
     The start is scaled to the data first. Distance is counted in shares of the latency, so that features of any unit
-    weigh alike; a feature that occurs nowhere in `x` keeps the (scaled) price of the start.
+    weigh alike; a feature that occurs nowhere in `x` keeps the (scaled) price of the start, and one with less than the
+    share `least` by the start's price counts as if it had that.
     """
     from scipy.optimize import nnls
 
@@ -44,6 +45,7 @@ def solve(x: Array, y: Array, w: Array, start: Array, ridge: float = _RIDGE) -> 
     relative = x / y[:, None]
     share = relative.mean(axis=0)
     share[share == 0] = 1 / (start[share == 0] + 1e-30)
+    share = np.maximum(share, least / np.maximum(start, 1e-30)) if least else share
     root = np.sqrt(w)
     left = np.vstack([relative / share * root[:, None], np.sqrt(ridge) * np.eye(x.shape[1])])
     right = np.concatenate([root, np.sqrt(ridge) * start * share])
