@@ -89,6 +89,41 @@ def test_sessions_that_share_networks_are_brought_to_the_latest_ones_scale() -> 
     assert two.provenance["drift"] == [1.0, 1.0]
 
 
+def test_the_reference_that_sessions_timed_the_others_in_turn_with_is_enough_to_link_them() -> None:
+    def reference(m: Measurement) -> Measurement:
+        return replace(m, conditions={"reference": True})
+
+    first = [reference(taken(0)), *(taken(i) for i in range(1, 30))]
+    later = [taken(i, session="b", factor=1.3, hour=5) for i in (0, 30, 31)]
+    assert refine(None, KEY, first + later, blocks_of).provenance["drift"] == [1.0, 1.0]
+    later[0] = reference(later[0])
+    after = refine(None, KEY, first + later, blocks_of)
+    assert after.provenance["drift"] == pytest.approx([1.3, 1.0])
+    assert mean_ratio(after, range(32, 68)) == pytest.approx(1.3, abs=0.04)
+
+
+def test_what_was_disturbed_counts_where_there_is_nothing_else_and_less() -> None:
+    def disturbed(i: int) -> Measurement:
+        return replace(taken(i, factor=1.5), conditions={"marked": ["other programs"]})
+
+    quiet = [taken(i) for i in range(20)]
+    plain = refine(None, KEY, quiet, blocks_of)
+    both = refine(None, KEY, [*quiet, *(disturbed(i) for i in range(20))], blocks_of)
+    assert both.latency == plain.latency
+    alone = refine(None, KEY, [*quiet, *(disturbed(i) for i in range(20, 24))], blocks_of)
+    believed = refine(None, KEY, [*quiet, *(taken(i, factor=1.5) for i in range(20, 24))], blocks_of)
+    off = [np.mean([abs(mean_ratio(p, [i]) - 1) for i in range(24, 68)]) for p in (plain, alone, believed)]
+    assert off[0] < off[1] < off[2]
+
+
+def test_counts_do_not_age() -> None:
+    first, later = [taken(i) for i in range(12)], [taken(i, session="b", hour=5) for i in range(12, 24)]
+    exact = refine(None, KEY, first + later, blocks_of, exact=True)
+    at_once = refine(None, KEY, first + [replace(m, session="a") for m in later], blocks_of)
+    for i in range(24, 68):
+        assert mean_ratio(exact, [i]) == pytest.approx(mean_ratio(at_once, [i]), rel=1e-3)
+
+
 def test_an_outlier_among_repeats_of_a_session_is_ignored() -> None:
     found = [taken(i) for i in range(20)]
     spoilt = [*found, taken(3), taken(3, factor=10)]

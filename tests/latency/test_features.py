@@ -124,6 +124,24 @@ def test_more_work_never_costs_less(block: Block, more: int) -> None:
             assert model.block_ms(replace(block, c_out=block.c_out + more)) >= model.block_ms(block) * (1 - 1e-12)
 
 
+def test_a_profile_from_before_there_were_prices_of_pixels_is_read() -> None:
+    table = TRUTH.to_json()
+    older = {name: price for name, price in table["prices"].items() if not name.endswith(".pixels")}
+    model = latency.load({**table, "prices": older})
+    assert isinstance(model, FeatureModel)
+    assert dict(zip(FEATURES, model.prices, strict=True)) == {name: older.get(name, 0.0) for name in FEATURES}
+
+
+def test_matrix_units_leave_a_price_for_every_place() -> None:
+    """Counted on a host with matrix units, such a price and little else explained a network (see CHANGELOG)."""
+    known = networks()
+    y = 0.01 + np.array(
+        [sum(3e-5 * a.h_out * a.w_out for b in n for a in b.layers() if a.kind == "conv") for n in known]
+    )
+    mean, _ = FeatureModel().fit(known[:40], y[:40].tolist()).predict(known[40:])
+    assert np.max(np.abs(mean / y[40:] - 1)) < 0.05
+
+
 def test_json_round_trip_through_text() -> None:
     model = FeatureModel().fit(networks()[:20], measured("int8")[:20].tolist())
     assert latency.load(json.loads(json.dumps(model.to_json()))) == model
