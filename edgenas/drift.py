@@ -41,7 +41,6 @@ class SteadiedDevice:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.device, self.reference, self._say = device, reference, say or (lambda line: None)
-        self._pairs: bool | None = None  # whether the device times models in turn with the reference; None: not known
         self._first_ms = self._before_ms = first_ms
         self._quiet = first_ms is not None  # whether what it took at first was undisturbed
         self.ratios: list[float] = []
@@ -58,11 +57,7 @@ class SteadiedDevice:
         """
         if not models:
             return []
-        if self._pairs is None:
-            shortest = replace(plan, processes=2, warmup_s=0.0, timed_s=plan.timed_s / 5, repeats=0)
-            (beside_itself,) = self.device.time([self.reference], replace(shortest, reference=self.reference))
-            self._pairs = beside_itself.relative is not None
-        if self._pairs:
+        if self.device.pairs:
             return self._paired(models, plan, progress)
         return self._between(models, plan, progress)
 

@@ -53,7 +53,7 @@ from edgenas.version import __version__
 from firmware_tools.connect import Access, connect
 from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
 
-_QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 2}  # for models that are one of many
+_QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for models that are one of many
 _REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
 _DOUBTED = 0.25  # of the models timed together: so many at most are timed again because they contradict the profile
 _AGAIN = 2  # times at most

@@ -225,6 +225,11 @@ class Device(Protocol):
         """Which models it holds, their bytes checked against their manifests."""
         ...
 
+    @property
+    def pairs(self) -> bool:
+        """Whether `time` heeds a plan's `reference`."""
+        ...
+
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
         """Measure the latency of each of `models`; one Timing for each, in their order.
 

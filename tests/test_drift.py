@@ -30,7 +30,7 @@ class Clock:
 
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
         if list(models) == [REFERENCE]:
-            return [replace(_timing(REFERENCE, EVEN, False), relative=1.0 if self.pairs and plan.reference else None)]
+            return [_timing(REFERENCE, EVEN, False)]
         factors = self.slower[len(self.calls)]
         marked = self.marked[len(self.calls)] if len(self.calls) < len(self.marked) else ()
         self.calls.append(list(models))

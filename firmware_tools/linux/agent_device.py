@@ -107,6 +107,11 @@ class AgentDevice:
         """Which models it holds, their bytes checked against their manifests."""
         return _status(self._session.request("status"))
 
+    @property
+    def pairs(self) -> bool:
+        """TFLite runtimes time models in turn with a reference, TensorRT does not: see `Device.pairs`."""
+        return not self._on_tensorrt()
+
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
         """Measure the latency of each of `models`: see `Device.time`."""
         if not models:

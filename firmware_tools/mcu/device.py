@@ -107,6 +107,11 @@ class McuDevice:
             slot(answer.active), slot(answer.previous), slot(answer.staged), answer.commits, answer.rollbacks
         )
 
+    @property
+    def pairs(self) -> bool:
+        """No: see `Device.pairs`."""
+        return False
+
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
         """Measure each of `models`: see `Device.time`; a process is one RUN message.
 

@@ -58,8 +58,6 @@ class Warming:
         return replace(self.device.info(), unit="ms")
 
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
-        if plan.reference is not None:  # whether it can time models in turn with a reference
-            return self.device.time(models, replace(plan, processes=2))
         factor = DRIFT[self.calls]
         self.calls += 1
         timings = self.device.time(models, replace(plan, processes=2), progress)
