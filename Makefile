@@ -12,7 +12,7 @@ BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 firmware clean
+  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -96,6 +96,13 @@ campaign-ssh: setup
 
 campaign-arm64: setup
 	$(BIN)/python benchmarks/arm64_deploy.py --epochs 4 --json > benchmarks/results/arm64_deploy.json 2> benchmarks/results/arm64_deploy.txt
+
+campaign-latency: setup
+	@test -d "$(DATA)" || { echo "campaign-latency: DATA=FOLDER names the folder with latencies as .npz files" >&2; exit 2; }
+	$(BIN)/python benchmarks/latency_models.py --data "$(DATA)" --json > benchmarks/results/latency_models.json 2> benchmarks/results/latency_models.txt
+
+campaign-profiling: setup
+	$(BIN)/python benchmarks/profiling.py --json > benchmarks/results/profiling.json 2> benchmarks/results/profiling.txt
 
 campaign-fuzz: setup
 	$(BIN)/python benchmarks/fuzz.py > benchmarks/results/fuzz.txt
