@@ -60,7 +60,7 @@ SLOWED = 0.9  # of the highest clock of the same request
 SLOW_PACE = 1.25  # times the quickest pace since the agent began; where nothing disturbs it varies by a tenth
 SLICES = 5  # of a run, each with the pace before and after it
 DECIDES = {"min": 0.0, "p10": 0.0, "p50": 0.5, "p95": 1.0, "max": 1.0}  # whose pace is a statistic's: 0 the quietest
-PATIENCE = 4  # times as long a run goes on at most, for slices at the quickest pace
+PATIENCE = 3  # times as long a run goes on at most, for slices at the quickest pace
 COOL_S = 5.0  # how long a throttled or disturbed device may recover before a repetition
 TOOL_S = 3.0  # how long a program of the board's may take to answer
 # Where programs of boards are that a login without a terminal does not find.
@@ -1473,17 +1473,18 @@ def timed_slices(
     first, after `warmup_s` of calls; and the quickest pace of all.
 
     A slice is quiet at up to SLOW_PACE times the quickest pace. After one that is not, the next is timed on whichever
-    of `cores` is the quickest then. Where there are too few, the run ends after PATIENCE times `timed_s`.
+    of `cores` is the quickest then. Where there are too few, the run ends after PATIENCE times `timed_s`; where there is
+    none at all, what disturbs it lasts, and it ends after `timed_s`.
     """
     clock = time.perf_counter_ns
     least = int(timed_s * 1e9)
     settle(cores)
     timed_slice(invoke, int(warmup_s * 1e9))
     slices: list[tuple[int, list[int]]] = []
-    end = clock() + PATIENCE * least
     gc.collect()
     gc.disable()
     try:
+        started = clock()
         before = pace_ns()
         while True:
             calls = timed_slice(invoke, least // SLICES)
@@ -1491,7 +1492,9 @@ def timed_slices(
             slices.append((max(before, after), calls))
             quickest = slices[-1][0] if quickest is None else min(quickest, slices[-1][0])
             slow = SLOW_PACE * quickest
-            if enough([one for one in slices if one[0] <= slow], least) or (clock() > end and enough(slices, least)):
+            quiet = [one for one in slices if one[0] <= slow]
+            patient = clock() - started < (PATIENCE if quiet else 1) * least
+            if enough(quiet, least) or (not patient and enough(slices, least)):
                 break
             before = after
             if slices[-1][0] > slow:

@@ -46,7 +46,7 @@ class Program:
     def __init__(self, home: Path, folder: Path) -> None:
         self.home, self.folder = home, folder
 
-    def run(self, *arguments: str | Path, timeout_s: float = 120.0, **environment: str) -> Done:
+    def run(self, *arguments: str | Path, timeout_s: float = 300.0, **environment: str) -> Done:
         """Run a command to its end."""
         return self.start(*arguments, **environment).wait(timeout_s)
 
@@ -96,7 +96,7 @@ class Running:
                 start_new_session=True,
             )
 
-    def until(self, text: str, timeout_s: float = 90.0) -> Running:
+    def until(self, text: str, timeout_s: float = 240.0) -> Running:
         """Wait until `text` is on stderr."""
         end = time.monotonic() + timeout_s
         while text not in self._err.read_text():
@@ -110,7 +110,7 @@ class Running:
         os.killpg(self.process.pid, number)
         return self
 
-    def wait(self, timeout_s: float = 120.0) -> Done:
+    def wait(self, timeout_s: float = 300.0) -> Done:
         """Wait for the end."""
         try:
             code = self.process.wait(timeout_s)
