@@ -191,6 +191,13 @@ class Session:
             self._steadied = SteadiedDevice(self.device, model, first_ms, self.reporter.say)
         return self._steadied
 
+    def begin(self, space: SearchSpace) -> None:
+        """Time the reference, if this session has not yet: by it earlier sessions are brought to the present speed."""
+        if self._steadied is None and (steadied := self.steadied(space)) is not None:
+            assert self._reference is not None
+            taken = steadied.time([steadied.reference], self.plan(quick=True))
+            self.record(space, [self._reference], taken, trained=False)
+
     def measure_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> list[Measurement]:
         """Convert with random weights, measure on the device, append to the store; in the architectures' order."""
         return self._measured(space, architectures, list(self.convert_untrained(space, architectures)))
@@ -227,11 +234,7 @@ class Session:
     def _measured(
         self, space: SearchSpace, architectures: Sequence[Architecture], models: Sequence[bytes]
     ) -> list[Measurement]:
-        if self._steadied is None and (steadied := self.steadied(space)) is not None:
-            # What other sessions' measurements are brought to this one's speed by.
-            assert self._reference is not None
-            taken = steadied.time([steadied.reference], self.plan(quick=True))
-            self.record(space, [self._reference], taken, trained=False)
+        self.begin(space)
         return self.time(space, architectures, models, self.plan(quick=True), trained=False)
 
     def time(

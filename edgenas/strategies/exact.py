@@ -96,7 +96,7 @@ class Lattice:
 
     def _block(self, block: Block) -> float:
         if block not in self._price_cache:
-            self._price_cache[block] = self._cost(block)
+            self._price_cache[block] = max(0.0, self._cost(block))  # a fitted term may say less than nothing
         return self._price_cache[block]
 
     def _fits(self, blocks: Sequence[Block]) -> bool:
@@ -109,7 +109,7 @@ class Lattice:
             block = self.space.stem(stride, width)
             if self._fits([block]):
                 flash = self._limits.network_flash_bytes([block], self._precision)
-                edges.append(Edge(_ROOT, (stride, width), None, self._bias + self._block(block), flash))
+                edges.append(Edge(_ROOT, (stride, width), None, max(0.0, self._bias + self._block(block)), flash))
         return edges
 
     def _stage_edges(self) -> list[list[Edge]]:

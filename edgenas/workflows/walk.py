@@ -151,6 +151,7 @@ class Walk:
         return {"fastest_ms": profiled.fastest_ms, "slowest_ms": profiled.slowest_ms}
 
     def _resolve(self) -> Aim:
+        self.session.begin(self.space)  # a percentage is of the board as it is now
         model = self.session.model()
         lattice = Lattice(self.space, model.block_ms, model.bias_ms, self.session.limits, self.session.precision)
         extremes = lattice.extremes()

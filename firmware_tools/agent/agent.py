@@ -1473,8 +1473,8 @@ def timed_slices(
     first, after `warmup_s` of calls; and the quickest pace of all.
 
     A slice is quiet at up to SLOW_PACE times the quickest pace. After one that is not, the next is timed on whichever
-    of `cores` is the quickest then. Where there are too few, the run ends after PATIENCE times `timed_s`; where there is
-    none at all, what disturbs it lasts, and it ends after `timed_s`.
+    of `cores` is the quickest then. Where there are too few, the run ends after PATIENCE times `timed_s`; where there
+    is none at all, what disturbs it lasts, and it ends after `timed_s`.
     """
     clock = time.perf_counter_ns
     least = int(timed_s * 1e9)

@@ -216,3 +216,11 @@ def test_any_result_is_inside(seed: int, low_share: float, high_share: float, bi
             assert not any(low <= lattice.price(a) <= high - rounding for a in everything(SMALL))
         else:
             assert low - rounding <= lattice.price(found) <= high * (1 + 1e-9)
+
+
+def test_a_part_that_is_priced_below_nothing_costs_nothing() -> None:
+    space = SearchSpace.load("tiny", (1, 28, 28), 10)
+    lattice = Lattice(space, lambda block: -1.0 if block.operator == "plain" else 1.0, -0.5)
+    drawn = lattice.sample(np.random.default_rng(0), 0.0, 8.0, lambda index, edge: 1.0)
+    assert drawn is not None
+    assert -0.5 <= lattice.price(drawn) <= 8
