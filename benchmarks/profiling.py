@@ -63,17 +63,12 @@ def main() -> None:
         designs(options.json)
         return
     figures: dict[str, Any] = {}
-    table: list[Sequence[object]] = [
-        ("board", "measured", "cross-val.", "fresh 30", "refined", "noise", "absolute", "minutes")
-    ]
+    table: list[Sequence[object]] = [HEAD]
     for board in options.board:
         with tempfile.TemporaryDirectory(prefix="edgenas-profiling-") as folder:
             share_converter(Path(folder) / "home")
             with patch.dict(os.environ, EDGENAS_HOME=str(Path(folder) / "home")):
                 figures[board] = found = live(board, options.minutes, Path(folder))
-                import shutil
-
-                shutil.copytree(Path(folder) / "home", f"/tmp/h1/kept-{board}", symlinks=True)  # XXX
         errors = [f"{100 * found[name]:.2f} %" for name in ("mape", "fresh", "refined", "noise", "absolute")]
         table.append((board, found["measured"], *errors, f"{found['seconds'] / 60:.1f}"))
         print(f"{board}: {found['conversions_per_minute']:.0f} conversions a minute", file=sys.stderr)
