@@ -47,6 +47,11 @@ class Terms:
         ms, std_ms = (tuple(pair[i] for pair in known.values()) for i in (0, 1))
         return Terms(level, tuple(known), ms, std_ms, other_std_ms)
 
+    def scaled(self, factor: float) -> Terms:
+        """All of it times `factor`."""
+        ms, std_ms = (tuple(factor * one for one in each) for each in (self.ms, self.std_ms))
+        return replace(self, ms=ms, std_ms=std_ms, other_std_ms=factor * self.other_std_ms)
+
     @cached_property
     def _by_name(self) -> dict[str, float]:
         return dict(zip(self.names, self.ms, strict=True))
@@ -170,28 +175,12 @@ class AutoModel:
         return replace(
             self,
             offset_ms=factor * self.offset_ms,
-            terms=tuple(
-                replace(
-                    terms,
-                    ms=tuple(factor * ms for ms in terms.ms),
-                    std_ms=tuple(factor * ms for ms in terms.std_ms),
-                    other_std_ms=factor * terms.other_std_ms,
-                )
-                for terms in self.terms
-            ),
+            terms=tuple(terms.scaled(factor) for terms in self.terms),
         )
 
     def _shared(self, share: float, rest: FeatureModel) -> AutoModel:
         """`share` of this model, and 1 - share of `rest`, features of the same tile."""
-        terms = tuple(
-            replace(
-                one,
-                ms=tuple(share * ms for ms in one.ms),
-                std_ms=tuple(share * ms for ms in one.std_ms),
-                other_std_ms=share * one.other_std_ms,
-            )
-            for one in self.terms
-        )
+        terms = tuple(one.scaled(share) for one in self.terms)
         return replace(self, features=self.features.mixed(rest, share), terms=terms, offset_ms=share * self.offset_ms)
 
     def _few(self, architectures: Sequence[Sequence[Part]], y: Array, w: Array) -> AutoModel:

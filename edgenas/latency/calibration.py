@@ -9,9 +9,8 @@ import numpy as np
 from edgenas.latency import Array
 
 COVERAGE = 0.9
-_FLATTERED = (
-    4.0  # by public measurements of six boards: without, 82 % are held after 20 measurements, 84 to 89 after 100
-)
+# By public measurements of four boards: without, 82 to 88 % are held after 20 measurements, 84 to 89 % after 100.
+_FLATTERED = 4.0
 _PRIOR_SHARE, _PRIOR_COUNT = 0.5, 4.0  # of the richer model, and how many measurements that counts for
 _NORMAL = 1.6448536  # standard deviations to either side that hold `COVERAGE` of a normal distribution
 

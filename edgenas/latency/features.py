@@ -65,7 +65,8 @@ FEATURES = (
     "elements",  # read and written by all other layers
     "weights",  # loaded, whatever the layer
 )
-# Prices relative to each other before anything is measured, from two precisions of one host and a Cortex-M4.
+# Prices relative to each other before anything is measured, from two precisions of one host and a Cortex-M4; those of
+# pixels are a guess.
 _START = (2000.0, 1.0, 1.0, 5.0, 20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 4.0, 5.0)
 _ADDED = tuple(f"{kind}.pixels" for kind in _TILED)  # since profiles were first written
 _LEAST_SHARE = 0.1  # of a latency: a price that was learnt is not free where what is measured now has little of it

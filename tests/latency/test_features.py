@@ -133,7 +133,7 @@ def test_a_profile_from_before_there_were_prices_of_pixels_is_read() -> None:
 
 
 def test_matrix_units_leave_a_price_for_every_place() -> None:
-    """Counted on a host with matrix units, such a price and little else explained a network (see CHANGELOG)."""
+    """Measured on a host with matrix units, such a price and little else explained a network (see CHANGELOG)."""
     known = networks()
     y = 0.01 + np.array(
         [sum(3e-5 * a.h_out * a.w_out for b in n for a in b.layers() if a.kind == "conv") for n in known]
