@@ -84,7 +84,8 @@ def test_models_are_measured_and_installed_by_their_onnx_files(board: Board, hom
         assert (session.key.runtime, session.key.runtime_version) == ("tensorrt", "8.5.2")
         assert (session.key.precision, session.onnx_precision) == ("float32", "float32")
         (measurement,) = session.measure_untrained(space, [architecture])
-        assert session.store.read(session.key) == [measurement]
+        reference, kept = session.store.read(session.key)
+        assert (reference.conditions["reference"], kept) == (True, measurement)
 
         onnx, other = (to_onnx(network(space.blocks(architecture), seed=seed).eval(), (1, 8, 8)) for seed in (0, 1))
         artifact = _artifact(session, space, onnx)
