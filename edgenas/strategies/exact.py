@@ -15,8 +15,9 @@ the limit does not bind and safe where it does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -177,15 +178,23 @@ class Lattice:
         Exact on a grid of high / GRID, on which every price is rounded up: the result is never above `high`, and below
         `low` by at most the rounding of its edges. None if nothing lies there.
         """
+        return self.first_best(score, [low], high)
 
-        def solve(price: float) -> Architecture | None:
-            table = _Table(self, lambda i, e: score(i, e) - price * e.flash_bytes, high, np.maximum, -np.inf)
-            totals = table.totals(low)
+    def first_best(self, score: Score, lows: Iterable[float], high: float) -> Architecture | None:
+        """`best` for the first of `lows` that has one; all together cost little more than one."""
+        tables: dict[float, _Table] = {}  # by the price of flash
+
+        def solve(low: float, price: float) -> Architecture | None:
+            if price not in tables:
+                priced: Score = lambda i, e: score(i, e) - price * e.flash_bytes  # noqa: E731
+                tables[price] = _Table(self, priced, high, np.maximum, -np.inf)
+            totals = tables[price].totals(low)
             if not np.isfinite(totals.max(initial=-np.inf)):
                 return None
-            return table.walk(int(totals.argmax()), np.argmax)
+            return tables[price].walk(int(totals.argmax()), np.argmax)
 
-        return self._within_flash(solve)
+        found = (self._within_flash(partial(solve, low)) for low in lows)
+        return next((architecture for architecture in found if architecture is not None), None)
 
     def sample(self, rng: np.random.Generator, low: float, high: float, weight: Score) -> Architecture | None:
         """Draw one architecture from [low, high] with a probability proportional to the product of its edges' weights.
@@ -258,11 +267,11 @@ class _Table:
             self._values.insert(0, after)
             here: dict[tuple[int, int], NDArray[np.float64]] = {}
             for edge in self._layers[index]:
-                step = self._step(edge)
-                if edge.target not in after or step > GRID:
+                step, worth = self._step(edge), score(index - 1, edge)
+                if edge.target not in after or step > GRID or worth == -np.inf:
                     continue
                 values = here.setdefault(edge.source, np.full(GRID + 1, empty))
-                join(values[step:], score(index - 1, edge) + after[edge.target][: GRID + 1 - step], out=values[step:])
+                join(values[step:], worth + after[edge.target][: GRID + 1 - step], out=values[step:])
             after = here
         self._root = after.get(_ROOT, np.full(GRID + 1, empty))
 

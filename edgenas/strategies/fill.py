@@ -25,12 +25,8 @@ def fill(lattice: Lattice, template: Template, high: float) -> list[Architecture
 def _fill(lattice: Lattice, template: Template, high: float, stem_stride: int) -> Architecture | None:
     # The shape is the ratio of neighbouring stages' widths and the number of blocks; both are edges' properties, so the
     # exact program finds the least deviation within 5 % below `high`, or in the first band below that holds anything.
-    for band in range(1, round(1 / _BAND) + 1):
-        low = max(0.0, 1 - band * _BAND) * high
-        found = lattice.best(lambda index, edge: _likeness(template, stem_stride, index, edge), low, high)
-        if found is not None:
-            return found
-    return None
+    lows = [max(0.0, 1 - band * _BAND) * high for band in range(1, round(1 / _BAND) + 1)]
+    return lattice.first_best(lambda index, edge: _likeness(template, stem_stride, index, edge), lows, high)
 
 
 def _likeness(template: Template, stem_stride: int, index: int, edge: Edge) -> float:

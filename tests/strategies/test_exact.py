@@ -118,6 +118,15 @@ def test_best_is_the_best(high: int) -> None:
         assert scores.total(found) == pytest.approx(max(map(scores.total, inside)))
 
 
+def test_the_first_best_is_the_best_of_the_first_band_that_holds_anything() -> None:
+    scores = Scores(3)
+    lattice = Lattice(SPACE, price, limits=Limits(flash_bytes=9000))
+    for high in HIGHS:
+        lows = [1.5 * high, 0.99 * high, 0.8 * high, 0.0]
+        found = [lattice.best(scores.edge, low, high) for low in lows]
+        assert lattice.first_best(scores.edge, lows, high) == next((a for a in found if a is not None), None)
+
+
 def test_the_bias_counts() -> None:
     lattice = Lattice(SPACE, price, bias=20.0)
     found = lattice.best(lambda i, e: e.latency, 0.0, 100.0)
