@@ -59,8 +59,8 @@ demo: setup
 
 # Most tests count or compare, or try again: they share the processor, the longest first. These hold this computer to a
 # budget: they run alone, at the end.
-ALONE := $(addprefix tests/,cli test_session.py workflows/test_deploy.py workflows/test_profile.py \
-  workflows/test_train_convert_measure.py)
+ALONE := $(addprefix tests/,$(addprefix cli/test_cli_,bad_input.py deploy.py measure.py profiles.py) test_session.py \
+  $(addprefix workflows/test_,deploy.py profile.py train_convert_measure.py))
 test: setup-tests
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
 	$(BIN)/python -m pytest $(ALONE)

@@ -6,7 +6,8 @@ Activations are ReLU6 (fused by every TFLite engine, and bounded, which int8 lik
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -75,3 +76,17 @@ def network(blocks: Sequence[Block], seed: int) -> nn.Sequential:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return net
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread: on small tensors several wait for each other, and for a core that others are on.
+
+    A few hundred numbers took two threads of a busy computer 8 times as long as one (8 s against 1 s).
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

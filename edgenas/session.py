@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas import known, latency, microcontroller, spaces
+from edgenas import known, latency, microcontroller, spaces, untrained
 from edgenas.arena import arena_bytes
 from edgenas.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, QUANTISED_TOLERANCE, Artifact
 from edgenas.board import Board, BoardProfile, Prior, ProfileKey
@@ -57,7 +57,6 @@ _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for
 _REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
 _DOUBTED = 0.25  # of the models timed together: so many at most are timed again because they contradict the profile
 _AGAIN = 2  # times at most
-_CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
 
 
 class Session:
@@ -295,22 +294,10 @@ class Session:
 
     def convert_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> Iterator[bytes]:
         """Models of random weights that the device times, one by one: .tflite files, or ONNX files for TensorRT."""
-        channels, height, width = space.input_shape
-        images = np.random.default_rng(0).random((_CALIBRATION_IMAGES, height, width, channels), np.float32)
-        modules = (_random_network(space, architecture) for architecture in architectures)
-        if self.on_tensorrt:
-            from edgenas.conversion.tensorrt import int8_network, to_tensorrt
-
-            for index, module in enumerate(modules):
-                net = int8_network(module, images) if self.precision == "int8" else module
-                yield to_tensorrt(net, space.input_shape)
-                self.reporter.progress(index + 1, len(architectures), "conversions")
-            return
-        with _one_thread():
-            many = self.converter.convert_many(modules, space.input_shape, self.precision, images)
-            for index, converted in enumerate(many):
-                self.reporter.progress(index + 1, len(architectures), "conversions")
-                yield converted.tflite
+        convert = untrained.for_tensorrt if self.on_tensorrt else partial(untrained.for_tflite, self.converter)
+        for index, model in enumerate(convert(space, architectures, self.precision)):
+            self.reporter.progress(index + 1, len(architectures), "conversions")
+            yield model
 
     def record(
         self,
@@ -415,19 +402,6 @@ class Session:
         spaces.remember(space)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch on one thread: on small networks several wait for each other, and for a core that the converter is on."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _corrected(timing: Timing) -> tuple[float, float]:
     """The confidence interval as at the session's start: see `Measurement.corrected_ms`."""
     (low, high), ratio = timing.ci95_ms, timing.conditions.reference_ratio or 1.0
@@ -445,21 +419,3 @@ def _agree(one: Measurement, other: Measurement) -> bool:
     """Whether the intervals of two measurements have anything in common."""
     (low, high), (other_low, other_high) = one.ci95_ms, other.ci95_ms
     return low <= other_high and other_low <= high
-
-
-def _random_network(space: SearchSpace, architecture: Architecture):  # type: ignore[no-untyped-def]  # torch is heavy
-    """Random weights with the statistics of random images.
-
-    With a fresh network's statistics, activations vanish with depth; tflite-runtime then refuses the tiny int8 scales.
-    """
-    import torch
-
-    from edgenas.network import network
-
-    net = network(space.blocks(architecture), seed=0).train()
-    for layer in net.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = 1.0
-    with torch.no_grad():
-        net(torch.rand((8, *space.input_shape), generator=torch.Generator().manual_seed(0)))
-    return net.eval()

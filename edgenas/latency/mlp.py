@@ -128,14 +128,10 @@ def _forward(weights: Weights, x: Array) -> Array:
 
 def _trained(x: Array, target: Array, w: Array, start: Weights) -> Weights:
     """Weights by AdamW with a cosine schedule on the weighted squared error; the same for the same data."""
-    import torch
+    from edgenas.network import one_thread
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # layers so small take longer on several
-    try:
+    with one_thread():
         return _descended(x, target, w, start)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _descended(x: Array, target: Array, w: Array, start: Weights) -> Weights:

@@ -23,7 +23,6 @@ Ours:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from edgenas.network import one_thread
 from edgenas.space import Architecture, Stage
 from edgenas.strategies.candidate import LAST_RUNG, Candidate, Evaluator, Found, Problem, Projection, Strategy
 from edgenas.strategies.exact import GRID, Edge, Lattice
@@ -101,7 +101,7 @@ class _Proposer:
     def __call__(self, lattice: Lattice, high_ms: float) -> list[Architecture]:
         if self._alpha is None:
             surrogate = fit_surrogate(lattice.space, self._state.losses)
-            with _one_thread():
+            with one_thread():
                 self._alpha = train_alpha(surrogate, lattice, high_ms, self._seed)
         self._calls += 1
         rng = np.random.default_rng((self._seed, self._calls))
@@ -132,17 +132,6 @@ class _Proposer:
         others = [a for a in dict.fromkeys(drawn) if a is not None and a != best]
         others.sort(key=lambda a: validation_loss(self._state.net, a, self._data))
         return others[: self._n - 1]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    # Tensors of a few hundred numbers: on a busy computer two threads take 8 times as long as one (8 s against 1 s).
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A board's profile handed on: exported here, imported there, looked at."""
+"""A board's profile handed on: exported here, imported there, looked at; and a home that lacks nothing."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def test_a_profile_goes_from_one_home_to_another(profiled: Program, tmp_path: Pa
     refused = other.run("profile", "import", folder / "drawn.svg")
     assert (refused.code, refused.stdout) == (2, "")
     assert "not JSON, or cut off" in refused.message
+
+
+def test_doctor_is_silent_about_a_complete_installation(profiled: Program) -> None:
+    done = profiled.run("doctor", "--quiet")
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert profiled.run("doctor", "--json").json()["ok"] is True
