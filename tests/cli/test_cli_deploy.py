@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from cli_program import DEPLOY, STAGES, Deployed, Done, Program
+from small_space import write_small_space
 
 from edgenas import resources
 
@@ -184,38 +185,8 @@ def test_interrupt_while_the_packages_are_being_imported(program: Program) -> No
     assert program.processes() == {}
 
 
-_SMALL = """
-name = "small"
-[stem]
-strides = [2]
-widths = [8, 16]
-[body]
-operators = ["plain", "mbconv"]
-blocks = [1]
-kernels = [3]
-expansions = [3]
-stage_macs_per_pixel = 5000
-depthwise_weight = 8
-[[stages]]
-stride = 2
-widths = [16, 32]
-[[templates]]
-name = "plain"
-operator = "plain"
-blocks = [1]
-ratio = [1]
-[[templates]]
-name = "mobilenetv2-e3"
-operator = "mbconv"
-expansion = 3
-blocks = [1]
-ratio = [1]
-baseline = true
-"""
-
-
 def test_search_train_convert_measure_in_a_space_of_the_users_own(program: Program) -> None:
-    (program.folder / "small.toml").write_text(_SMALL)
+    write_small_space(program.folder)
     common = ("--data", "digits", "--space", "small.toml")
     found = program.run("search", *common, "--latency", "80%", "--epochs", "2", "--json").json()
     finalist = found["finalists"][0]

@@ -6,12 +6,13 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
+from small_space import write_small_space
 from ssh_server import SshServer, at_home
 
 import edgenas
@@ -72,7 +73,8 @@ def tflite(board: SshServer, tmp_path_factory: pytest.TempPathFactory) -> Deploy
 def _deployed(name: str, server: SshServer, folder: Path) -> Deployed:
     board, url = f"linux-{platform.machine()}", server.url(name, python=str(_PYTHONS[name]))
     # As short as a profile can be: the measurements of the search refine it.
-    profiled = edgenas.profile(board, device=url, minutes=1 / 60, input_shape=_INPUT_SHAPE)
-    runs = folder / "runs"
-    result = edgenas.deploy(board, data="digits", latency="1ms", device=url, epochs=_EPOCHS, rounds=1, runs=runs)
+    space, runs = str(write_small_space(folder)), folder / "runs"
+    profiled = edgenas.profile(board, device=url, space=space, minutes=1 / 60, input_shape=_INPUT_SHAPE)
+    options: dict[str, Any] = {"data": "digits", "latency": "1ms", "space": space, "epochs": _EPOCHS, "rounds": 1}
+    result = edgenas.deploy(board, device=url, **options, runs=runs)
     return Deployed(name, server, profiled, result)

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
 from arm64_board import Arm64Board
+from small_space import write_small_space
 from ssh_server import at_home
 
 import edgenas
@@ -24,10 +25,11 @@ def test_digits_are_deployed(home: Path, tmp_path: Path) -> None:
     with Arm64Board(tmp_path / "arm64") as board, at_home(board):
         url = board.url(root="/board/home/deployed")
         # As short as a profile can be: emulated, everything takes ten times as long.
-        edgenas.profile(BOARD, device=url, minutes=1 / 60, input_shape=(1, 8, 8))
+        space = str(write_small_space(tmp_path))
+        edgenas.profile(BOARD, device=url, space=space, minutes=1 / 60, input_shape=(1, 8, 8))
         # A second round, should other tests have been in the first measurement's way.
         result = edgenas.deploy(
-            BOARD, device=url, data="digits", latency="50%", epochs=2, rounds=2, runs=tmp_path / "runs"
+            BOARD, device=url, data="digits", latency="80%", space=space, epochs=2, rounds=2, runs=tmp_path / "runs"
         )
         with connect(url, home=home) as device:
             status = device.status()
