@@ -61,7 +61,7 @@ SLOW_PACE = 1.25  # times the quickest pace since the agent began; where nothing
 SLICES = 5  # of a run, each with the pace before and after it
 DECIDES = {"min": 0.0, "p10": 0.0, "p50": 0.5, "p95": 1.0, "max": 1.0}  # whose pace is a statistic's: 0 the quietest
 PATIENCE = 3  # times as long a run goes on at most, for slices at the quickest pace
-COOL_S = 5.0  # how long a throttled or disturbed device may recover before a repetition
+COOL_S = 5.0  # how long a throttled or disturbed device may recover before a repetition, if the last run took as long
 TOOL_S = 3.0  # how long a program of the board's may take to answer
 # Where programs of boards are that a login without a terminal does not find.
 TOOL_PATHS = ("/usr/sbin", "/sbin", "/opt/vc/bin", "/usr/src/tensorrt/bin")
@@ -1104,13 +1104,14 @@ class Agent:
         # Process after process, until each model has enough runs that nothing disturbed, or repetitions are used up.
         shuffle = random.Random(SHUFFLE_SEED).shuffle
         now, counts = throttling(job["cores"])
-        done = 0
+        done, took = 0, 0.0
         while True:
             order = runs.wanted()
             if not order:
                 return runs
             if runs.repeating():
-                now = self._cooled(job["cores"], runs.pace)
+                now = self._cooled(job["cores"], runs.pace, min(COOL_S, took))
+            started = time.monotonic()
             shuffle(order)
             total = done + len(order) + runs.planned()
             for run in self._work(store, dict(job, order=order, pace=runs.pace), request):
@@ -1121,10 +1122,11 @@ class Agent:
             now, counts = throttling(job["cores"])
             grown = [name for name, count in counts.items() if count > earlier[name]]
             runs.end(sorted(set(now + grown)))
+            took = time.monotonic() - started
 
-    def _cooled(self, cores: list[int] | None, pace: float | None) -> list[str]:
-        # What still throttles after at most COOL_S, or as soon as nothing does and the pace is the quickest again.
-        end = time.monotonic() + COOL_S
+    def _cooled(self, cores: list[int] | None, pace: float | None, most_s: float) -> list[str]:
+        # What still throttles after at most that long, or as soon as nothing does and the pace is the quickest again.
+        end = time.monotonic() + most_s
         while True:
             now = throttling(cores)[0]
             slow = pace is not None and pace_on(cores) > SLOW_PACE * pace
