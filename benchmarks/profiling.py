@@ -3,9 +3,10 @@
 For each board, in a fresh EDGENAS_HOME: `edgenas profile --minutes`, then the error (MAPE) on 30 fresh architectures,
 then 5 refinements, each with what a deploy adds (6 networks near one budget, in a session of their own), and the error
 on the same 30 again. They are measured twice by the board's full protocol, after the profile and at the end, on a Linux
-board in turn with the session's reference network and as many times its latency; the mean is held to be true, and half
-of how far the two are apart is the noise below which no error can be. `absolute` is the error before the refinements
-against what they took by themselves: on a computer that others share it holds how much busier that has become as well.
+board in turn with the profile's reference network and as many times what that takes in quick moments; the mean is held
+to be true, and half of how far the two are apart is the noise below which no error can be. `absolute` is the error
+before the refinements against what they took by themselves: on a computer that others share it holds how much busier
+that has become as well.
 
 Before that, conversions: how many untrained architectures the warm converter makes a minute. `--design` compares, on
 recorded networks, the choice of what to measure with a random draw at equal numbers.
@@ -34,13 +35,14 @@ from report import ROOT, publish
 
 from edgenas import latency
 from edgenas.board import Board
+from edgenas.drift import quick
 from edgenas.progress import Silent
 from edgenas.session import Session
 from edgenas.space import Architecture, Block, SearchSpace
-from edgenas.store import Measurement
 from edgenas.strategies import design
 from edgenas.strategies.candidate import operator_weight
 from edgenas.strategies.exact import Lattice
+from edgenas.units import MINSN
 
 DEVICES = {"host": "local:", "mps2-an386": "unicorn:"}
 SPACE = SearchSpace.load("tiny", (1, 28, 28), 10)
@@ -130,19 +132,24 @@ def priced(session: Session) -> Lattice:
     return Lattice(SPACE, model.block_ms, model.bias_ms, session.limits, session.precision)
 
 
-def known_reference(session: Session) -> Measurement | None:
-    """The first of the profiling session's measurements of its reference; None where nothing drifts."""
-    found = [m for m in session.store.read(session.key) if m.conditions.get("reference_ratio")]
-    return found[0] if found else None
+def known_reference(session: Session) -> bytes | None:
+    """The model that the profiling session timed the others in turn with; None where nothing drifts."""
+    found = [m.architecture for m in session.store.read(session.key) if m.conditions.get("reference")]
+    if not found or session.info.unit == MINSN.name:
+        return None
+    (model,) = session.convert_untrained(SPACE, [Architecture.parse(found[0])])
+    return model
 
 
-def truth(session: Session, models: Sequence[bytes], reference: Measurement | None) -> np.ndarray[Any, Any]:
-    """Latencies by the board's full protocol, at the speed that the board had in the profile; they are not stored."""
+def truth(session: Session, models: Sequence[bytes], reference: bytes | None) -> np.ndarray[Any, Any]:
+    """Latencies by the board's full protocol, in the quick moments of a board that drifts; they are not stored."""
+    timings = session.device.time(models, replace(session.plan(), reference=reference))
+    latency_ms = np.array([timing.latency_ms for timing in timings])
     if reference is None:
-        return np.array([timing.latency_ms for timing in session.device.time(models, session.plan())])
-    (model,) = session.convert_untrained(SPACE, [Architecture.parse(reference.architecture)])
-    timings = session.device.time(models, replace(session.plan(), reference=model))
-    return np.array([timing.relative * reference.corrected_ms for timing in timings if timing.relative])
+        return latency_ms
+    relative = np.array([timing.relative for timing in timings])
+    at_first = latency_ms[0] / relative[0]
+    return relative * at_first * quick((latency_ms / relative / at_first).tolist())
 
 
 def refine(board: str, device: str, seed: int, hidden: set[Architecture]) -> None:

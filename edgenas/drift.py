@@ -4,6 +4,8 @@ A reference network is timed in turn with each of the others, where the device c
 network takes repeats to 2 % on a computer that others keep so busy that latencies differ by half. What it takes itself
 is measured first, and the product is what is learnt from.
 
+A session may begin while the board is slow. Its quick moments tell what its reference takes undisturbed, see `quick`.
+
 Elsewhere the reference is timed between the others. How much slower it runs than at the session's start is how much
 slower the others ran, too: the ratio goes into their conditions, and whoever learns from them divides by it. That holds
 as long as the change is smooth. Where the board jumps to another level, the networks were timed partly here and partly
@@ -24,13 +26,14 @@ from firmware_tools.timing import interval95
 SMOOTH = 0.15  # a larger change, within a batch or from one to the next, is a jump
 _APART = 6  # networks between two timings of the reference
 _REPEATS = 2  # of a batch at most
+_QUICK = 0.1  # of a session's ratios: so many are at most as the board is undisturbed
 
 
 class SteadiedDevice:
     """A device whose `time` says in `Conditions.reference_ratio` how much slower than at first a reference ran.
 
     device: the one that times. reference: the model. first_ms: what it took at the session's start; None: what it takes
-    now. ratios: of every batch, in order of time. repeated: how many batches were timed again.
+    now. ratios: of every batch, in order of time. told: of every network. repeated: how many batches were timed again.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class SteadiedDevice:
         self._first_ms = self._before_ms = first_ms
         self._quiet = first_ms is not None  # whether what it took at first was undisturbed
         self.ratios: list[float] = []
+        self.told: list[float] = []
         self.repeated = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -57,9 +61,15 @@ class SteadiedDevice:
         """
         if not models:
             return []
-        if self.device.pairs:
-            return self._paired(models, plan, progress)
-        return self._between(models, plan, progress)
+        timings = (self._paired if self.device.pairs else self._between)(models, plan, progress)
+        if models != [self.reference]:
+            self.told += [timing.conditions.reference_ratio or 1.0 for timing in timings]
+        return timings
+
+    @property
+    def level(self) -> float:
+        """How many times as long as at first the reference takes in the quick moments so far."""
+        return quick(self.told)
 
     def _paired(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None) -> list[Timing]:
         if self._first_ms is None:
@@ -103,6 +113,16 @@ class SteadiedDevice:
         places = {*range(0, len(order), _APART + 1), len(order) - 1}
         mine = [timing for place, timing in enumerate(timings) if place not in places]
         return mine, [timings[place] for place in sorted(places)]
+
+
+def quick(ratios: Sequence[float]) -> float:
+    """How many times as long as at its start a session's reference takes in its quick moments; 1 at most.
+
+    A computer that others share is half as quick for seconds, and may have been when the session began. The quickest
+    tenth of the ratios tells: of six sessions of such a computer the starts differed by 2.1 times, this by 4 %.
+    """
+    ordered = sorted(ratios) or [1.0]
+    return min(1.0, ordered[int(_QUICK * (len(ordered) - 1))])
 
 
 def _told(timing: Timing, ratio: float) -> Timing:

@@ -12,6 +12,7 @@ from statistics import median
 
 from edgenas import known, latency
 from edgenas.board import Board, BoardProfile, ProfileKey, list_profiles
+from edgenas.drift import quick
 from edgenas.latency import LatencyModel
 from edgenas.space import Block
 from edgenas.store import Measurement
@@ -25,6 +26,7 @@ _NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 
 _NEAR_FLOOR = 0.1
 _EXACT = 30.0  # weight of what was trained in the last session, where measurements carry no noise
 _SHARED_FOR_DRIFT = 3  # architectures that two sessions must share before one is rescaled to the other
+_SAME = 0.15  # references of sessions that differ by less are of one board at one speed, and their middle counts
 _STDS_99 = 2.576  # half of an interval that holds 99 of 100 normal values, in standard deviations
 
 
@@ -52,7 +54,8 @@ def refine(
     Repeated measurements of an architecture in one session become their median, undisturbed ones if there are any; a
     session counts half as much as the next one unless it is exact, imported ones are taken as older than one's own; an
     older session that shares at least three architectures, or the reference, with the latest is rescaled to it, since a
-    board's clock or load drifts.
+    board's clock or load drifts. A session's speed is that of its quick moments, see `level`, and where the references
+    of several sessions agree, it is their median.
 
     What a linear model makes of this is Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning,
     2006, 3.3) by its mode: relative errors normal with a variance inverse to the weight, prices normal around those
@@ -118,11 +121,12 @@ def evidence(
     if not measurements:
         raise ValueError("no measurements to refine from")
     sessions = list(by_session(measurements).values())
-    scales = [drift(session, sessions[-1]) for session in sessions]
+    scales = _scales(sessions)
     rows = []
     for age, (session, scale) in enumerate(zip(reversed(sessions), reversed(scales), strict=True)):
+        at = level(session)
         for name, found in sorted(session.items()):
-            measured = scale * _middle(found)
+            measured = scale * _middle(found, at)
             weight = _EXACT if exact and age == 0 and any(m.trained for m in found) else 1.0
             weight *= _nearness(measured, near_ms)
             if not exact:
@@ -220,25 +224,48 @@ def by_session(measurements: Sequence[Measurement]) -> dict[str, dict[Name, list
     return found
 
 
+def level(session: Mapping[Name, Sequence[Measurement]]) -> float:
+    """How many times as long as at its start a session's reference takes in its quick moments, see `edgenas.drift`."""
+    found = [m for each in session.values() for m in each if not (m.trained or _is_reference([m]))]
+    return quick([m.conditions.get("reference_ratio") or 1.0 for m in found])
+
+
+def _scales(sessions: Sequence[Mapping[Name, list[Measurement]]]) -> list[float]:
+    """What each session's latencies are to be multiplied by, the oldest first."""
+    scales = [drift(session, sessions[-1]) for session in sessions]
+    linked = [scale for session, scale in zip(sessions, scales, strict=True) if _references(session, sessions[-1])]
+    same = [scale for scale in linked if abs(log(scale)) < _SAME]
+    return [scale / median(same) for scale in scales] if same else scales
+
+
 def drift(session: Mapping[Name, list[Measurement]], latest: Mapping[Name, list[Measurement]]) -> float:
     """How much slower the latest session was on the networks that both measured, or on the reference that both timed
     the others in turn with; 1 if they share too little.
     """
-    shared = session.keys() & latest.keys()
-    references = {name for name in shared if all(_is_reference(found[name]) for found in (session, latest))}
+    references = _references(session, latest)
+    shared = references or session.keys() & latest.keys()
     if not references and len(shared) < _SHARED_FOR_DRIFT:
         return 1.0
-    shared = references or shared
-    return median(_middle(latest[name]) / _middle(session[name]) for name in shared)
+    now, then = level(latest), level(session)
+    return median(_middle(latest[name], now) / _middle(session[name], then) for name in shared)
+
+
+def _references(session: Mapping[Name, list[Measurement]], latest: Mapping[Name, list[Measurement]]) -> set[Name]:
+    shared = session.keys() & latest.keys()
+    return {name for name in shared if all(_is_reference(found[name]) for found in (session, latest))}
 
 
 def _is_reference(found: Sequence[Measurement]) -> bool:
     return any(m.conditions.get("reference") for m in found)
 
 
-def _middle(found: Sequence[Measurement]) -> float:
-    """Of a network's measurements in a session; those that were disturbed count where there are no others."""
-    return median(m.corrected_ms for m in [m for m in found if not m.disturbed] or found)
+def _middle(found: Sequence[Measurement], level: float) -> float:
+    """Of a network's measurements in a session of that `level`; disturbed ones count where there are no others.
+
+    What was trained was timed by itself, not beside the reference.
+    """
+    taken = [m for m in found if not m.disturbed] or found
+    return median(m.latency_ms if m.trained else level * m.corrected_ms for m in taken)
 
 
 def _nearness(latency_ms: float, near_ms: float | None) -> float:

@@ -276,7 +276,7 @@ class Session:
         if profile is None:
             return {}
         model = latency.load(profile.latency, str(BoardProfile.path(self.key)))
-        intervals = [_corrected(timing) for timing in timings]
+        intervals = [_corrected(timing, self.level) for timing in timings]
         found = contradicted(model, [space.blocks(a) for a in architectures], intervals)
         if found:
             place, predicted = next(iter(found.items()))
@@ -286,6 +286,11 @@ class Session:
                 f"{shown(timings[place].latency_ms)}, predicted {shown(predicted)}: timed again before it is believed"
             )
         return found
+
+    @property
+    def level(self) -> float:
+        """What `Measurement.corrected_ms` of this session is to be multiplied by: its start may have been slow."""
+        return 1.0 if self._steadied is None else self._steadied.level
 
     @property
     def scale(self) -> float:
@@ -402,10 +407,10 @@ class Session:
         spaces.remember(space)
 
 
-def _corrected(timing: Timing) -> tuple[float, float]:
-    """The confidence interval as at the session's start: see `Measurement.corrected_ms`."""
-    (low, high), ratio = timing.ci95_ms, timing.conditions.reference_ratio or 1.0
-    return low / ratio, high / ratio
+def _corrected(timing: Timing, level: float) -> tuple[float, float]:
+    """The confidence interval as in the session's quick moments, if it was timed in turn with a reference."""
+    (low, high), ratio = timing.ci95_ms, timing.conditions.reference_ratio
+    return (low, high) if ratio is None else (level * low / ratio, level * high / ratio)
 
 
 def _version(package: str) -> str:

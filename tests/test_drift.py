@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from edgenas.drift import SteadiedDevice
+from edgenas.drift import SteadiedDevice, quick
 from firmware_tools.device import Conditions, Device, Progress, Timing, TimingPlan
 from firmware_tools.timing import summarise
 
@@ -81,6 +81,18 @@ def test_beside_its_reference_a_network_takes_what_it_always_takes() -> None:
         assert [t.latency_ms for t in found] == pytest.approx([factor, 8 * factor])  # raw
         assert [t.conditions.reference_ratio for t in found] == pytest.approx([factor, factor])
     assert (device.ratios, device.repeated) == (pytest.approx([1.5, 1.0]), 0)
+
+
+def test_the_quick_moments_tell_what_the_reference_takes_undisturbed() -> None:
+    assert (quick([]), quick([1.3, 1.2]), quick([0.5, 1.0])) == (1.0, 1.0, 0.5)
+    assert quick([0.2, 0.5, *[1.0] * 18]) == 0.5  # one of twenty is luck
+    clock = Clock([(1.3, 1.3, 1.3), (0.5, 0.5, 0.5)], pairs=True)
+    device = SteadiedDevice(cast("Device", clock), REFERENCE)
+    levels = []
+    for model in (REFERENCE, b"small", b"large"):
+        device.time([model], TimingPlan(3))
+        levels.append(device.level)
+    assert levels == pytest.approx([1.0, 1.0, 0.5])
 
 
 def test_what_is_within_the_noise_of_the_reference_is_no_drift() -> None:

@@ -102,6 +102,35 @@ def test_the_reference_that_sessions_timed_the_others_in_turn_with_is_enough_to_
     assert mean_ratio(after, range(32, 68)) == pytest.approx(1.3, abs=0.04)
 
 
+def beside(session: str, reference_factor: float, factors: Sequence[float], first: int, hour: int) -> list[Measurement]:
+    """A session that began `reference_factor` times as slow as the board is, and then was as slow as `factors`."""
+    reference = taken(0, session=session, factor=reference_factor, hour=hour)
+    found = [replace(reference, conditions={"reference": True})]
+    for place, factor in enumerate(factors, start=first):
+        ratio = {"reference_ratio": factor / reference_factor}
+        found.append(replace(taken(place, session=session, factor=factor, hour=hour), conditions=ratio))
+    return found
+
+
+def test_a_session_that_began_in_a_slow_moment_is_at_the_speed_of_its_quick_ones() -> None:
+    first = beside("a", 1.0, [1.0, 1.6] * 10, 1, 0)
+    later = beside("b", 2.1, [1.0, 2.1, 1.5, 1.0, 1.9, 2.0], 21, 5)
+    after = refine(None, KEY, first + later, blocks_of)
+    assert after.provenance["drift"] == pytest.approx([1.0, 1.0])
+    assert mean_ratio(after, range(30, 68)) == pytest.approx(1.0, abs=0.04)
+    slower = beside("b", 2.1, [2.1] * 6, 21, 5)  # all the time: so is the board now
+    assert refine(None, KEY, first + slower, blocks_of).provenance["drift"] == pytest.approx([2.1, 1.0])
+
+
+def test_of_sessions_that_agree_on_the_reference_the_middle_counts() -> None:
+    sessions = [beside(name, factor, [factor] * 6, 1 + 6 * n, n) for n, (name, factor) in enumerate(SPEEDS)]
+    found = refine(None, KEY, [m for session in sessions for m in session], blocks_of)
+    assert found.provenance["drift"] == pytest.approx([1.02 / 1.5, 1.0, 1.02, 1.02 / 1.08], abs=1e-4)
+
+
+SPEEDS = (("a", 1.5), ("b", 1.02), ("c", 1.0), ("d", 1.08))
+
+
 def test_what_was_disturbed_counts_where_there_is_nothing_else_and_less() -> None:
     def disturbed(i: int) -> Measurement:
         return replace(taken(i, factor=1.5), conditions={"marked": ["other programs"]})

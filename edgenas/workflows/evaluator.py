@@ -27,13 +27,14 @@ class DeviceEvaluator:
     def measure(self, architectures: Sequence[Architecture]) -> list[float]:
         """Latencies of random weights, on the device or by a prior; infinite for what does not fit the board.
 
-        They are as at the session's start, so that a board that gets slower does not shrink what is found.
+        They are as in the session's quick moments, so that a board that gets slower does not shrink what is found.
         """
         new = [a for a in dict.fromkeys(architectures) if a not in self._measured]
         if new:
-            measurements, scale = self._session.measure_fitting(self._space, new), self._session.scale
-            self._measured |= {a: scale * m.corrected_ms if m else inf for a, m in zip(new, measurements, strict=True)}
-        return [self._measured[a] for a in architectures]
+            measurements = self._session.measure_fitting(self._space, new)
+            self._measured |= {a: m.corrected_ms if m else inf for a, m in zip(new, measurements, strict=True)}
+        scale = self._session.scale * self._session.level
+        return [scale * self._measured[a] for a in architectures]
 
     def model(self) -> AdditiveModel:
         """The latency model fitted on everything measured so far, most right near the budget."""
