@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,10 @@ from ssh_server import at_home
 
 import edgenas
 from edgenas.artifact import Artifact
+from edgenas.workflows.result import Result
 from firmware_tools.connect import connect
+from firmware_tools.device import SlotInfo
+from firmware_tools.errors import DeviceLostError
 
 BOARD = "linux-aarch64"
 pytestmark = pytest.mark.slow
@@ -23,19 +27,29 @@ pytestmark = pytest.mark.slow
 def test_digits_are_deployed(home: Path, tmp_path: Path) -> None:
     # A commit implies that the board measured within the budget, and that its outputs for the golden inputs agreed.
     with Arm64Board(tmp_path / "arm64") as board, at_home(board):
-        url = board.url(root="/board/home/deployed")
-        # As short as a profile can be: emulated, everything takes ten times as long.
-        space = str(write_small_space(tmp_path))
-        edgenas.profile(BOARD, device=url, space=space, minutes=1 / 60, input_shape=(1, 8, 8))
-        # A second round, should other tests have been in the first measurement's way.
-        result = edgenas.deploy(
-            BOARD, device=url, data="digits", latency="80%", space=space, epochs=2, rounds=2, runs=tmp_path / "runs"
-        )
-        with connect(url, home=home) as device:
-            status = device.status()
+        try:
+            deployed = _deployed(board, home, tmp_path / "deployed")
+        except DeviceLostError:  # seen in one run of five: the emulated agent falls silent as it starts a process
+            deployed = _deployed(board, home, tmp_path / "again")
+    result, active, installed = deployed
     assert result.committed
     assert result.timing.latency_ms <= result.budget_ms
     assert result.timing.conditions.runtime == "litert"
+    assert (active.sha256, active.valid) == (result.model_sha256, True)
+    assert Artifact.load(Path(result.folder)).tflite == installed
+
+
+def _deployed(board: Arm64Board, home: Path, folder: Path) -> tuple[Result, SlotInfo, bytes]:
+    """What a deploy gave, what the board says of its model, and its file there; all in a folder of that name."""
+    folder.mkdir()
+    url, space = board.url(root=f"/board/home/{folder.name}"), str(write_small_space(folder))
+    # As short as a profile can be: emulated, everything takes ten times as long.
+    edgenas.profile(BOARD, device=url, space=space, minutes=1 / 60, input_shape=(1, 8, 8))
+    # A second round, should other tests have been in the first measurement's way.
+    options: dict[str, Any] = {"data": "digits", "latency": "80%", "space": space, "epochs": 2, "rounds": 2}
+    result = edgenas.deploy(BOARD, device=url, **options, runs=folder / "runs")
+    with connect(url, home=home) as device:
+        status = device.status()
     assert status.active is not None
-    assert (status.active.sha256, status.active.valid, status.confirmed) == (result.model_sha256, True, True)
-    assert Artifact.load(Path(result.folder)).tflite == (board.home / "deployed/active/model.tflite").read_bytes()
+    assert status.confirmed
+    return result, status.active, (board.home / folder.name / "active" / "model.tflite").read_bytes()
