@@ -81,7 +81,11 @@ def test_every_measurement_is_remembered_and_refines_the_profile(deployed: Any) 
     names = {row.architecture for row in deployed.result.rows}
     assert {m.architecture for m in trained} == names
     bakes = [json.loads(data)["value"] for name, (_, data) in deployed.stages.items() if "/measure-" in name]
-    assert len(trained) == sum(map(len, bakes)) + len(deployed.result.rounds)  # what bakes off twice is timed twice
+    timed = sum(map(len, bakes)) + len(deployed.result.rounds)  # what bakes off twice is timed twice
+    doubted = sum("contradicted" in m.conditions for m in trained) + len(
+        deployed.result.rounds
+    )  # or just over the budget
+    assert timed <= len(trained) <= timed + 2 * doubted  # twice more at most
     assert deployed.result.timing.latency_ms in {m.latency_ms for m in trained}
 
 
