@@ -3,8 +3,8 @@
 For each board, in a fresh EDGENAS_HOME: `edgenas profile --minutes`, then the error (MAPE) on 30 fresh architectures,
 then 5 refinements, each with what a deploy adds (6 networks near one budget, in a session of their own), and the error
 on the same 30 again. They are measured twice by the board's full protocol, after the profile and at the end, on a Linux
-board in turn with the profile's reference network and as many times what that takes in quick moments; the mean is held
-to be true, and half of how far the two are apart is the noise below which no error can be. `absolute` is the error
+board in turn with the profile's reference network and as many times what the profile holds that to take; the mean is
+held to be true, and half of how far the two are apart is the noise below which no error can be. `absolute` is the error
 before the refinements against what they took by themselves: on a computer that others share it holds how much busier
 that has become as well.
 
@@ -35,8 +35,8 @@ from report import ROOT, publish
 
 from edgenas import latency
 from edgenas.board import Board
-from edgenas.drift import quick
 from edgenas.progress import Silent
+from edgenas.refine import evidence
 from edgenas.session import Session
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.strategies import design
@@ -90,11 +90,11 @@ def live(board: str, minutes: float, folder: Path) -> dict[str, Any]:
         reference = known_reference(session)
         first = truth(session, models, reference)
         alone = np.array([timing.latency_ms for timing in session.device.time(models, session.plan())])
-        before = session.model()
+        before, held = session.model(), speed(session, reference)
     for seed in range(REFINEMENTS):
         refine(board, device, seed, set(fresh))
     with Session(Board.load(board), Silent(), device=device) as session:
-        second, after = truth(session, models, reference), session.model()
+        second, after, held_after = truth(session, models, reference), session.model(), speed(session, reference)
     true, blocks = np.sqrt(first * second), [SPACE.blocks(a) for a in fresh]
     names = ("mape", "measured", "coverage", "drift", "repeated", "stopped_by", "seconds")
     return {
@@ -103,8 +103,8 @@ def live(board: str, minutes: float, folder: Path) -> dict[str, Any]:
             {"architecture": str(a), "measured": [float(one), float(other)]}
             for a, one, other in zip(fresh, first, second, strict=True)
         ],
-        "fresh": error(before, blocks, true),
-        "refined": error(after, blocks, true),
+        "fresh": error(before, blocks, held * true),
+        "refined": error(after, blocks, held_after * true),
         "absolute": error(before, blocks, alone),
         "noise": float(np.mean(np.abs(first / second - 1)) / 2),
         "conversions_per_minute": rate,
@@ -142,14 +142,19 @@ def known_reference(session: Session) -> bytes | None:
 
 
 def truth(session: Session, models: Sequence[bytes], reference: bytes | None) -> np.ndarray[Any, Any]:
-    """Latencies by the board's full protocol, in the quick moments of a board that drifts; they are not stored."""
+    """Latencies by the board's full protocol, in those of the reference where there is one; they are not stored."""
     timings = session.device.time(models, replace(session.plan(), reference=reference))
-    latency_ms = np.array([timing.latency_ms for timing in timings])
+    return np.array([timing.latency_ms if reference is None else timing.relative for timing in timings])
+
+
+def speed(session: Session, reference: bytes | None) -> float:
+    """What the reference takes on the board as the profile holds it to be; 1 without one."""
     if reference is None:
-        return latency_ms
-    relative = np.array([timing.relative for timing in timings])
-    at_first = latency_ms[0] / relative[0]
-    return relative * at_first * quick((latency_ms / relative / at_first).tolist())
+        return 1.0
+    measured = session.store.read(session.key)
+    names = {m.architecture for m in measured if m.conditions.get("reference")}
+    data = evidence(measured, lambda m: SPACE.blocks(Architecture.parse(m.architecture)))
+    return next(ms for name, ms in zip(data.names, data.latency_ms, strict=True) if name[0] in names)
 
 
 def refine(board: str, device: str, seed: int, hidden: set[Architecture]) -> None:
