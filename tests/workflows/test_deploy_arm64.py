@@ -45,8 +45,8 @@ def _deployed(board: Arm64Board, home: Path, folder: Path) -> tuple[Result, Slot
     url, space = board.url(root=f"/board/home/{folder.name}"), str(write_small_space(folder))
     # As short as a profile can be: emulated, everything takes ten times as long.
     edgenas.profile(BOARD, device=url, space=space, minutes=1 / 60, input_shape=(1, 8, 8))
-    # A second round, should other tests have been in the first measurement's way.
-    options: dict[str, Any] = {"data": "digits", "latency": "80%", "space": space, "epochs": 2, "rounds": 2}
+    # A budget that an emulator meets, whatever other tests do meanwhile.
+    options: dict[str, Any] = {"data": "digits", "latency": "2ms", "space": space, "epochs": 2, "rounds": 1}
     result = edgenas.deploy(BOARD, device=url, **options, runs=folder / "runs")
     with connect(url, home=home) as device:
         status = device.status()
