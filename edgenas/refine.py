@@ -12,7 +12,7 @@ from statistics import median
 
 from edgenas import known, latency
 from edgenas.board import Board, BoardProfile, ProfileKey, list_profiles
-from edgenas.drift import quick
+from edgenas.drift import SMOOTH, quick
 from edgenas.latency import LatencyModel
 from edgenas.space import Block
 from edgenas.store import Measurement
@@ -26,7 +26,6 @@ _NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 
 _NEAR_FLOOR = 0.1
 _EXACT = 30.0  # weight of what was trained in the last session, where measurements carry no noise
 _SHARED_FOR_DRIFT = 3  # architectures that two sessions must share before one is rescaled to the other
-_SAME = 0.15  # references of sessions that differ by less are of one board at one speed, and their middle counts
 _STDS_99 = 2.576  # half of an interval that holds 99 of 100 normal values, in standard deviations
 
 
@@ -231,10 +230,13 @@ def level(session: Mapping[Name, Sequence[Measurement]]) -> float:
 
 
 def _scales(sessions: Sequence[Mapping[Name, list[Measurement]]]) -> list[float]:
-    """What each session's latencies are to be multiplied by, the oldest first."""
+    """What each session's latencies are to be multiplied by, the oldest first.
+
+    References that differ from the latest one's by no jump are of one board at one speed: their middle counts.
+    """
     scales = [drift(session, sessions[-1]) for session in sessions]
     linked = [scale for session, scale in zip(sessions, scales, strict=True) if _references(session, sessions[-1])]
-    same = [scale for scale in linked if abs(log(scale)) < _SAME]
+    same = [scale for scale in linked if abs(log(scale)) < SMOOTH]
     return [scale / median(same) for scale in scales] if same else scales
 
 

@@ -56,7 +56,7 @@ def test_trained_network_keeps_its_accuracy(trained: Trained) -> None:
     assert report.accuracy_int8 is not None
     assert report.accuracy_int8 > 0.85
     # What the weights become differs from processor to processor: 20.8 dB on one, more than 22 on another.
-    assert sqnr_db(reference, run_tflite(trained.converted.tflite, trained.samples)) > 18
+    assert sqnr_db(reference, run_tflite(trained.converted.tflite, trained.samples)) > 20
 
 
 def test_quantised_input_is_pixel_minus_128(trained: Trained) -> None:
