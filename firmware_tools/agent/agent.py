@@ -59,6 +59,7 @@ OTHERS = 0.25  # share of the whole processor that other programs used: one core
 SLOWED = 0.9  # of the highest clock of the same request
 SLOW_PACE = 1.25  # times the quickest pace since the agent began; where nothing disturbs it varies by a tenth
 SLICES = 5  # of a run, each with the pace before and after it
+BESIDE_NS = 20_000_000  # of a slice beside the reference, of any run: how long one is shows in how quick its calls are
 DECIDES = {"min": 0.0, "p10": 0.0, "p50": 0.5, "p95": 1.0, "max": 1.0}  # whose pace is a statistic's: 0 the quietest
 PATIENCE = 3  # times as long a run goes on at most, for slices at the quickest pace
 COOL_S = 5.0  # how long a throttled or disturbed device may recover before a repetition, if the last run took as long
@@ -1526,10 +1527,10 @@ def timed_beside(
     gc.collect()
     gc.disable()
     try:
-        before = middle(timed_slice(reference, least // (3 * SLICES)))
+        before = middle(timed_slice(reference, BESIDE_NS // 3))
         while not enough([(0, taken)], least):
-            calls = timed_slice(invoke, least // SLICES)
-            after = middle(timed_slice(reference, least // (3 * SLICES)))
+            calls = timed_slice(invoke, BESIDE_NS)
+            after = middle(timed_slice(reference, BESIDE_NS // 3))
             ratios.append(2 * middle(calls) / (before + after))
             taken += calls
             before = after
