@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import strategies as st
+from short_deploys import make_home
 
 from edgenas.space import Architecture, SearchSpace, Stage
 
@@ -91,23 +92,8 @@ def artifact(build_digits: Callable[[Precision, Precision | None], Built]) -> Ar
     return build_digits("int8", None).artifact
 
 
-@pytest.fixture(scope="session")
-def make_home(converter: Converter) -> Callable[[Path], Path]:
-    """`make_home(path)`: an empty user's folder that shares the converter, which takes a minute to install."""
-    from edgenas import resources
-
-    installed = resources.home() / "converter"
-
-    def make(path: Path) -> Path:
-        path.mkdir()
-        (path / "converter").symlink_to(installed)
-        return path
-
-    return make
-
-
 @pytest.fixture
-def home(make_home: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's folder of the test's own."""
     path = make_home(tmp_path / "home")
     monkeypatch.setenv("EDGENAS_HOME", str(path))

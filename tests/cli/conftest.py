@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 from cli_program import DEPLOY, STAGES, Deployed, Interrupted, Program
+from short_deploys import make_home
 
-from edgenas import resources
 from edgenas.conversion import environment
 
 
 @pytest.fixture(scope="session")
 def profiled(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """A home with a profile, and with the user's converter so that it is not installed again."""
+    """A home with a profile."""
     environment.ensure()
-    home = tmp_path_factory.mktemp("cli-home")
-    (home / "converter").symlink_to(resources.home() / "converter")
+    home = make_home(tmp_path_factory.mktemp("cli") / "home")
     program = Program(home, tmp_path_factory.mktemp("cli-folder"))
     done = program.run("profile", "--minutes", "0.08", "--input-shape", "1x8x8", "--json")
     assert done.json()["measurements"] >= 12

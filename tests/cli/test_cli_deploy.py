@@ -7,6 +7,7 @@ import hashlib
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from cli_program import DEPLOY, STAGES, Deployed, Done, Program
-from small_space import write_small_space
+from short_deploys import SMALL
 
 from edgenas import resources
 
@@ -186,7 +187,7 @@ def test_interrupt_while_the_packages_are_being_imported(program: Program) -> No
 
 
 def test_search_train_convert_measure_in_a_space_of_the_users_own(program: Program) -> None:
-    write_small_space(program.folder)
+    shutil.copy(SMALL, program.folder)
     common = ("--data", "digits", "--space", "small.toml")
     found = program.run("search", *common, "--latency", "80%", "--epochs", "2", "--json").json()
     finalist = found["finalists"][0]

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-from edgenas import resources
+from short_deploys import make_home
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,11 +71,7 @@ def full(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory)
     (packages,) = (made.python.parent.parent / "lib").glob("python*/site-packages")
     (here,) = (Path(sys.prefix) / "lib").glob("python*/site-packages")
     (packages / "search_extra.pth").write_text(f"{here}\n")
-    converter = resources.home() / "converter"
-    home = Path(made.variables["EDGENAS_HOME"])
-    home.mkdir()
-    converter.mkdir(parents=True, exist_ok=True)
-    (home / "converter").symlink_to(converter)  # built once a machine
+    make_home(Path(made.variables["EDGENAS_HOME"]))
     return made
 
 

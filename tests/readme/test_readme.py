@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import readme_blocks as readme
+from short_deploys import make_home
 
 import edgenas
-from edgenas import resources
 
 _PROGRAM = Path(sys.executable).with_name("edgenas")
 _BUDGET_MISSED = 3  # the exit code
@@ -102,12 +102,8 @@ def _tried(command: list[str], folder: Path, variables: Mapping[str, str]) -> su
 
 
 def _variables(tmp_path: Path) -> dict[str, str]:
-    """An $EDGENAS_HOME of the test's own, but the machine's converter: it is built once."""
-    converter = resources.home() / "converter"
-    converter.mkdir(parents=True, exist_ok=True)
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "converter").symlink_to(converter)
+    """An $EDGENAS_HOME of the test's own."""
+    home = make_home(tmp_path / "home")
     path = f"{_PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "EDGENAS_HOME": str(home), "PATH": path}
 

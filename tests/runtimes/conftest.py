@@ -12,11 +12,10 @@ import pytest
 
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
-from small_space import write_small_space
+from short_deploys import SMALL, make_home
 from ssh_server import SshServer, at_home
 
 import edgenas
-from edgenas import resources
 from edgenas.workflows.profile import Profiled
 from edgenas.workflows.result import Result
 
@@ -42,10 +41,7 @@ class Deployed(NamedTuple):
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """$EDGENAS_HOME for these tests, with the machine's converter: it is built once."""
-    converter = resources.home() / "converter"
-    converter.mkdir(parents=True, exist_ok=True)
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "converter").symlink_to(converter)
+    folder = make_home(tmp_path_factory.mktemp("user") / "home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGENAS_HOME", str(folder))
         yield folder
@@ -73,8 +69,7 @@ def tflite(board: SshServer, tmp_path_factory: pytest.TempPathFactory) -> Deploy
 def _deployed(name: str, server: SshServer, folder: Path) -> Deployed:
     board, url = f"linux-{platform.machine()}", server.url(name, python=str(_PYTHONS[name]))
     # As short as a profile can be: the measurements of the search refine it.
-    space, runs = str(write_small_space(folder)), folder / "runs"
-    profiled = edgenas.profile(board, device=url, space=space, minutes=1 / 60, input_shape=_INPUT_SHAPE)
-    options: dict[str, Any] = {"data": "digits", "latency": "1ms", "space": space, "epochs": _EPOCHS, "rounds": 1}
-    result = edgenas.deploy(board, device=url, **options, runs=runs)
+    profiled = edgenas.profile(board, device=url, space=SMALL, minutes=1 / 60, input_shape=_INPUT_SHAPE)
+    options: dict[str, Any] = {"data": "digits", "latency": "1ms", "space": SMALL, "epochs": _EPOCHS, "rounds": 1}
+    result = edgenas.deploy(board, device=url, **options, runs=folder / "runs")
     return Deployed(name, server, profiled, result)

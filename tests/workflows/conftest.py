@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from short_deploys import make_home
 from sittings import OPTIONS, Copy, Place, Recorder, StoppedError
 
 import edgenas
@@ -53,7 +53,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copy:
 
 
 @pytest.fixture(scope="session")
-def profiled(make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Profiled]:
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Profiled]:
     """A short profiling run."""
     folder = tmp_path_factory.mktemp("profiled")
     place = Place(make_home(folder / "home"), folder / "runs")

@@ -8,11 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from short_deploys import SMALL
+
 from firmware_tools.connect import connect
 from firmware_tools.device import Device, DeviceStatus, Progress, Timing, TimingPlan
 
 # A budget that a busy computer meets, too; what is slowed down by SLOWED misses it.
-OPTIONS: dict[str, Any] = {"data": "digits", "latency": "1ms", "epochs": 2, "rounds": 2}
+OPTIONS: dict[str, Any] = {"data": "digits", "space": SMALL, "latency": "1ms", "epochs": 8, "rounds": 2}
 SLOWED = 1000.0
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from short_deploys import SMALL
 from sittings import OPTIONS, SLOWED, Copy, Place, Recorder, Slow
 
 import edgenas
@@ -91,7 +92,7 @@ def test_every_measurement_is_remembered_and_refines_the_profile(deployed: Any) 
 def test_every_row_is_of_the_space_and_was_within_the_budget_when_it_was_searched(deployed: Any) -> None:
     found = json.loads(deployed.stages["stages/search-1.json"][1])["value"]
     budget_ms = deployed.result.budget_ms
-    space = SearchSpace.load("tiny", (1, 8, 8), 10)
+    space = SearchSpace.load(SMALL, (1, 8, 8), 10)
     for candidate in found["finalists"]:
         assert space.contains(Architecture.parse(candidate["architecture"]))
         assert candidate["measured_ms"] <= budget_ms

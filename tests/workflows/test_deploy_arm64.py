@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
 from arm64_board import Arm64Board
-from small_space import write_small_space
+from short_deploys import SMALL
 from ssh_server import at_home
 
 import edgenas
@@ -42,11 +42,11 @@ def test_digits_are_deployed(home: Path, tmp_path: Path) -> None:
 def _deployed(board: Arm64Board, home: Path, folder: Path) -> tuple[Result, SlotInfo, bytes]:
     """What a deploy gave, what the board says of its model, and its file there; all in a folder of that name."""
     folder.mkdir()
-    url, space = board.url(root=f"/board/home/{folder.name}"), str(write_small_space(folder))
+    url = board.url(root=f"/board/home/{folder.name}")
     # As short as a profile can be: emulated, everything takes ten times as long.
-    edgenas.profile(BOARD, device=url, space=space, minutes=1 / 60, input_shape=(1, 8, 8))
+    edgenas.profile(BOARD, device=url, space=SMALL, minutes=1 / 60, input_shape=(1, 8, 8))
     # A budget that an emulator meets, whatever other tests do meanwhile.
-    options: dict[str, Any] = {"data": "digits", "latency": "2ms", "space": space, "epochs": 2, "rounds": 1}
+    options: dict[str, Any] = {"data": "digits", "latency": "2ms", "space": SMALL, "epochs": 2, "rounds": 1}
     result = edgenas.deploy(BOARD, device=url, **options, runs=folder / "runs")
     with connect(url, home=home) as device:
         status = device.status()

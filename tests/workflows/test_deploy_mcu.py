@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import tty
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from short_deploys import make_home
 
 import edgenas
 from edgenas import latency
@@ -74,7 +74,7 @@ def emulator(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def deployed(emulator: str, make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+def deployed(emulator: str, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     folder = tmp_path_factory.mktemp("mcu")
     home, device = make_home(folder / "home"), f"{emulator}:"
     with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from short_deploys import make_home
 from sittings import Recorder
 
 from edgenas import latency, session
@@ -79,7 +80,7 @@ class Drifted:
 
 
 @pytest.fixture(scope="module")
-def drifted(make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Drifted:
+def drifted(tmp_path_factory: pytest.TempPathFactory) -> Drifted:
     folder = tmp_path_factory.mktemp("drifted")
     table = (Board.load(BOARD).file).read_text().replace('unit = "Minsn"', 'unit = "ms"')
     (folder / "board.toml").write_text(table)
@@ -129,7 +130,7 @@ def test_a_batch_in_which_the_board_jumped_is_measured_again(drifted: Drifted) -
     assert drifted.profiled.stopped_by == "count"
 
 
-def test_a_session_that_was_killed_goes_on(make_home: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_a_session_that_was_killed_goes_on(tmp_path: Path) -> None:
     home, log = make_home(tmp_path / "home"), tmp_path / "log"
     command = [sys.executable, "-m", "edgenas", "profile", "--board", BOARD, "--device", "unicorn:"]
     command += ["--input-shape", "1x4x4", "--json", "--minutes"]
