@@ -80,10 +80,19 @@ def agent_pid(root: Path) -> int:
 
 
 def children(pid: int) -> list[int]:
+    """Those that are programs of their own: before that, a child that is stopped stops its parent, too (vfork)."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     if not path.exists():
         pytest.skip("needs Linux's /proc/PID/task/TID/children")
-    return [int(child) for child in path.read_text().split()]
+    return [child for child in map(int, path.read_text().split()) if _command(child) not in (b"", _command(pid))]
+
+
+def _command(pid: int) -> bytes:
+    """The command line; nothing of what has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 5.0) -> Any:

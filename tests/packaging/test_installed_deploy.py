@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from short_deploys import SMALL
 
 if TYPE_CHECKING:
     from conftest import Environment
@@ -25,12 +26,14 @@ def test_the_installed_wheel_deploys_digits(full: Environment) -> None:
     options = [
         "--data",
         "digits",
+        "--space",
+        SMALL,
         "--latency",
         "1ms",
         "--rounds",
         "1",
         "--epochs",
-        "4",
+        "8",
         "--precision",
         "int8",
         "--json",
