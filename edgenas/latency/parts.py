@@ -14,10 +14,11 @@ from edgenas.latency.regression import damaged
 
 Names = tuple[str, ...]
 
-# How closely parts are told apart. "family": by kinds, kernels, strides and expansion, whatever the shapes; "layers":
-# by their layers; "identity": by what the part says it is, for spaces whose parts have places that matter; "place":
-# by that and the index in the architecture.
-LEVELS = ("family", "layers", "identity", "place")
+# How closely parts are told apart. "family": by kinds, kernels, strides and expansion, whatever the shapes; "inputs":
+# by that and the channels that are read (on an x86 host full convolutions of 24 and more take a twentieth longer than
+# their work says); "layers": by their layers; "identity": by what the part says it is, for spaces whose parts have
+# places that matter; "place": by that and the index in the architecture.
+LEVELS = ("family", "inputs", "layers", "identity", "place")
 
 
 def names_of(architecture: Sequence[Part], level: str) -> list[str]:
@@ -35,7 +36,8 @@ def _name(part: Part, level: str) -> str:
     if level == "layers":
         return _runs(f"{a.kind}-{a.c_in}x{a.h_in}x{a.w_in}-{a.c_out}k{a.kernel}s{a.stride}" for a in layers)
     growth = f" x{round(layers[0].c_out / layers[0].c_in, 2):g}" if layers else ""
-    return _runs(f"{a.kind}k{a.kernel}s{a.stride}" for a in layers) + growth
+    family = _runs(f"{a.kind}k{a.kernel}s{a.stride}" for a in layers) + growth
+    return f"{family} of {layers[0].c_in}" if level == "inputs" and layers else family
 
 
 def _runs(names: Iterable[str]) -> str:

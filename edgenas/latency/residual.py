@@ -38,8 +38,8 @@ class Design:
 
     @staticmethod
     def of(architectures: Sequence[Sequence[Part]], unit_ms: float, tail: bool = False) -> Design:
-        """Families, layers, and identities where these say more than layers."""
-        found = {level: vocabulary(architectures, level) for level in ("family", "layers", "identity")}
+        """Families, the channels that these read, layers, and identities where these say more than layers."""
+        found = {level: vocabulary(architectures, level) for level in ("family", "inputs", "layers", "identity")}
         if len(found["identity"]) == len(found["layers"]):
             del found["identity"]
         return Design(tuple(found.items()), unit_ms, tail)
