@@ -46,7 +46,7 @@ def _deployed(board: Arm64Board, home: Path, folder: Path) -> tuple[Result, Slot
     # As short as a profile can be: emulated, everything takes ten times as long.
     edgenas.profile(BOARD, device=url, space=SMALL, minutes=1 / 60, input_shape=(1, 8, 8))
     # A budget that an emulator meets, whatever other tests do meanwhile.
-    options: dict[str, Any] = {"data": "digits", "latency": "2ms", "space": SMALL, "epochs": 2, "rounds": 1}
+    options: dict[str, Any] = {"data": "digits", "latency": "2ms", "space": SMALL, "epochs": 8, "rounds": 1}
     result = edgenas.deploy(BOARD, device=url, **options, runs=folder / "runs")
     with connect(url, home=home) as device:
         status = device.status()
