@@ -19,8 +19,10 @@ from edgenas.store import Measurement
 
 Name = tuple[str, tuple[int, int, int], int, str]  # an architecture bound to an input, classes and a space
 
-_SESSION_HALVING = 0.5  # a session counts half as much as the one after it ...
-_SESSION_FLOOR = 0.1  # ... but never less than this: the first profiling run covers the space, a deploy does not
+# A session counts so many times as much as the one after it, and at least so much: the first profiling run covers the
+# space, a deploy does not. What a reference has brought to the present speed is nearly as good as new.
+_FADING, _FLOOR = 0.5, 0.1
+_LINKED_FADING, _LINKED_FLOOR = 0.95, 0.5
 _DISTURBED = 0.2  # weight of what the device has marked, beside the same undisturbed
 _NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 1.4 times the target a weight of 0.6
 _NEAR_FLOOR = 0.1
@@ -50,11 +52,12 @@ def refine(
     measured, within what the model can express. seed: the model that a key's first profile is drawn towards;
     seeded_by: what it is of, for the provenance.
 
-    Repeated measurements of an architecture in one session become their median, undisturbed ones if there are any; a
-    session counts half as much as the next one unless it is exact, imported ones are taken as older than one's own; an
-    older session that shares at least three architectures, or the reference, with the latest is rescaled to it, since a
-    board's clock or load drifts. A session's speed is that of its quick moments, see `level`, and where the references
-    of several sessions agree, it is their median.
+    Repeated measurements of an architecture in one session become their median, undisturbed ones if there are any. A
+    session counts half as much as the one after it, 0.95 times as much if it has the latest one's reference, unless it
+    is exact; imported ones are taken as older than one's own. An older session that shares at least three
+    architectures, or the reference, with the latest is rescaled to it, since a board's clock or load drifts. A
+    session's speed is that of its quick moments, see `level`, and where the references of several sessions agree, it is
+    their median.
 
     What a linear model makes of this is Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning,
     2006, 3.3) by its mode: relative errors normal with a variance inverse to the weight, prices normal around those
@@ -123,13 +126,13 @@ def evidence(
     scales = _scales(sessions)
     rows = []
     for age, (session, scale) in enumerate(zip(reversed(sessions), reversed(scales), strict=True)):
-        at = level(session)
+        at, faded = level(session), _faded(age, linked=bool(_references(session, sessions[-1])))
         for name, found in sorted(session.items()):
             measured = scale * _middle(found, at)
             weight = _EXACT if exact and age == 0 and any(m.trained for m in found) else 1.0
             weight *= _nearness(measured, near_ms)
             if not exact:
-                weight *= max(_SESSION_HALVING**age, _SESSION_FLOOR)
+                weight *= faded
             if all(m.disturbed for m in found):
                 weight *= _DISTURBED
             rows.append((name, tuple(blocks_of(found[0])), measured, weight))
@@ -227,6 +230,11 @@ def level(session: Mapping[Name, Sequence[Measurement]]) -> float:
     """How many times as long as at its start a session's reference takes in its quick moments, see `edgenas.drift`."""
     found = [m for each in session.values() for m in each if not (m.trained or _is_reference([m]))]
     return quick([m.conditions.get("reference_ratio") or 1.0 for m in found])
+
+
+def _faded(age: int, linked: bool) -> float:
+    """The weight of a session, `age` sessions before the latest."""
+    return max(_LINKED_FADING**age, _LINKED_FLOOR) if linked else max(_FADING**age, _FLOOR)
 
 
 def _scales(sessions: Sequence[Mapping[Name, list[Measurement]]]) -> list[float]:

@@ -10,7 +10,7 @@ import pytest
 
 from edgenas import latency
 from edgenas.board import Board, BoardProfile, ProfileKey
-from edgenas.refine import contradicted, refine, refreshed
+from edgenas.refine import contradicted, evidence, name_of, refine, refreshed
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
 
@@ -143,6 +143,19 @@ def test_what_was_disturbed_counts_where_there_is_nothing_else_and_less() -> Non
     believed = refine(None, KEY, [*quiet, *(taken(i, factor=1.5) for i in range(20, 24))], blocks_of)
     off = [np.mean([abs(mean_ratio(p, [i]) - 1) for i in range(24, 68)]) for p in (plain, alone, believed)]
     assert off[0] < off[1] < off[2]
+
+
+@pytest.mark.parametrize(("linked", "weights"), [(True, (0.95, 0.9025, 0.5)), (False, (0.5, 0.25, 0.1))])
+def test_a_session_fades_and_slowly_if_the_reference_links_it_to_the_latest(
+    linked: bool, weights: tuple[float, float, float]
+) -> None:
+    sessions = [beside(f"s{n:02}", 1.0, [1.0], 1 + n, n) for n in range(20)]
+    if not linked:
+        sessions = [session[1:] for session in sessions]
+    found = evidence([m for session in sessions for m in session], blocks_of)
+    weight = dict(zip(found.names, found.weights, strict=True))
+    assert weight[name_of(sessions[-1][-1])] == 1.0
+    assert [weight[name_of(sessions[i][-1])] for i in (-2, -3, 0)] == pytest.approx(weights)
 
 
 def test_counts_do_not_age() -> None:
