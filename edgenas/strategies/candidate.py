@@ -10,7 +10,7 @@ import numpy as np
 
 from edgenas.latency import AdditiveModel
 from edgenas.space import Architecture, SearchSpace
-from edgenas.strategies.exact import Edge, Lattice, Limits
+from edgenas.strategies.exact import GRID, Edge, Lattice, Limits
 from edgenas.training.recipe import Outcome
 from edgenas.units import MS, Unit
 
@@ -60,8 +60,9 @@ class Evaluator(Protocol):
 class Problem:
     """One search: the space, the budget and the board's limits.
 
-    `target_ms` is what to fill: the budget, or the space's slowest where that is less. `proposals(lattice, high_ms)`
-    are a cached supernet's best guesses for a budget; empty without one. `unit` is the latencies', for messages.
+    `target_ms` is what to fill: the budget, or the space's slowest where that is less, which is a `loose` budget.
+    `proposals(lattice, high_ms)` are a cached supernet's best guesses for a budget; empty without one. `unit` is the
+    latencies', for messages.
     """
 
     space: SearchSpace
@@ -72,10 +73,22 @@ class Problem:
     seed: int
     proposals: Callable[[Lattice, float], list[Architecture]] = lambda lattice, high: []
     unit: Unit = MS
+    loose: bool = False
 
     def lattice(self, model: AdditiveModel) -> Lattice:
         """The space priced by a latency model, under the board's limits."""
         return Lattice(self.space, model.block_ms, model.bias_ms, self.limits, self.precision)
+
+    def on(self, lattice: Lattice) -> Problem:
+        """With what a loose budget's target is as `lattice` prices it: the board may have changed its speed since.
+
+        Candidates that aim at it keep no headroom below the slowest, only below the budget.
+        """
+        if not self.loose:
+            return self
+        rounding = 1 + (1 + len(lattice.stages)) / GRID  # of prices to the grid on which candidates are filled
+        slowest = rounding * lattice.price(lattice.extremes()[1])
+        return replace(self, target_ms=min(self.budget_ms, slowest / HEADROOM))
 
 
 @dataclass(frozen=True)

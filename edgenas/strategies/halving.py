@@ -91,6 +91,7 @@ def admit(
     missed: dict[int, list[Candidate]] = {index: [] for index in range(len(families))}
     for wave in range(_WAVES):
         lattice = problem.lattice(evaluator.model())
+        problem = problem.on(lattice)
         proposed: list[tuple[int, Candidate]] = []
         for index, last in missed.items():
             aim = HEADROOM * problem.target_ms / _bias(lattice, last)

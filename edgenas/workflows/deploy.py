@@ -127,7 +127,7 @@ class _Rounds:
                     break
             else:
                 self._refused.add(best.architecture)
-                aim = replace(aim, target_ms=aim.target_ms * budget_ms / measured)
+                aim = replace(aim, target_ms=aim.target_ms * budget_ms / measured, loose=False)
             again = shipped is not None or _best(self._rows, budget_ms, self._refused) is None
             if again and len(self._rounds) < self._walk.options.rounds:
                 self._bake(len(self._rounds) + 1, aim)

@@ -84,10 +84,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Aim:
-    """The budget in ms, and what to fill: the budget, or the space's slowest architecture where that is less."""
+    """The budget in ms, and what to fill: the budget, or the space's slowest architecture where that is less.
+
+    loose: that it is less.
+    """
 
     budget_ms: float
     target_ms: float
+    loose: bool = False
 
 
 class Walk:
@@ -163,7 +167,7 @@ class Walk:
             self.reporter.say(f"a million instructions are {budget.unit.format(scale)} ({what})")
             budget = budget.timed(scale)
         budget_ms = budget.resolve(fastest, slowest)
-        return Aim(budget_ms, min(budget_ms, slowest))
+        return Aim(budget_ms, min(budget_ms, slowest), slowest < budget_ms)
 
     def _search(self, pool: Pool, aim: Aim) -> Found:
         options, session = self.options, self.session
@@ -180,6 +184,7 @@ class Walk:
             options.seed,
             lambda lattice, high: [] if state is None else propose(state, lattice, self.data, high, options.seed),
             session.board.unit,
+            aim.loose,
         )
         strategy = STRATEGIES[options.strategy].make(state, self.data)
         found = strategy(problem, evaluator, self.reporter.say)

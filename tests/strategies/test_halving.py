@@ -144,6 +144,19 @@ def test_a_supernets_proposals_are_measured_like_all_others() -> None:
     assert asked[0] == pytest.approx(0.985 * problem.target_ms)
 
 
+@pytest.mark.parametrize("speed", [0.5, 1.0, 2.0])
+def test_a_loose_budget_is_filled_up_to_the_slowest_at_whatever_speed_the_board_has_by_now(speed: float) -> None:
+    device = SyntheticDevice(SPACE, 0)
+    slowest = device.latency(device.slowest)
+    problem = replace(device.problem(0.5), budget_ms=10 * slowest, target_ms=speed * slowest, loose=True)
+    found = halving(problem, device)
+    now = problem.on(problem.lattice(device.model()))
+    assert {c.origin for c in found.tried} >= {"random", *(f"template:{t.name}" for t in SPACE.templates)}
+    for candidate in found.tried:
+        assert candidate.template or fills(now, candidate)
+    assert max(c.measured_ms for c in found.tried) > 0.97 * slowest
+
+
 def test_a_network_that_diverged_is_the_worst() -> None:
     device = SyntheticDevice(SPACE, 0)
     lost: set[Architecture] = set()
