@@ -83,6 +83,19 @@ def test_beside_its_reference_a_network_takes_what_it_always_takes() -> None:
     assert (device.ratios, device.repeated) == (pytest.approx([1.5, 1.0]), 0)
 
 
+def test_the_reference_takes_as_long_as_itself_whatever_is_measured() -> None:
+    class Rough(Clock):
+        def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
+            return [t if t.relative is None else replace(t, relative=1.02) for t in super().time(models, plan)]
+
+    device = SteadiedDevice(cast("Device", Rough([(1.5, 1.5, 1.5)], pairs=True)), REFERENCE)
+    (one, other) = device.time([REFERENCE, b"small"], TimingPlan(3))
+    assert (one.conditions.reference_ratio, other.conditions.reference_ratio) == (
+        1.5,
+        pytest.approx(1.5 * 0.5 / 1.02, abs=1e-4),
+    )
+
+
 def test_the_quick_moments_tell_what_the_reference_takes_undisturbed() -> None:
     assert (quick([]), quick([1.3, 1.2]), quick([0.5, 1.0])) == (1.0, 1.0, 0.5)
     assert quick([0.2, 0.5, *[1.0] * 18]) == 0.5  # one of twenty is luck
