@@ -9,7 +9,7 @@ before the refinements against what they took by themselves: on a computer that 
 that has become as well.
 
 Before that, conversions: how many untrained architectures the warm converter makes a minute. `--design` compares, on
-recorded networks, the choice of what to measure with a random draw at equal numbers.
+recorded networks, the choice of what to measure (half of it drawn) with a random draw at equal numbers.
 
     python benchmarks/profiling.py [--minutes 5] [--board host mps2-an386] [--json]
     python benchmarks/profiling.py --design

@@ -141,7 +141,7 @@ def profile(
 
 
 def profile_session(session: Session, space: SearchSpace, until: Until, *, seed: int = 0) -> Profiled:
-    """`profile` on an open session: batch by batch what the measured networks say least about, the first by a prior."""
+    """`profile` on an open session: batch by batch, half of it what is known least, the first by a prior."""
     return _Sitting(session, space, until, seed).run()
 
 
@@ -237,7 +237,7 @@ class _Sitting:
         return int(min(_BATCH, (self._until.seconds - spent) / (spent / self._tried)))
 
     def _batch(self) -> list[Architecture]:
-        """What tells this session from others, the disturbed, the space's ends, a template, what is known least."""
+        """What tells this session from others, the disturbed, the space's ends, a template; then as `design` says."""
         first = [] if self._tried or self._first_ms is not None else self._shared()
         likely = [*self._lattice.extremes(), *design.filled(self._lattice, self._rng)]
         new = (a for a in likely if a not in self._measured)

@@ -39,17 +39,19 @@ def variance(lattice: Lattice, measured: Sequence[Architecture], others: Sequenc
     return float(np.mean(np.einsum("ij,ji->i", pool, np.linalg.solve(precision, pool.T))))
 
 
-def test_what_is_chosen_says_more_of_the_pool_than_a_random_draw(lattice: Lattice) -> None:
+def test_half_is_drawn_and_the_others_say_more_of_the_pool_than_a_random_draw(lattice: Lattice) -> None:
     rng = np.random.default_rng(1)
     pool = design.pool(lattice, rng)
     measured, fresh = pool[:12], pool[12:]
-    chosen = design.choose(TINY, lattice.price, measured, fresh, 12)
-    assert len(set(chosen)) == 12
-    assert set(chosen) <= set(fresh)
+    found = design.choose(TINY, lattice.price, measured, fresh, 12)
+    assert len(set(found)) == 12
+    drawn, chosen = found[:6], found[6:]
+    assert drawn == fresh[:6]
+    assert set(chosen) <= set(fresh[6:])
     # the variance of the pool's predictions that is left
-    left = variance(lattice, [*measured, *chosen], pool)
-    draws = [[fresh[i] for i in rng.choice(len(fresh), 12, replace=False)] for _ in range(30)]
-    assert left < min(variance(lattice, [*measured, *drawn], pool) for drawn in draws)
+    left = variance(lattice, [*measured, *found], pool)
+    others = [[fresh[6 + i] for i in rng.choice(len(fresh) - 6, 6, replace=False)] for _ in range(30)]
+    assert left < min(variance(lattice, [*measured, *drawn, *other], pool) for other in others)
 
 
 def test_networks_chosen_among_counted_ones_predict_the_others() -> None:
