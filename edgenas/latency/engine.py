@@ -1,17 +1,17 @@
 """The loops of edgenas' engine for microcontrollers, priced by non-negative least squares on whole measured networks.
 
 How often each loop of `firmware_tools/firmware/engine` turns follows from a layer's shape; what a turn costs is one
-price, the same in every network. Counted in instructions, convolutions of random networks are explained to 0.3 % so,
-where the few features of `features.py`, which fit any engine, leave 4 %. What remains is depthwise convolutions: in
-how many strips one is computed is up to the memory plan of the whole network, which no price of a layer can know.
+price, the same in every network. Counted in instructions, random networks are explained to 0.1 % so, where the few
+features of `features.py`, which fit any engine, leave 4 %.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -62,8 +62,9 @@ START: Mapping[str, float] = {
     "add": 139.0,
     "add.elements": 15.0,
 }
-# (Error of a prediction / error of a price of START, both relative) squared: counts carry no noise.
-_RIDGE = 1e-3
+# (Error of a prediction / error of a price of START, both relative) squared; cross-validation says which. Counts carry
+# no noise: from some 30 networks on they are believed; fewer leave too many prices open.
+_RIDGES = (1e-3, 1e-5, 1e-7)
 _LEAST_BIAS = 1e-3  # of the latency: a start that is zero would stay zero
 _ENOUGH = 8  # architectures that can be cross-validated
 _STRIPS = (16, 8, 4, 2, 1)
@@ -92,10 +93,11 @@ class EngineModel:
         y, w = observations(architectures, latency_ms, weights)
         x, folds = _matrix(architectures), folds_of(architectures)
         start = np.array((self.bias_ms, *self.prices))
-        std = cross_validate(x, y, w, start, folds, _solve)
+        solvers = [partial(_solve, ridge=ridge) for ridge in _RIDGES]
+        std, solver = min(((cross_validate(x, y, w, start, folds, by), by) for by in solvers), key=itemgetter(0))
         if len(np.unique(folds)) < _ENOUGH:
             std = max(std, self.relative_std)
-        solved = _solve(x, y, w, start)
+        solved = solver(x, y, w, start)
         return EngineModel(tuple(map(float, solved[1:])), float(solved[0]), float(std), len(y))
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
@@ -137,8 +139,8 @@ class EngineModel:
         )
 
 
-def _solve(x: Array, y: Array, w: Array, start: Array) -> Array:
-    """Prices >= 0 that minimise the weighted squared relative error plus `_RIDGE` x the squared relative distance from
+def _solve(x: Array, y: Array, w: Array, start: Array, *, ridge: float) -> Array:
+    """Prices >= 0 that minimise the weighted squared relative error plus `ridge` x the squared relative distance from
     `start`, which is scaled to the data first: a loop that measurements say little of keeps its relation to the others.
     """
     from scipy.optimize import nnls
@@ -146,8 +148,8 @@ def _solve(x: Array, y: Array, w: Array, start: Array) -> Array:
     scaled = start * np.median(y / (x @ start))
     scaled[0] = max(scaled[0], _LEAST_BIAS * float(np.median(y)))
     root = np.sqrt(w)
-    left = np.vstack([x * scaled / y[:, None] * root[:, None], np.sqrt(_RIDGE) * np.eye(len(start))])
-    right = np.concatenate([root, np.sqrt(_RIDGE) * np.ones(len(start))])
+    left = np.vstack([x * scaled / y[:, None] * root[:, None], np.sqrt(ridge) * np.eye(len(start))])
+    right = np.concatenate([root, np.sqrt(ridge) * np.ones(len(start))])
     solved: Array = nnls(left, right)[0] * scaled
     return solved
 
@@ -215,15 +217,17 @@ def _depthwise(layer: Layer) -> _Turns:
     height, width = layer.h_in - added, layer.w_in - added
     columns = ceil(((layer.w_out - 1) * layer.stride + layer.kernel + 1) / 2)
     groups, strip = ceil(layer.c_out / 4), _strip(layer, height * width * layer.c_in, columns)
-    strips = ceil(layer.h_out / strip)
-    rows = (ceil(layer.h_out / strips) - 1) * layer.stride + layer.kernel
+    strips, rows = ceil(layer.h_out / strip), (strip - 1) * layer.stride + layer.kernel
+    kept = max(0, layer.kernel - layer.stride)
+    late = pad % 2  # pairs of columns begin at even ones
+    reached = strips * (rows - kept) + kept  # rows, with those above and below the input
     yield "depthwise", 1
-    yield "depthwise.gathered", groups * height * ceil(width / 2)
+    yield "depthwise.gathered", groups * height * (late + ceil((width - late) / 2))
     yield "depthwise.groups", groups
     yield "depthwise.strips", layer.c_out * strips
-    yield "depthwise.kept", layer.c_out * (strips - 1) * max(0, layer.kernel - layer.stride) * columns
+    yield "depthwise.kept", layer.c_out * (strips - 1) * kept * columns
     yield "depthwise.cleared", 4 * rows * columns
-    yield "depthwise.filled", layer.c_out * 2 * pad * columns
+    yield "depthwise.filled", layer.c_out * (reached - min(height, reached - pad)) * columns
     of = f"k{min(5, max(3, layer.kernel))}s{min(2, layer.stride)}"
     yield f"depthwise.pairs.{of}", layer.c_out * layer.h_out * ceil(layer.w_out / 2)
     yield f"depthwise.rows.{of}", layer.c_out * layer.h_out
@@ -232,12 +236,14 @@ def _depthwise(layer: Layer) -> _Turns:
 
 def _strip(layer: Layer, in_bytes: int, columns: int) -> int:
     """How many output rows it computes at a time: the rule of firmware_tools.plan.layout."""
-    tensors = in_bytes if layer.stride == 1 else in_bytes + layer.elements_out
+    weights = 4 * layer.kernel * (layer.kernel + 1)
+    others = weights + (in_bytes if layer.stride == 1 else in_bytes + layer.elements_out)
 
     def arena(strip: int) -> int:
-        return tensors + 16 * columns * ((strip - 1) * layer.stride + layer.kernel)
+        return others + 16 * columns * ((strip - 1) * layer.stride + layer.kernel)
 
-    return next(strip for strip in _STRIPS if arena(strip) <= 1.125 * arena(1) or strip == 1)
+    even = (ceil(layer.h_out / ceil(layer.h_out / strip)) for strip in _STRIPS)
+    return next(strip for strip in even if arena(strip) <= arena(1) + arena(1) // 8 or strip == 1)
 
 
 def _dense(layer: Layer) -> _Turns:

@@ -71,8 +71,14 @@ class TransferModel:
         latency_ms: Sequence[float],
         weights: Sequence[float] | None = None,
     ) -> TransferModel:
-        """As `LatencyModel.fit`. With fewer than LEAST different architectures, or more than MOST, alone."""
+        """As `LatencyModel.fit`. With fewer than LEAST different architectures, or more than MOST, alone.
+
+        What was fitted on a part of the same measurements starts anew: it would flatter `alone` when some are left out.
+        """
         y, w = observations(architectures, latency_ms, weights)
+        if 0 < self.measurements <= len(y):
+            anew = _new_alone(self.alone.to_json()["model"])
+            return TransferModel(self.known, anew, refused=self.refused).fit(architectures, latency_ms, weights)
         alone = self._alone(architectures, y, w)
         different = len({tuple(parts) for parts in architectures})
         if different > MOST or not self.known:
@@ -208,8 +214,8 @@ def _units(model: FeatureModel) -> list[FeatureModel]:
     return [replace(nothing, bias_ms=1.0), *(replace(nothing, prices=prices) for prices in each)]
 
 
-def _new_alone() -> AdditiveModel:
-    return latency.load_additive(latency.create().to_json())
+def _new_alone(name: str = latency.DEFAULT) -> AdditiveModel:
+    return latency.load_additive(latency.create(name).to_json())
 
 
 def _source(table: Any, file: str) -> Source:
