@@ -26,7 +26,8 @@ START: Mapping[str, float] = {
     "conv": 69.0,
     "conv.triples": 246.0,  # three pixels are computed at a time ...
     "conv.blocks": 64.0,  # ... for two channels ...
-    "conv.products": 19.4,  # ... from four inputs
+    "conv.products": 19.4,  # ... from four inputs ...
+    "conv.turns": 3.0,  # ... eight times in one turn of the loop
     "conv.words": 10.7,  # four inputs of three pixels, widened
     "conv.rows": 13.5,  # of a patch, of three pixels
     "conv.byte_rows": 1.0,  # the same where rows are no whole words ...
@@ -41,15 +42,19 @@ START: Mapping[str, float] = {
     "depthwise.cleared": 4.1,
     "depthwise.filled": 11.0,
     "depthwise.pairs.k3s1": 21.0,  # of outputs of one channel, by kernel and stride
+    "depthwise.odd.k3s1": 18.0,  # an output that is left of a row of pairs
     "depthwise.rows.k3s1": 10.0,
     "depthwise.parts.k3s1": 10.0,
     "depthwise.pairs.k3s2": 37.0,
+    "depthwise.odd.k3s2": 27.0,
     "depthwise.rows.k3s2": 120.0,
     "depthwise.parts.k3s2": 10.0,
     "depthwise.pairs.k5s1": 154.0,
+    "depthwise.odd.k5s1": 147.0,
     "depthwise.rows.k5s1": 98.0,
     "depthwise.parts.k5s1": 20.0,
     "depthwise.pairs.k5s2": 121.0,
+    "depthwise.odd.k5s2": 115.0,
     "depthwise.rows.k5s2": 96.0,
     "depthwise.parts.k5s2": 20.0,
     "dense": 50.0,
@@ -62,6 +67,10 @@ START: Mapping[str, float] = {
     "add": 139.0,
     "add.elements": 15.0,
 }
+_ADDED = (
+    "conv.turns",
+    *(name for name in START if name.startswith("depthwise.odd.")),
+)  # since profiles were first written
 # (Error of a prediction / error of a price of START, both relative) squared; cross-validation says which. Counts carry
 # no noise: from some 30 networks on they are believed; fewer leave too many prices open.
 _RIDGES = (1e-3, 1e-5, 1e-7)
@@ -92,7 +101,7 @@ class EngineModel:
         """As `LatencyModel.fit`. Relative errors are minimised, so small networks count as much as large ones."""
         y, w = observations(architectures, latency_ms, weights)
         x, folds = _matrix(architectures), folds_of(architectures)
-        start = np.array((self.bias_ms, *self.prices))
+        start = np.array((self.bias_ms, *_without_gaps(np.array(self.prices))))
         solvers = [partial(_solve, ridge=ridge) for ridge in _RIDGES]
         std, solver = min(((cross_validate(x, y, w, start, folds, by), by) for by in solvers), key=itemgetter(0))
         if len(np.unique(folds)) < _ENOUGH:
@@ -132,11 +141,18 @@ class EngineModel:
         if not isinstance(prices, Mapping):
             raise damaged(file, "prices", table)
         return cls(
-            prices=tuple(number(prices, name, file) for name in START),
+            prices=tuple(number({**dict.fromkeys(_ADDED, 0.0), **prices}, name, file) for name in START),
             bias_ms=number(table, "bias_ms", file),
             relative_std=number(table, "relative_std", file),
             measurements=int(number(table, "measurements", file)),
         )
+
+
+def _without_gaps(prices: Array) -> Array:
+    """Prices of 0 take those of START: what would start from 0 would stay there, and older profiles lack some loops."""
+    start = np.array(tuple(START.values()))
+    known = prices > 0
+    return np.where(known, prices, np.median(prices[known] / start[known]) * start) if known.any() else start
 
 
 def _solve(x: Array, y: Array, w: Array, start: Array, *, ridge: float) -> Array:
@@ -188,6 +204,7 @@ def _conv(layer: Layer) -> _Turns:
     yield "conv.triples", triples
     yield "conv.blocks", triples * blocks
     yield "conv.products", triples * blocks * groups
+    yield "conv.turns", triples * blocks * ceil(groups / 8)
     if run % 4:
         yield "conv.byte_rows", pixels * kernel
         yield "conv.bytes", pixels * kernel * run
@@ -229,7 +246,8 @@ def _depthwise(layer: Layer) -> _Turns:
     yield "depthwise.cleared", 4 * rows * columns
     yield "depthwise.filled", layer.c_out * (reached - min(height, reached - pad)) * columns
     of = f"k{min(5, max(3, layer.kernel))}s{min(2, layer.stride)}"
-    yield f"depthwise.pairs.{of}", layer.c_out * layer.h_out * ceil(layer.w_out / 2)
+    yield f"depthwise.pairs.{of}", layer.c_out * layer.h_out * (layer.w_out // 2)
+    yield f"depthwise.odd.{of}", layer.c_out * layer.h_out * (layer.w_out % 2)
     yield f"depthwise.rows.{of}", layer.c_out * layer.h_out
     yield f"depthwise.parts.{of}", layer.c_out * strips
 

@@ -107,6 +107,18 @@ def test_it_comes_back_from_json_and_says_what_is_missing() -> None:
     assert set(START) == set(model.to_json()["prices"])
 
 
+def test_a_profile_from_before_a_loop_was_known_is_read_and_learns_its_price() -> None:
+    table = EngineModel().fit(NETWORKS[:12], Y[:12].tolist()).to_json()
+    for name in ("conv.turns", "depthwise.odd.k3s1"):
+        table["prices"].pop(name)
+    old = latency.load(table)
+    assert isinstance(old, EngineModel)
+    model = old.fit(NETWORKS, Y.tolist())
+    assert model.to_json()["prices"]["depthwise.odd.k3s1"] > 0
+    mean, _ = model.predict(NETWORKS)
+    assert np.mean(np.abs(mean / Y - 1)) < 0.001
+
+
 def test_callers_bugs_are_value_errors() -> None:
     with pytest.raises(ValueError, match="only after fit"):
         EngineModel().predict(NETWORKS[:1])
