@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgenas.latency import Array, Part
 from edgenas.latency.regression import UNKNOWN_STD, cross_validate, damaged, folds_of, number, observations, require_fit
@@ -67,10 +68,8 @@ START: Mapping[str, float] = {
     "add": 139.0,
     "add.elements": 15.0,
 }
-_ADDED = (
-    "conv.turns",
-    *(name for name in START if name.startswith("depthwise.odd.")),
-)  # since profiles were first written
+# Since profiles were first written; from counted networks.
+_ADDED = ("conv.turns", *(name for name in START if name.startswith("depthwise.odd.")))
 # (Error of a prediction / error of a price of START, both relative) squared; cross-validation says which. Counts carry
 # no noise: from some 30 networks on they are believed; fewer leave too many prices open.
 _RIDGES = (1e-3, 1e-5, 1e-7)
@@ -101,7 +100,8 @@ class EngineModel:
         """As `LatencyModel.fit`. Relative errors are minimised, so small networks count as much as large ones."""
         y, w = observations(architectures, latency_ms, weights)
         x, folds = _matrix(architectures), folds_of(architectures)
-        start = np.array((self.bias_ms, *_without_gaps(np.array(self.prices))))
+        prices = np.array(self.prices)
+        start = np.array((self.bias_ms, *_filled(prices, prices == 0)))  # what would start from 0 would stay there
         solvers = [partial(_solve, ridge=ridge) for ridge in _RIDGES]
         std, solver = min(((cross_validate(x, y, w, start, folds, by), by) for by in solvers), key=itemgetter(0))
         if len(np.unique(folds)) < _ENOUGH:
@@ -140,19 +140,22 @@ class EngineModel:
         prices = table.get("prices")
         if not isinstance(prices, Mapping):
             raise damaged(file, "prices", table)
+        known = {**dict.fromkeys(_ADDED, 0.0), **prices}
+        read = np.array([number(known, name, file) for name in START])
+        filled = _filled(read, np.array([name not in prices for name in START]))
         return cls(
-            prices=tuple(number({**dict.fromkeys(_ADDED, 0.0), **prices}, name, file) for name in START),
+            prices=tuple(map(float, filled)),
             bias_ms=number(table, "bias_ms", file),
             relative_std=number(table, "relative_std", file),
             measurements=int(number(table, "measurements", file)),
         )
 
 
-def _without_gaps(prices: Array) -> Array:
-    """Prices of 0 take those of START: what would start from 0 would stay there, and older profiles lack some loops."""
+def _filled(prices: Array, gaps: NDArray[np.bool_]) -> Array:
+    """`prices` where the `gaps` have those of START, in the relation of the others to it."""
     start = np.array(tuple(START.values()))
-    known = prices > 0
-    return np.where(known, prices, np.median(prices[known] / start[known]) * start) if known.any() else start
+    factor = np.median(prices[~gaps] / start[~gaps]) if not gaps.all() else 1.0
+    return np.where(gaps, factor * start, prices)
 
 
 def _solve(x: Array, y: Array, w: Array, start: Array, *, ridge: float) -> Array:

@@ -40,14 +40,13 @@ def test_counted_networks_predict_the_others_better_than_by_the_features_of_any_
     assert np.sqrt(np.mean(mine**2)) < np.sqrt(np.mean(general**2)) / 10
 
 
-def test_few_counted_networks_leave_prices_near_the_start() -> None:
+def test_few_counted_networks_predict_the_others_within_a_percent() -> None:
     errors = []
     for seed in range(6):
         order = np.random.default_rng(seed).permutation(len(Y))
         known, others = order[:12], order[12:]
-        mean, _ = (
-            EngineModel().fit([NETWORKS[i] for i in known], Y[known].tolist()).predict([NETWORKS[i] for i in others])
-        )
+        fitted = EngineModel().fit([NETWORKS[i] for i in known], Y[known].tolist())
+        mean, _ = fitted.predict([NETWORKS[i] for i in others])
         errors.append(np.mean(np.abs(mean / Y[others] - 1)))
     assert np.mean(errors) < 0.008
 
@@ -113,6 +112,7 @@ def test_a_profile_from_before_a_loop_was_known_is_read_and_learns_its_price() -
         table["prices"].pop(name)
     old = latency.load(table)
     assert isinstance(old, EngineModel)
+    assert np.mean(np.abs(old.predict(NETWORKS)[0] / Y - 1)) < 0.02
     model = old.fit(NETWORKS, Y.tolist())
     assert model.to_json()["prices"]["depthwise.odd.k3s1"] > 0
     mean, _ = model.predict(NETWORKS)
