@@ -31,16 +31,26 @@ from edgenas.latency.regression import (
     solve,
 )
 
+_LANES = 16  # of the widest vectors that are padded for: float32 in 512 bits, 8-bit values in 128
+_UNIT_ROWS = 16  # of the operands of Intel's AMX
+
 
 class Tile(NamedTuple):
-    """How an engine pads channels: outputs to `small` up to there, then to a multiple of `large`; inputs to `c_in`.
-
-    Depthwise convolutions pad to a multiple of `small`.
-    """
+    """How an engine pads channels: outputs to `small` up to there, then to a multiple of `large`; inputs to `c_in`."""
 
     small: int
     large: int
     c_in: int
+
+    @property
+    def lanes(self) -> int:
+        """Depthwise convolutions pad to a multiple of these: vectors compute them even where there are matrix units."""
+        return min(self.small, _LANES)
+
+    @property
+    def rows(self) -> int:
+        """Other convolutions pad their places to a multiple of these: 1, but of matrix units those of an operand."""
+        return _UNIT_ROWS if self.small > _LANES else 1
 
 
 # Scalar engines; Arm's 4 and 8 lanes; 16 lanes; dot products of 4 and 8 inputs; two 16-lane registers per tile; matrix
@@ -207,9 +217,10 @@ def _matrix(layers: Array, owners: Indices, count: int, tile: Tile) -> Array:
     """Features summed over each architecture's layers, shape (count, 1 + FEATURES); column 0 is the bias's 1."""
     kind, pixels, taps, c_in, c_out, elements, weights = layers.T
     depthwise = kind == _TILED.index("depthwise")
-    small = np.ceil(c_out / tile.small) * tile.small
-    large = np.where(c_out <= tile.small, tile.small, np.ceil(c_out / tile.large) * tile.large)
-    outputs = pixels * np.where(depthwise, small, large)
+    pixels = np.where(depthwise, pixels, np.ceil(pixels / tile.rows) * tile.rows)
+    vectors = np.ceil(c_out / tile.lanes) * tile.lanes
+    channels = np.where(c_out <= tile.small, tile.small, np.ceil(c_out / tile.large) * tile.large)
+    outputs = pixels * np.where(depthwise, vectors, channels)
     macs = outputs * taps * np.where(depthwise, 1, np.ceil(c_in / tile.c_in) * tile.c_in)
     of_kind = [kind == index for index in range(len(_TILED) + 1)]
     columns = [np.ones(len(layers))]

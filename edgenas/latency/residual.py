@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _FREEDOM = 3.0  # degrees of, of Student's t distribution
 _ROUNDS = 3
+_REWEIGHTED = 8  # times: after one, parts that differ from their features have still moved the prices of others
 _LEARN_ON = 300  # rows: hyperparameters are few, and learning them is cubic in rows
 _LEAST_SCALE = 1e-6  # relative error: counts of instructions have none
 
@@ -71,11 +72,13 @@ def outlying(error: Array) -> Array:
 def priors(
     features: FeatureModel, architectures: Sequence[Sequence[Part]], y: Array, w: Array, *, choose_tile: bool = True
 ) -> tuple[FeatureModel, FeatureModel]:
-    """Features fitted, and fitted again with outliers of the first fit weighing less."""
+    """Features fitted, and fitted with outliers weighing less: iteratively reweighted least squares."""
     fit = features.fit if choose_tile else features.refit
-    first = fit(architectures, y.tolist(), w.tolist())
-    error = first.predict(architectures)[0] / y - 1
-    return first, first.refit(architectures, y.tolist(), (w / outlying(error)).tolist())
+    first = robust = fit(architectures, y.tolist(), w.tolist())
+    for _ in range(_REWEIGHTED):
+        error = robust.predict(architectures)[0] / y - 1
+        robust = first.refit(architectures, y.tolist(), (w / outlying(error)).tolist())
+    return first, robust
 
 
 def process(kernel: PartsKernel, x: Array, target: Array, w: Array, *, learn: bool = True) -> GaussianProcessRegressor:

@@ -142,6 +142,18 @@ def test_matrix_units_leave_a_price_for_every_place() -> None:
     assert np.max(np.abs(mean / y[40:] - 1)) < 0.05
 
 
+@pytest.mark.parametrize("name", ["features", latency.DEFAULT])
+def test_matrix_units_pad_places_and_leave_depthwise_convolutions_to_vectors(name: str) -> None:
+    """With places as they are and one tile for all, fresh networks were missed by 2.5 %."""
+    space = SearchSpace.load("tiny", (1, 28, 28), 10)
+    recorded = json.loads((Path(__file__).parent / "xeon_amx_measured.json").read_text())
+    parts = (recorded["session"], recorded["fresh"])
+    known, fresh = ([space.blocks(Architecture.parse(m["architecture"])) for m in part] for part in parts)
+    y, true = (np.array([m["relative"] for m in part]) for part in parts)
+    model = latency.create(name).fit(known, y.tolist())
+    assert np.mean(np.abs(model.predict(fresh)[0] / true - 1)) < 0.018
+
+
 def test_json_round_trip_through_text() -> None:
     model = FeatureModel().fit(networks()[:20], measured("int8")[:20].tolist())
     assert latency.load(json.loads(json.dumps(model.to_json()))) == model
