@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FREEDOM = 3.0  # degrees of, of Student's t distribution
 _ROUNDS = 3
-_REWEIGHTED = 8  # times: after one, parts that differ from their features have still moved the prices of others
+_REWEIGHTED = 2  # times: after one, parts unlike their features have still moved the prices of others
 _LEARN_ON = 300  # rows: hyperparameters are few, and learning them is cubic in rows
 _LEAST_SCALE = 1e-6  # relative error: counts of instructions have none
 
