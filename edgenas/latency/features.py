@@ -36,7 +36,10 @@ _UNIT_ROWS = 16  # of the operands of Intel's AMX
 
 
 class Tile(NamedTuple):
-    """How an engine pads channels: outputs to `small` up to there, then to a multiple of `large`; inputs to `c_in`."""
+    """How an engine pads channels: outputs to `small` up to there, then to a multiple of `large`; inputs to `c_in`.
+
+    A `small` wider than any vector means matrix units.
+    """
 
     small: int
     large: int
