@@ -139,6 +139,8 @@ def test_merged_files_hold_every_measurement_once(at: Callable[[str], Path], tmp
     profile = both.profile(KEY)
     assert profile is not None
     assert profile.measurements == 24
+    with pytest.raises(UsageError, match=r"one.json exists: name another file, or delete it to merge again"):
+        merge_profiles([tmp_path / "one.json", tmp_path / "two.json"], tmp_path / "one.json")
     edited(tmp_path / "two.json", lambda t: t["board"].update(unit="Minsn"))
     with pytest.raises(UsageError, match=r"two.json: unit Minsn, .*one.json: ms; merge files of one board"):
         merge_profiles([tmp_path / "one.json", tmp_path / "two.json"], tmp_path / "no.json")
@@ -153,6 +155,9 @@ def test_a_space_of_ones_own_goes_along(at: Callable[[str], Path], tmp_path: Pat
     assert export_profile("host", out=tmp_path / "x.json").left_out == 2
     spaces.remember(own)
     assert spaces.recall("my space", (1, 28, 28), 10) == own
+    with pytest.raises(UsageError, match=r"x.json exists: name another file, or delete it to export again"):
+        export_profile("host", out=tmp_path / "x.json")
+    (tmp_path / "x.json").unlink()
     assert export_profile("host", out=tmp_path / "x.json").left_out == 1
     at("two")
     assert import_profile(tmp_path / "x.json").new == 2

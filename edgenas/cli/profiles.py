@@ -27,7 +27,7 @@ def export_profile(
     board: options.Board = "host",
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="The file; else BOARD-profile.json in this folder."),
+        typer.Option("--out", "-o", metavar="FILE", help="A new file; else BOARD-profile.json in this folder."),
     ] = None,
     by: Annotated[str | None, typer.Option(metavar="NAME", help="Who measured, for those who get the file.")] = None,
     as_json: options.Json = False,
@@ -66,7 +66,7 @@ def import_profile(
 @app.command("merge")
 def merge_profiles(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of profile export, of one board.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The new file.")],
     as_json: options.Json = False,
 ) -> None:
     """Make one file of several of one board.

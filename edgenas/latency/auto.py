@@ -19,7 +19,7 @@ from edgenas.latency.calibration import scaling, stacked
 from edgenas.latency.features import FeatureModel
 from edgenas.latency.parts import LEVELS, Names, counts, names_of, numbers, strings
 from edgenas.latency.regression import UNKNOWN_STD, damaged, folds_of, number, observations, require_fit
-from edgenas.latency.residual import Design, priors, process
+from edgenas.latency.residual import Design, prior, process
 
 if TYPE_CHECKING:
     from edgenas.latency.kernel import PartsKernel
@@ -102,21 +102,19 @@ class AutoModel:
         old = self._rescaled(architectures, y) if self.measurements > len(y) else AutoModel(self.features)
         if len(np.unique(folds)) < _ENOUGH:
             return old._few(architectures, y, w)
-        plain, robust = priors(self.features, architectures, y, w)
+        robust = prior(self.features, architectures, y, w)
         design = Design.of(architectures, float(np.median(y)))
         new, kernel = _with_terms(robust, old, design, design.kernel(), architectures, y, w, learn=True)
-        start = replace(self.features, tile=plain.tile)  # prices that know nothing of what is left out
-        alone, held = np.empty((2, len(y))), np.empty((2, len(y)))
+        start = replace(self.features, tile=robust.tile)  # prices that know nothing of what is left out
+        alone, held, std = np.empty((3, len(y)))
         for fold in np.unique(folds):
             out, rest = np.flatnonzero(folds == fold).tolist(), np.flatnonzero(folds != fold).tolist()
             left, kept = [architectures[i] for i in out], [architectures[i] for i in rest]
-            priced = priors(start, kept, y[rest], w[rest], choose_tile=False)
-            alone[:, out] = [features.predict(left)[0] for features in priced]
-            held[:, out] = _with_terms(priced[1], old, design, kernel, kept, y[rest], w[rest])[0].predict(left)
-        best = int(np.argmin(np.average(np.abs(alone / y - 1), axis=1, weights=w)))
-        share, _ = stacked(alone[best] / y - 1, held[0] / y - 1, w)
-        mixed = new._shared(share, (plain, robust)[best])
-        return replace(mixed, scale=scaling(alone[best] + share * (held[0] - alone[best]) - y, held[1]))
+            priced = prior(start, kept, y[rest], w[rest], choose_tile=False)
+            alone[out] = priced.predict(left)[0]
+            held[out], std[out] = _with_terms(priced, old, design, kernel, kept, y[rest], w[rest])[0].predict(left)
+        share, _ = stacked(alone / y - 1, held / y - 1, w)
+        return replace(new._shared(share, robust), scale=scaling(alone + share * (held - alone) - y, std))
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`; the standard deviation grows with parts that were seldom or never measured."""
@@ -209,22 +207,20 @@ def _with_terms(
     *,
     learn: bool = False,
 ) -> tuple[AutoModel, PartsKernel]:
-    """`features` and the terms that measurements ask for beyond them and `old`'s; the kernel that priced them."""
+    """`features` corrected and the terms that measurements ask for beyond `old`'s; the kernel that priced them."""
     from scipy.linalg import solve_triangular
 
     mean = features.predict(architectures)[0]
-    x = design.rows(architectures, mean)
+    x = design.rows(architectures, features)
     fitted = process(kernel, x, (y - mean - old._beyond(architectures)) / mean, w, learn=learn)
     variance = np.exp(fitted.kernel_.theta)
-    terms, offset = [], old.offset_ms
-    for v, columns, (level, names) in zip(
-        variance, fitted.kernel_.groups(), (("", ("",)), *design.groups), strict=False
-    ):
+    bias, corrections, *others = fitted.kernel_.groups()
+    offset = old.offset_ms + design.unit_ms * float((variance[0] * (x[:, bias].T @ fitted.alpha_))[0])
+    corrected = features.corrected(variance[1] * (x[:, corrections].T @ fitted.alpha_))
+    terms = []
+    for v, columns, (level, names) in zip(variance[2:], others, design.groups, strict=False):
         prices = v * (x[:, columns].T @ fitted.alpha_)
         explained = v**2 * np.sum(solve_triangular(fitted.L_, x[:, columns], lower=True) ** 2, axis=0)
-        if not level:
-            offset += design.unit_ms * float(prices[0])
-            continue
         std = np.sqrt(np.maximum(v - explained, 0.0))
         known = {
             name: (design.unit_ms * float(a), design.unit_ms * float(b))
@@ -233,7 +229,7 @@ def _with_terms(
         before = next((terms for terms in old.terms if terms.level == level), None)
         terms.append(_merged(before, Terms.of(level, known, design.unit_ms * float(np.sqrt(v)))))
     noise = float(np.sqrt(variance[len(design.widths)]))
-    return AutoModel(features, tuple(terms), offset, noise, 1.0, len(y)), fitted.kernel_
+    return AutoModel(corrected, tuple(terms), offset, noise, 1.0, len(y)), fitted.kernel_
 
 
 def _merged(before: Terms | None, new: Terms) -> Terms:

@@ -145,11 +145,20 @@ class FeatureModel:
         prices = tuple(share * mine + (1 - share) * its for mine, its in zip(self.prices, other.prices, strict=True))
         return replace(self, prices=prices, bias_ms=share * self.bias_ms + (1 - share) * other.bias_ms)
 
-    def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
-        """As `LatencyModel.predict`."""
+    def costs(self, architectures: Sequence[Sequence[Part]]) -> Array:
+        """Milliseconds of the bias and of each of `FEATURES`, shape (architectures, 1 + FEATURES)."""
         require_fit(self.measurements)
         layers, owners = _layers(architectures)
-        mean = _matrix(layers, owners, len(architectures), self.tile) @ np.array((self.bias_ms, *self.prices))
+        costs: Array = _matrix(layers, owners, len(architectures), self.tile) * np.array((self.bias_ms, *self.prices))
+        return costs
+
+    def corrected(self, shares: Array) -> FeatureModel:
+        """Each price times 1 + its share, shape (FEATURES,), and none negative."""
+        return replace(self, prices=tuple(map(float, np.maximum(1 + shares, 0.0) * np.array(self.prices))))
+
+    def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
+        """As `LatencyModel.predict`."""
+        mean = self.costs(architectures).sum(axis=1)
         return mean, mean * self.relative_std
 
     def block_ms(self, block: Part) -> float:

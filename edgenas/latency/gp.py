@@ -18,7 +18,7 @@ from edgenas.latency.calibration import scaling
 from edgenas.latency.features import FeatureModel
 from edgenas.latency.parts import LEVELS, numbers, strings
 from edgenas.latency.regression import UNKNOWN_STD, damaged, folds_of, number, observations
-from edgenas.latency.residual import Design, priors, process
+from edgenas.latency.residual import Design, prior, process
 
 if TYPE_CHECKING:
     from sklearn.gaussian_process import GaussianProcessRegressor
@@ -56,7 +56,7 @@ class GaussianProcess:
         if len(np.unique(folds)) < _ENOUGH:
             features = self.features.fit(architectures, y.tolist(), w.tolist())
             return GaussianProcess(features, measurements=len(y))
-        _, features = priors(self.features, architectures, y, w)
+        features = prior(self.features, architectures, y, w)
         design = Design.of(architectures, float(np.median(y)), tail=True)
         model, kernel = _fitted(features, design, design.kernel(), architectures, y, w, learn=True)
         start = replace(self.features, tile=features.tile)  # prices that know nothing of what is left out
@@ -64,7 +64,7 @@ class GaussianProcess:
         for fold in np.unique(folds):
             out, rest = np.flatnonzero(folds == fold).tolist(), np.flatnonzero(folds != fold).tolist()
             kept = [architectures[i] for i in rest]
-            _, priced = priors(start, kept, y[rest], w[rest], choose_tile=False)
+            priced = prior(start, kept, y[rest], w[rest], choose_tile=False)
             part, _ = _fitted(priced, design, kernel, kept, y[rest], w[rest], learn=len(y) <= _RELEARN)
             held[:, out] = part.predict([architectures[i] for i in out])
         return replace(model, scale=scaling(held[0] - y, held[1]))
@@ -76,7 +76,7 @@ class GaussianProcess:
         mean, std = self.features.predict(architectures)
         if not len(self.targets):
             return mean, np.maximum(std, UNKNOWN_STD * mean)
-        error, spread = self._process.predict(self.design.rows(architectures, mean), return_std=True)
+        error, spread = self._process.predict(self.design.rows(architectures, self.features), return_std=True)
         return mean * (1 + error), self.scale * mean * spread
 
     def to_json(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _fitted(
     learn: bool = False,
 ) -> tuple[GaussianProcess, Any]:
     mean = features.predict(architectures)[0]
-    done = process(kernel, design.rows(architectures, mean), y / mean - 1, w, learn=learn)
+    done = process(kernel, design.rows(architectures, features), y / mean - 1, w, learn=learn)
     theta = tuple(map(float, done.kernel_.theta))
     model = GaussianProcess(features, design, done.X_train_, done.y_train_, theta, measurements=len(y))
     return model, done.kernel_

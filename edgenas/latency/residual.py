@@ -1,8 +1,10 @@
 """What few features of every layer leave over: a Gaussian process on relative errors, robust to outliers.
 
 Bayesian linear regression on counts of parts, at several levels of detail at once; each level's prior variance
-follows from the data (empirical Bayes), so few measurements move prices little, and only where they agree. Phones
-now and then measure twice the time: measurements far off weigh less, as under Student's t distribution.
+follows from the data (empirical Bayes), so few measurements move prices little, and only where they agree. The
+features' own prices are one of these levels: a part unlike its features has drawn them towards itself, and they go back
+when it has a price of its own. Phones now and then measure twice the time: measurements far off weigh less, as under
+Student's t distribution.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgenas.latency import Array, Part
-from edgenas.latency.features import FeatureModel
+from edgenas.latency.features import FEATURES, FeatureModel
 from edgenas.latency.parts import Names, counts, vocabulary
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _FREEDOM = 3.0  # degrees of, of Student's t distribution
 _ROUNDS = 3
-_REWEIGHTED = 2  # times: after one, parts unlike their features have still moved the prices of others
+_REWEIGHTED = 8  # times: weights have settled, and parts unlike their features have moved others' prices least
 _LEARN_ON = 300  # rows: hyperparameters are few, and learning them is cubic in rows
 _LEAST_SCALE = 1e-6  # relative error: counts of instructions have none
 
@@ -47,8 +49,8 @@ class Design:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Columns of each group; the bias is the first."""
-        return (1, *(len(names) for _, names in self.groups))
+        """Columns of each group; the bias is the first, the features the second."""
+        return (1, len(FEATURES), *(len(names) for _, names in self.groups))
 
     def kernel(self) -> PartsKernel:
         """The covariance over these columns, its hyperparameters not learnt."""
@@ -56,11 +58,16 @@ class Design:
 
         return PartsKernel(self.widths, self.widths[-1] if self.tail else 0)
 
-    def rows(self, architectures: Sequence[Sequence[Part]], mean_ms: Array) -> Array:
-        """Noise 1, bias and counts relative to `mean_ms`, so relative errors are linear in prices; then the tail."""
+    def rows(self, architectures: Sequence[Sequence[Part]], features: FeatureModel) -> Array:
+        """Noise 1, then bias, features' costs and counts relative to `features`' prediction; then the tail.
+
+        Relative to it, so that relative errors are linear in what prices are to change by.
+        """
+        costs = features.costs(architectures)
+        ones, mean_ms = np.ones((len(costs), 1)), costs.sum(axis=1, keepdims=True)
         tables = [counts(architectures, level, names)[0] for level, names in self.groups]
-        linear = np.hstack([np.ones((len(mean_ms), 1)), *tables]) * (self.unit_ms / mean_ms)[:, None]
-        return np.hstack([np.ones((len(mean_ms), 1)), linear, *(tables[-1:] if self.tail else ())])
+        linear = [self.unit_ms / mean_ms, costs[:, 1:] / mean_ms, *(self.unit_ms * each / mean_ms for each in tables)]
+        return np.hstack([ones, *linear, *(tables[-1:] if self.tail else ())])
 
 
 def outlying(error: Array) -> Array:
@@ -69,16 +76,16 @@ def outlying(error: Array) -> Array:
     return 1 + (error / scale) ** 2 / _FREEDOM
 
 
-def priors(
+def prior(
     features: FeatureModel, architectures: Sequence[Sequence[Part]], y: Array, w: Array, *, choose_tile: bool = True
-) -> tuple[FeatureModel, FeatureModel]:
-    """Features fitted, and fitted with outliers weighing less: iteratively reweighted least squares."""
+) -> FeatureModel:
+    """Features fitted with outliers weighing less: iteratively reweighted least squares."""
     fit = features.fit if choose_tile else features.refit
     first = robust = fit(architectures, y.tolist(), w.tolist())
     for _ in range(_REWEIGHTED):
         error = robust.predict(architectures)[0] / y - 1
         robust = first.refit(architectures, y.tolist(), (w / outlying(error)).tolist())
-    return first, robust
+    return robust
 
 
 def process(kernel: PartsKernel, x: Array, target: Array, w: Array, *, learn: bool = True) -> GaussianProcessRegressor:

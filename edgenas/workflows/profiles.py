@@ -52,10 +52,12 @@ def export_profile(board: str = "host", *, out: str | Path | None = None, by: st
 
     out: the file, by default BOARD-profile.json in the working folder. by: who measured, for those who get it.
 
-    Raises UsageError for an unknown board or one that nothing was measured on, EdgenasError if a file cannot be read or
-    written.
+    Raises UsageError for an unknown board, one that nothing was measured on or a file that exists, EdgenasError if a
+    file cannot be read or written.
     """
     described = Board.load(board)
+    file = Path(out) if out is not None else Path(f"{described.id}-profile.json")
+    _require_new(file, "export")
     with Store() as store:
         keys = store.keys(described.id)
         measurements = [m for key in keys for m in store.read(key)]
@@ -77,7 +79,6 @@ def export_profile(board: str = "host", *, out: str | Path | None = None, by: st
             f"nothing was measured on board {described.id} yet: run edgenas profile --board {described.id}",
             board=described.id,
         )
-    file = Path(out) if out is not None else Path(f"{described.id}-profile.json")
     made = replace(made, measurements=priced)
     made.write(file)
     return Exported(str(file), described.id, made.keys, len(priced), len(measurements) - len(priced))
@@ -116,8 +117,9 @@ def import_profile(file: str | Path) -> Imported:
 def merge_profiles(files: Sequence[str | Path], out: str | Path) -> Exported:
     """Write what several files of one board hold into one, each measurement once, its profiles fitted on all of them.
 
-    Raises ProfileError naming the file that is damaged, UsageError if they are of different boards.
+    Raises ProfileError naming the file that is damaged, UsageError if they are of different boards or `out` exists.
     """
+    _require_new(Path(out), "merge")
     paths = [Path(file) for file in files]
     together = exchange.merged([exchange.read(path) for path in paths], [str(path) for path in paths])
     exact = together.kind == "mcu"
@@ -130,6 +132,12 @@ def merge_profiles(files: Sequence[str | Path], out: str | Path) -> Exported:
     made = replace(together, profiles=tuple(profiles))
     made.write(Path(out))
     return Exported(str(out), made.board, made.keys, len(made.measurements))
+
+
+def _require_new(file: Path, doing: str) -> None:
+    """Raise UsageError if `file` exists."""
+    if file.exists():
+        raise UsageError(f"{file} exists: name another file, or delete it to {doing} again", file=str(file))
 
 
 def _tables(measurements: Sequence[Measurement]) -> Mapping[str, Mapping[str, Any]]:

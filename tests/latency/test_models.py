@@ -106,8 +106,8 @@ def test_weights_decide_between_contradictions(name: str) -> None:
     assert mean[0] < 1.1
 
 
-# The median network takes 0.066 ms. Sizes between are learnt less well: of 0.005 is left .85, of 0.01 .96.
-@pytest.mark.parametrize("more_ms", [0.0025, 0.015, 0.02])
+# The median network takes 0.066 ms. Left are .40 to .55 of the features' error.
+@pytest.mark.parametrize("more_ms", [0.0025, 0.005, 0.01, 0.015, 0.02, 0.03])
 def test_an_operator_that_is_unlike_its_features_gets_a_term_of_its_own(more_ms: float) -> None:
     extra = np.array([more_ms * sum(b.operator == "separable" and b.kernel == 5 for b in n) for n in NETWORKS])
     model = AutoModel().fit(NETWORKS[:48], (Y + extra)[:48].tolist())
@@ -115,7 +115,7 @@ def test_an_operator_that_is_unlike_its_features_gets_a_term_of_its_own(more_ms:
     truth, held = (Y + extra)[48:], NETWORKS[48:]
     assert model.terms
     mine, general = (np.mean(np.abs(m.predict(held)[0] / truth - 1)) for m in (model, plain))
-    assert mine < 0.8 * general
+    assert mine < 0.65 * general
 
 
 def test_outliers_do_not_move_the_rest() -> None:
