@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded import KEY, taken
 
 from edgenas import exchange, spaces
 from edgenas.board import BoardProfile, ProfileKey
@@ -20,34 +21,6 @@ from edgenas.space import SearchSpace
 from edgenas.store import Measurement, Store
 from edgenas.workflows.profile_show import show_profile
 from edgenas.workflows.profiles import export_profile, import_profile, merge_profiles
-
-KEY = ProfileKey("host", "litert", "2.3.0", "int8", 1, "p10")
-NETWORKS = json.loads((Path(__file__).parent / "latency" / "host_measured.json").read_text())["networks"]
-
-
-def taken(index: int, *, session: str = "a", factor: float = 1.0, hour: int = 0, key: ProfileKey = KEY) -> Measurement:
-    row = NETWORKS[index]
-    ms = row["int8_ms"] * factor
-    c, h, w = row["input_shape"]
-    return Measurement(
-        key=key,
-        architecture=row["architecture"],
-        input_shape=(c, h, w),
-        classes=10,
-        space="tiny",
-        latency_ms=ms,
-        p10_ms=ms,
-        p50_ms=ms,
-        p95_ms=ms,
-        n=100,
-        ci95_ms=(ms, ms),
-        peak_ram_bytes=None,
-        model_sha256="",
-        trained=False,
-        session=session,
-        taken_utc=f"2026-01-01T{hour:02}:00:00Z",
-        conditions={"load": 0.1, "hostname": "lab"},
-    )
 
 
 @pytest.fixture

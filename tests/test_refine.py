@@ -7,44 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded import KEY, NETWORKS, taken
 
 from edgenas import latency
-from edgenas.board import Board, BoardProfile, ProfileKey
+from edgenas.board import Board, BoardProfile
 from edgenas.refine import contradicted, evidence, name_of, refine, refreshed
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
 
-KEY = ProfileKey("host", "ai-edge-litert", "2.3.0", "int8", 1, "p10")
-NETWORKS = json.loads((Path(__file__).parent / "latency" / "host_measured.json").read_text())["networks"]
-
 
 def blocks_of(m: Measurement) -> tuple[Block, ...]:
     return SearchSpace.load(m.space, m.input_shape, m.classes).blocks(Architecture.parse(m.architecture))
-
-
-def taken(index: int, *, session: str = "a", factor: float = 1.0, hour: int = 0) -> Measurement:
-    row = NETWORKS[index]
-    ms = row["int8_ms"] * factor
-    c, h, w = row["input_shape"]
-    return Measurement(
-        key=KEY,
-        architecture=row["architecture"],
-        input_shape=(c, h, w),
-        classes=10,
-        space="tiny",
-        latency_ms=ms,
-        p10_ms=ms,
-        p50_ms=ms,
-        p95_ms=ms,
-        n=100,
-        ci95_ms=(ms, ms),
-        peak_ram_bytes=None,
-        model_sha256="",
-        trained=False,
-        session=session,
-        taken_utc=f"2026-01-01T{hour:02}:00:00Z",
-        conditions={"load": 0.1},
-    )
 
 
 def mean_ratio(profile: BoardProfile, indices: Sequence[int]) -> float:
