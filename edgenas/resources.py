@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgenas.errors import EdgenasError
+from edgenas.errors import EdgenasError, UsageError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -27,6 +27,12 @@ def shipped(name: str) -> Path:
         if candidate.is_dir():
             return candidate
     raise EdgenasError(f"this installation of edgenas lacks its data folder {name!r}: reinstall edgenas", name=name)
+
+
+def require_new(path: str | Path, doing: str) -> None:
+    """Raise UsageError if the file that is to be written exists; `doing` is the command's verb."""
+    if Path(path).exists():
+        raise UsageError(f"{path} exists: name another file, or delete it to {doing} again", file=str(path))
 
 
 @contextmanager

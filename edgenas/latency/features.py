@@ -129,10 +129,16 @@ class FeatureModel:
         weights: Sequence[float] | None = None,
     ) -> FeatureModel:
         """Only the prices anew, as `fit` does: the tile and the standard deviation stay."""
-        y, w = observations(architectures, latency_ms, weights)
+        return self.priced(self.matrix(architectures), *observations(architectures, latency_ms, weights))
+
+    def matrix(self, architectures: Sequence[Sequence[Part]]) -> Array:
+        """The bias's 1 and each of `FEATURES`, shape (architectures, 1 + FEATURES)."""
         layers, owners = _layers(architectures)
-        start = np.array((self.bias_ms, *self.prices))
-        solved = solve(_matrix(layers, owners, len(y), self.tile), y, w, start, *self._trust(y))
+        return _matrix(layers, owners, len(architectures), self.tile)
+
+    def priced(self, x: Array, y: Array, w: Array) -> FeatureModel:
+        """As `refit`, of networks whose `matrix` is `x`; milliseconds `y`, and weights of which the largest is 1."""
+        solved = solve(x, y, w, np.array((self.bias_ms, *self.prices)), *self._trust(y))
         return replace(self, prices=tuple(map(float, solved[1:])), bias_ms=float(solved[0]), measurements=len(y))
 
     def _trust(self, y: Array) -> tuple[float, float]:
@@ -148,8 +154,7 @@ class FeatureModel:
     def costs(self, architectures: Sequence[Sequence[Part]]) -> Array:
         """Milliseconds of the bias and of each of `FEATURES`, shape (architectures, 1 + FEATURES)."""
         require_fit(self.measurements)
-        layers, owners = _layers(architectures)
-        costs: Array = _matrix(layers, owners, len(architectures), self.tile) * np.array((self.bias_ms, *self.prices))
+        costs: Array = self.matrix(architectures) * np.array((self.bias_ms, *self.prices))
         return costs
 
     def corrected(self, shares: Array) -> FeatureModel:

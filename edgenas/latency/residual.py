@@ -82,9 +82,11 @@ def prior(
     """Features fitted with outliers weighing less: iteratively reweighted least squares."""
     fit = features.fit if choose_tile else features.refit
     first = robust = fit(architectures, y.tolist(), w.tolist())
+    x = first.matrix(architectures)
     for _ in range(_REWEIGHTED):
-        error = robust.predict(architectures)[0] / y - 1
-        robust = first.refit(architectures, y.tolist(), (w / outlying(error)).tolist())
+        error = x @ np.array((robust.bias_ms, *robust.prices)) / y - 1
+        weights = w / outlying(error)
+        robust = first.priced(x, y, weights / weights.max())
     return robust
 
 

@@ -125,8 +125,8 @@ def plan(model: str | Path, *, board: str, out: str | Path | None = None) -> Pla
     """
     described = Board.load(board)
     kernels, engine = engine_of(described)
-    if out is not None and Path(out).exists():
-        raise UsageError(f"{out} exists: name another file, or delete it to plan again", file=str(out))
+    if out is not None:
+        resources.require_new(out, "plan")
     path, tflite = read_model(Path(model))
     try:
         compiled = compile_plan(tflite)

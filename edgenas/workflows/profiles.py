@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from edgenas import exchange, latency, spaces
+from edgenas import exchange, latency, resources, spaces
 from edgenas.board import Board, BoardProfile, ProfileKey
 from edgenas.errors import UsageError
 from edgenas.exchange import Exchange
@@ -57,7 +57,7 @@ def export_profile(board: str = "host", *, out: str | Path | None = None, by: st
     """
     described = Board.load(board)
     file = Path(out) if out is not None else Path(f"{described.id}-profile.json")
-    _require_new(file, "export")
+    resources.require_new(file, "export")
     with Store() as store:
         keys = store.keys(described.id)
         measurements = [m for key in keys for m in store.read(key)]
@@ -119,7 +119,7 @@ def merge_profiles(files: Sequence[str | Path], out: str | Path) -> Exported:
 
     Raises ProfileError naming the file that is damaged, UsageError if they are of different boards or `out` exists.
     """
-    _require_new(Path(out), "merge")
+    resources.require_new(Path(out), "merge")
     paths = [Path(file) for file in files]
     together = exchange.merged([exchange.read(path) for path in paths], [str(path) for path in paths])
     exact = together.kind == "mcu"
@@ -132,12 +132,6 @@ def merge_profiles(files: Sequence[str | Path], out: str | Path) -> Exported:
     made = replace(together, profiles=tuple(profiles))
     made.write(Path(out))
     return Exported(str(out), made.board, made.keys, len(made.measurements))
-
-
-def _require_new(file: Path, doing: str) -> None:
-    """Raise UsageError if `file` exists."""
-    if file.exists():
-        raise UsageError(f"{file} exists: name another file, or delete it to {doing} again", file=str(file))
 
 
 def _tables(measurements: Sequence[Measurement]) -> Mapping[str, Mapping[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgenas import tasks
+from edgenas import resources, tasks
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
@@ -54,8 +54,7 @@ def train(
     Raises UsageError if the architecture is not of the space or `out` exists, DataError for unusable data.
     """
     reporter = reporter or Silent()
-    if Path(out).exists():
-        raise UsageError(f"{out} exists: name another file, or delete it to train again", file=str(out))
+    resources.require_new(out, "train")
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}, the least is 1", value=epochs, limit=1)
     reporter.stage("data")
