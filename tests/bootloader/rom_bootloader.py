@@ -60,7 +60,8 @@ class RomBootloader:
         self._say(ACK + bytes(self.flash.get(address + i, 0xFF) for i in range(count)))
 
     def _go(self) -> None:
-        self.started = self._address()
+        self.started = self._take_address()  # before the answer: whoever sent this ends with it
+        self._say(ACK)
 
     def _write(self) -> None:
         address, count = self._address(), self._take(1)
@@ -79,9 +80,13 @@ class RomBootloader:
         self._say(ACK)
 
     def _address(self) -> int:
+        address = self._take_address()
+        self._say(ACK)
+        return address
+
+    def _take_address(self) -> int:
         text = self._take(5)
         assert reduce(xor, text) == 0
-        self._say(ACK)
         return int.from_bytes(text[:4], "big")
 
     def _take(self, count: int) -> bytes:
