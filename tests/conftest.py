@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from short_deploys import make_home
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from edgenas.artifact import Artifact
     from edgenas.conversion import Converter, Precision
     from edgenas.workflows.convert import Built
+
+settings.register_profile("shared", deadline=None)  # of a computer that others use: it pauses for seconds
+settings.load_profile("shared")
 
 Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]
 

@@ -11,22 +11,23 @@ from edgenas.parallel import in_parallel
 class Watched:
     """Jobs that wait for each other: shows how many run at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: int) -> None:
         self.lock, self.running, self.most = threading.Lock(), 0, 0
+        self.together = threading.Barrier(together)
 
-    def job(self, number: int, until: threading.Event) -> int:
+    def job(self, number: int) -> int:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
-        until.wait(0.01)
+        self.together.wait(30)
         with self.lock:
             self.running -= 1
         return number
 
 
 def test_answers_are_in_the_jobs_order_and_the_limit_is_kept() -> None:
-    watched, counted = Watched(), list[int]()
-    jobs = [partial(watched.job, number, threading.Event()) for number in range(20)]
+    watched, counted = Watched(4), list[int]()
+    jobs = [partial(watched.job, number) for number in range(20)]
     assert in_parallel(jobs, limit=4, timeout_s=30, done=counted.append) == list(range(20))
     assert watched.most == 4
     assert counted == list(range(1, 21))
@@ -36,7 +37,7 @@ def test_answers_are_in_the_jobs_order_and_the_limit_is_kept() -> None:
 def test_a_job_that_never_ends_holds_up_no_other() -> None:
     end = threading.Event()
     stuck = [lambda: end.wait() and 0] * 2
-    assert in_parallel([*stuck, lambda: 1, lambda: 2, lambda: 3], limit=2, timeout_s=0.1) == [None, None, 1, 2, 3]
+    assert in_parallel([*stuck, lambda: 1, lambda: 2, lambda: 3], limit=2, timeout_s=2) == [None, None, 1, 2, 3]
     end.set()
 
 

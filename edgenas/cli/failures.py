@@ -16,10 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-import typer
-
-# typer carries its own copy of click since 0.2x: its UsageError is reached through the public child.
-_PARSING: type[Exception] = typer.BadParameter.__bases__[0]
 _SEARCH_MODULES = {
     *("PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "mlxtend", "onnx", "onnxscript"),
     *("scipy", "sklearn", "torch"),
@@ -62,8 +58,8 @@ def report(error: BaseException, caught: list[int]) -> int:
         return _say("interrupted: run the same command again to go on", 128 + (caught[0] if caught else signal.SIGINT))
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else _say(str(error.code), 1)
-    if isinstance(error, _PARSING):
-        return _say(_usage(error), 2)
+    if (line := _usage(error)) is not None:
+        return _say(line, 2)
     if (code := _purpose(error)) is not None:
         return _say(str(error), code)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _SEARCH_MODULES:
@@ -85,8 +81,14 @@ def _purpose(error: BaseException) -> int | None:
     return error.exit_code if isinstance(error, EdgenasError | DeviceError) else None
 
 
-def _usage(error: Exception) -> str:
-    """What typer says of a command line that it does not understand, and where help is."""
+def _usage(error: BaseException) -> str | None:
+    """What typer says of a command line that it does not understand, and where help is; None for other errors."""
+    import typer  # here: whoever waits for the program to start may interrupt it before it is imported
+
+    # typer carries its own copy of click since 0.2x: its UsageError is reached through the public child.
+    parsing: type[Exception] = typer.BadParameter.__bases__[0]
+    if not isinstance(error, parsing):
+        return None
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "edgenas"
     message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]

@@ -107,6 +107,19 @@ class Running:
             time.sleep(0.02)
         return self
 
+    def until_it_listens(self, timeout_s: float = 60.0) -> Running:
+        """Wait until the program has said what becomes of SIGTERM: the first that it does, Python leaves it alone."""
+        end = time.monotonic() + timeout_s
+        while not self._catches(signal.SIGTERM):
+            assert time.monotonic() < end, f"no handler after {timeout_s} s"
+            time.sleep(0.001)
+        return self
+
+    def _catches(self, number: int) -> bool:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) >> (number - 1) & 1)
+
     def signal(self, number: int = signal.SIGINT) -> Running:
         """Send a signal to the process group, as a terminal does."""
         os.killpg(self.process.pid, number)

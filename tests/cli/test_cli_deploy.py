@@ -177,8 +177,8 @@ def test_second_deploy_to_a_device_refuses_and_sigterm_ends_the_first(program: P
 
 
 def test_interrupt_while_the_packages_are_being_imported(program: Program) -> None:
-    for after_s in (0.3, 0.6, 0.9):
-        running = program.start(*DEPLOY, "--seed", "5")
+    for after_s in (0.0, 0.1, 0.3, 0.6):
+        running = program.start(*DEPLOY, "--seed", "5").until_it_listens()
         time.sleep(after_s)
         done = running.signal().wait(30)
         assert done.code == 130

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -46,12 +45,13 @@ def test_check_says_what_is_missing(home: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == ["converter"]
 
 
-def _fake_build(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replace the 15 seconds of installing; what decides to install, and when, stays real."""
+def _fake_build(monkeypatch: pytest.MonkeyPatch, until: threading.Event | None = None) -> list[str]:
+    """Replace the 15 seconds of installing, or as long as `until`; what decides to install, and when, stays real."""
     commands: list[str] = []
 
     def run(_command: list[str], what: str, _next_step: str) -> None:
-        time.sleep(0.1)
+        if until is not None:
+            until.wait(30)
         environment.python().parent.mkdir(parents=True, exist_ok=True)
         environment.python().touch()
         commands.append(what)
@@ -89,13 +89,20 @@ def test_failed_verification_is_not_ready(home: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="file locks are POSIX only")
 def test_two_at_once_build_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = _fake_build(monkeypatch)
     said: list[str] = []
-    threads = [threading.Thread(target=environment.ensure, args=(said.append,)) for _ in range(2)]
+    waiting = threading.Event()
+
+    def progress(line: str) -> None:
+        said.append(line)
+        if "waiting" in line:
+            waiting.set()
+
+    commands = _fake_build(monkeypatch, until=waiting)
+    threads = [threading.Thread(target=environment.ensure, args=(progress,)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert commands == ["python -m venv", "pip install", "verify"]
     assert any("waiting" in line for line in said)
 

@@ -37,7 +37,7 @@ def pid_of(worker: OnnxWorker) -> int:
     return worker.pid
 
 
-def gone(pid: int, within_s: float = 10.0) -> bool:
+def gone(pid: int, within_s: float = 60.0) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         try:
@@ -98,15 +98,16 @@ def test_missing_interpreter(onnx: bytes, tmp_path: Path) -> None:
     assert caught.value.fields["check"] == "environment"
 
 
-def test_time_out_then_the_next_model(python: Path, onnx: bytes) -> None:
-    with OnnxWorker(python, timeout_s=1.5) as worker:
-        expected = worker.convert(onnx)
-        pid = pid_of(worker)
-        os.kill(pid, signal.SIGSTOP)
-        with pytest.raises(ConversionError, match=r"more than 1\.5 s"):
+def test_time_out_then_the_next_model(worker: OnnxWorker, onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = worker.convert(onnx)
+    pid = pid_of(worker)
+    os.kill(pid, signal.SIGSTOP)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_timeout_s", 0.5)
+        with pytest.raises(ConversionError, match=r"more than 0\.5 s"):
             worker.convert(onnx)
-        assert gone(pid)
-        assert worker.convert(onnx) == expected
+    assert gone(pid)
+    assert worker.convert(onnx) == expected
 
 
 def test_close_ends_a_waiting_conversion_and_leaves_nothing(python: Path, onnx: bytes) -> None:
@@ -128,7 +129,7 @@ def test_close_ends_a_waiting_conversion_and_leaves_nothing(python: Path, onnx: 
     thread.start()
     time.sleep(0.2)
     worker.close()
-    thread.join(10)
+    thread.join(60)
     assert len(errors) == 1
     assert gone(pid)
     assert not scratch.exists()

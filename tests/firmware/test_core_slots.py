@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -285,10 +286,15 @@ def test_power_that_goes_four_times_while_a_model_is_tried(program: Path, flash:
         board.install(OLD)
         board.stage(LARGE)
     for tries in (4, 3, 2, 1):
-        with Board([program, flash, "--hang-operator", "1"]) as board:
+        with Board([program, flash, "--hang-operator", "1", "--watchdog-ms", "60000"]) as board:
             assert board.status().tries == tries
             board.select(STAGED)
+            before = flash.read_bytes()
             board.put(_run(board))
+            deadline = time.monotonic() + 60
+            while flash.read_bytes() == before:  # the try is noted before it begins
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
             assert board.silent(0.2)
     with Board([program, flash]) as board:
         assert (board.status().active, board.status().staged) == (0, NONE)

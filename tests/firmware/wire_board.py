@@ -80,6 +80,7 @@ class Board:
             [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.sequence = 0
+        self.knocked = -1  # the sequence number of the last `knock`
         self.received = bytearray()
 
     def __enter__(self) -> Board:
@@ -140,6 +141,9 @@ class Board:
         self.sequence = (self.sequence + 1) % 256
         self.put(encode(kind, self.sequence, payload))
         answered, sequence, status, body = self.get(timeout_s)
+        while (answered, sequence) == (HELLO + 0x80, self.knocked):  # comes late, the board was not scheduled
+            answered, sequence, status, body = self.get(timeout_s)
+        self.knocked = -1
         assert (answered, sequence) == (kind + 0x80, self.sequence)
         return status, body
 
@@ -150,7 +154,7 @@ class Board:
 
     def knock(self) -> None:
         """HELLO until it answers: what is sent while it starts may be lost."""
-        self.sequence = (self.sequence + 1) % 256
+        self.sequence = self.knocked = (self.sequence + 1) % 256
         while self.silent(0.5):
             self.put(b"\0" + encode(HELLO, self.sequence, b"\1\1"))
         while not self.silent(0.5):

@@ -95,7 +95,7 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 5.0) -> Any:
+def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """What `condition` returns once it is true; fails after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -146,7 +146,7 @@ class RawAgent:
         with suppress(BrokenPipeError):
             self.stdin.close()
         try:
-            return self.process.wait(10)
+            return self.process.wait(60)
         finally:
             self.process.kill()
             self.process.wait()

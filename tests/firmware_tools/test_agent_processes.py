@@ -49,6 +49,8 @@ def test_an_agent_killed_in_mid_timing(root: Path, models: list[bytes]) -> None:
     workers: list[int] = []
 
     def kill(done: int, total: int) -> None:
+        if done > 1:  # reported before the agent was killed, read after
+            return
         pid = agent_pid(root)
         workers.extend(children(pid) or until(lambda: children(pid)))
         os.kill(pid, signal.SIGKILL)
@@ -72,6 +74,8 @@ def test_an_agent_killed_in_mid_timing(root: Path, models: list[bytes]) -> None:
 
 def test_a_worker_that_crashes_is_told_and_the_session_goes_on(device: Device, root: Path, models: list[bytes]) -> None:
     def kill(done: int, total: int) -> None:
+        if done > 1:
+            return
         os.kill(until(lambda: children(agent_pid(root)))[0], signal.SIGKILL)
 
     with pytest.raises(InferenceError, match="ended of signal 9") as caught:
@@ -85,7 +89,7 @@ def test_a_worker_that_hangs_is_ended_after_its_silence(root: Path, models: list
     with RawAgent(root) as agent:
         data = base64.b64encode(model).decode()
         agent.ask("put", sha256=sha256(model), bytes=len(model), offset=0, data=data)
-        request = {"id": 7, "do": "time", "models": [sha256(model)], **PLAN, "silence_s": 1.0}
+        request = {"id": 7, "do": "time", "models": [sha256(model)], **PLAN, "silence_s": 5.0}
         agent.write(json.dumps(request).encode())
         worker = until(lambda: children(agent.process.pid))[0]
         os.kill(worker, signal.SIGSTOP)
@@ -112,7 +116,7 @@ def test_a_host_that_dies_leaves_no_process_behind(
     agent = agent_pid(root)
     worker = until(lambda: children(agent))[0]
     os.killpg(host.pid, how)
-    host.wait(10)
+    host.wait(60)
     host.stdout.close()
     until(lambda: gone(agent) and gone(worker))
     with connect(f"local:?root={root}", home=root) as device:
@@ -136,10 +140,10 @@ def test_sigint_and_a_closed_stdin_while_a_worker_runs(root: Path, models: list[
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_active_model(root: Path, models: list[bytes]) -> None:
-    """Stage and commit alternating models, kill the agent at a random moment, look at what an application would see."""
+    """Stage and commit changing models, kill the agent at a random moment, look at what an application would see."""
     rng = random.Random(1)
     requests = {}
-    for model in models[:2]:
+    for model in models:
         what = {"sha256": sha256(model)}
         data = base64.b64encode(model).decode()
         lines = [
@@ -162,7 +166,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_active_model(root: Path, models: li
         assert before["active"]["valid"]
         for name in ("previous", "staged"):
             assert before[name] is None or (before[name]["valid"] and not before[name]["active"])
-        agent.write(requests[rng.choice(models[:2])])
+        agent.write(requests[rng.choice(models)])
         for _ in range(
             rng.randrange(5)
         ):  # into the put, the stage, the activation, the confirmation or the rollback, each as often

@@ -268,7 +268,7 @@ def test_the_fast_core_alone_works_under_the_governor_and_it_comes_back(
     board: Path, root: Path, models: list[bytes]
 ) -> None:
     fast = max(os.sched_getaffinity(0))
-    with timing(board, root, models[0], 0.5) as opened:
+    with timing(board, root, models[0], 3.0) as opened:
         watcher, worker = until(lambda: pids if len(pids := children(opened.process.pid)) == 2 else None)
         allowed = f"Cpus_allowed_list:\t{fast}\n"
         until(lambda: allowed in Path(f"/proc/{worker}/status").read_text())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from arm64_board import Arm64Board
+from arm64_board import Arm64Board, heard
 from raw_agent import fully_connected
 from ssh_server import at_home
 
@@ -47,10 +47,13 @@ def test_a_dry_run_changes_nothing(board: Arm64Board) -> None:
 
 
 def test_a_model_runs_there(board: Arm64Board, tmp_path: Path) -> None:
-    with connect(board.url(root="/board/home/used"), home=tmp_path) as device:
-        info = device.info()
-        assert (info.machine, [runtime.name for runtime in info.runtimes]) == ("aarch64", ["litert"])
-        _run(device)
+    def used(name: str) -> None:
+        with connect(board.url(root=f"/board/home/{name}"), home=tmp_path) as device:
+            info = device.info()
+            assert (info.machine, [runtime.name for runtime in info.runtimes]) == ("aarch64", ["litert"])
+            _run(device)
+
+    heard(used)
 
 
 @pytest.mark.skipif(_EMULATED_PREPARE not in os.environ, reason=f"takes minutes, set {_EMULATED_PREPARE}=1 to run it")

@@ -64,7 +64,7 @@ def hello_ends(path: str, other: int, answer: Callable[[bytes], bytes]) -> error
 
     def serve() -> None:
         while data := os.read(other, 4096):
-            if data.startswith(b"stop"):
+            if data.endswith(b"stop"):
                 return
             os.write(other, answer(data))
 
@@ -188,7 +188,7 @@ def test_a_process_as_a_board(tmp_path: Path) -> None:
     program = "import sys, os\nwhile d := os.read(0, 99): os.write(1, d.upper())"
     pipe = ProcessPipe([sys.executable, "-c", program], "test:")
     pipe.write(b"edge")
-    assert pipe.read(5) == b"EDGE"
+    assert pipe.read(60) == b"EDGE"
     assert pipe.read(0.01) == b""
     pipe.close()
     pipe.close()
@@ -201,7 +201,7 @@ def test_a_process_that_ends_leaves_its_last_words() -> None:
     pipe = ProcessPipe([sys.executable, "-c", program], "test:")
     for _ in range(2):
         with pytest.raises(errors.DeviceLostError, match=r"test:.*exit 3; flash file is locked") as caught:
-            pipe.read(5)
+            pipe.read(60)
         assert "\n" not in str(caught.value)
     pipe.close()
 

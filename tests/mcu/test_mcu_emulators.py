@@ -72,7 +72,7 @@ def heard(pipe: ProcessPipe, number: int) -> bytes:
     """The next `number` bytes, or fewer where no more come for a while."""
     data = b""
     while len(data) < number:
-        more = pipe.read(5)
+        more = pipe.read(60)
         if not more:
             break
         data += more

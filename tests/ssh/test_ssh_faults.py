@@ -99,11 +99,11 @@ def test_a_cut_at_every_step(
 def test_a_network_that_goes_away_in_silence_frees_the_board(
     server: SshServer, proxy: Proxy, installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_login, "_KEEPALIVE_S", 0.7)
-    monkeypatch.setattr(ssh, "_ALIVE_EVERY_S", 0.2)
-    monkeypatch.setattr(ssh, "_SILENCE_S", 2.5)
+    monkeypatch.setattr(ssh_login, "_KEEPALIVE_S", 2)
+    monkeypatch.setattr(ssh, "_ALIVE_EVERY_S", 0.5)
+    monkeypatch.setattr(ssh, "_SILENCE_S", 8)
     with opened(server, installed, proxy.port) as device:
-        time.sleep(2.8)  # longer than the agent would wait for a host that is gone
+        time.sleep(8.5)  # longer than the agent would wait for a host that is gone
         device.status()
         proxy.mute = True
         with pytest.raises(DeviceLostError, match=r"the connection to .* was lost"):
@@ -174,6 +174,8 @@ def test_what_an_earlier_upload_left_may_be_damaged_or_whole(
 
 def test_an_agent_killed_in_mid_timing(server: SshServer, installed: Path, models: list[bytes]) -> None:
     def kill(done: int, total: int) -> None:
+        if done > 1:  # reported before the agent was killed, read after
+            return
         os.kill(int((installed / "lock").read_text()), signal.SIGKILL)
 
     with opened(server, installed) as device:
@@ -199,7 +201,7 @@ def test_a_host_that_is_killed_leaves_no_agent_behind(
     assert host.stdout.readline() == b"ready\n"
     agent = int((installed / "lock").read_text())
     host.kill()
-    host.wait(10)
+    host.wait(60)
     host.stdout.close()
     until(lambda: not Path(f"/proc/{agent}").exists())
     assert active_model(installed) == models[0]

@@ -50,8 +50,8 @@ def test_a_space_with_few_architectures_is_profiled_to_its_end(profiled: tuple[P
     file = place.home / "few.toml"
     file.write_text(FEW)
     recorder = Recorder()
-    result = edgenas.profile("host", space=str(file), input_shape=(1, 8, 8), minutes=0.5, reporter=recorder)
-    assert result.seconds < 20
+    result = edgenas.profile("host", space=str(file), input_shape=(1, 8, 8), minutes=10, reporter=recorder)
+    assert result.stopped_by == "space"
     assert 0 < result.fastest_ms < result.slowest_ms
 
 
