@@ -36,7 +36,10 @@ def cached(
     say: Callable[[str], None] = lambda line: None,
 ) -> SupernetState | None:
     """The fully trained supernet, or None if there is none or the file is damaged (then `say` gets a note)."""
-    state = _read(space, data, seed, recipe or default_recipe(data), say)
+    recipe = recipe or default_recipe(data)
+    if not supernet_file(space, data, seed, recipe).exists():  # most often: to build one takes seconds
+        return None
+    state = _read(space, data, seed, recipe, say)
     return state if state.done else None
 
 
