@@ -5,35 +5,29 @@ Ridge regression, its strength by generalised cross-validation (scikit-learn's R
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling
-from edgenas.latency.parts import Names, counts, names_of, numbers, strings, vocabulary
-from edgenas.latency.regression import UNKNOWN_STD, folds_of, number, observations, require_fit
+from edgenas.latency.parts import counts, names_of, vocabulary
+from edgenas.latency.prices import ENOUGH, Prices
+from edgenas.latency.regression import folds_of, observations, require_fit
 
 _LEVEL = "identity"
 _STRENGTHS = tuple(np.logspace(-3, 3, 13))
-_ENOUGH = 8  # architectures that can be cross-validated
 
 
 @dataclass(frozen=True)
-class RegressedTable:
+class RegressedTable(Prices):
     """Milliseconds as `bias_ms` + sum over parts of `ms`, which is 0 of a part that is not in `names`.
 
     relative_std: of a prediction, cross-validated. measurements: 0 before `fit`.
     """
 
-    names: Names = ()
-    ms: tuple[float, ...] = ()
-    bias_ms: float = 0.0
-    relative_std: float = UNKNOWN_STD
-    measurements: int = 0
+    kind = "regressed-table"
 
     def fit(
         self,
@@ -52,7 +46,7 @@ class RegressedTable:
         start = start * float(np.median(y / (x @ start))) if before.measurements else start
         folds = folds_of(architectures)
         std = self.relative_std
-        if len(np.unique(folds)) >= _ENOUGH:
+        if len(np.unique(folds)) >= ENOUGH:
             held = np.empty_like(y)
             for fold in np.unique(folds):
                 out = folds == fold
@@ -71,33 +65,6 @@ class RegressedTable:
         """As `AdditiveModel.block_ms`."""
         require_fit(self.measurements)
         return self._by_name.get(names_of((block,), _LEVEL)[0], 0.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """As `LatencyModel.to_json`."""
-        return {
-            "model": "regressed-table",
-            "names": list(self.names),
-            "ms": list(self.ms),
-            "bias_ms": self.bias_ms,
-            "relative_std": self.relative_std,
-            "measurements": self.measurements,
-        }
-
-    @classmethod
-    def from_json(cls, table: Mapping[str, Any], file: str = "latency model") -> RegressedTable:
-        """As `LatencyModel.from_json`."""
-        names = strings(table, "names", file)
-        return cls(
-            names=names,
-            ms=tuple(map(float, numbers(table, "ms", file, (len(names),)))),
-            bias_ms=float(numbers(table, "bias_ms", file, ())),
-            relative_std=number(table, "relative_std", file),
-            measurements=int(number(table, "measurements", file)),
-        )
-
-    @cached_property
-    def _by_name(self) -> dict[str, float]:
-        return dict(zip(self.names, self.ms, strict=True))
 
 
 def _ridge(x: Array, y: Array, w: Array, start: Array) -> Array:

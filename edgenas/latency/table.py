@@ -8,33 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling
-from edgenas.latency.parts import Names, names_of, numbers, strings
-from edgenas.latency.regression import UNKNOWN_STD, folds_of, number, observations, require_fit
+from edgenas.latency.parts import names_of
+from edgenas.latency.prices import ENOUGH, Prices
+from edgenas.latency.regression import folds_of, observations, require_fit
 
 _LEVEL = "layers"
-_ENOUGH = 8  # architectures that can be cross-validated
 
 
 @dataclass(frozen=True)
-class TableModel:
+class TableModel(Prices):
     """Milliseconds as `bias_ms` + sum over parts of what each takes alone.
 
     names, ms: of the operators that were timed alone. relative_std: of a prediction, cross-validated. measurements:
     networks that the bias is of, 0 before `fit`.
     """
 
-    names: Names = ()
-    ms: tuple[float, ...] = ()
-    bias_ms: float = 0.0
-    relative_std: float = UNKNOWN_STD
-    measurements: int = 0
+    kind = "table"
 
     def with_operators(self, alone_ms: Mapping[Part, float]) -> TableModel:
         """The model with these operators, each timed in a model of its own (milliseconds). Raises ValueError for a
@@ -56,7 +50,7 @@ class TableModel:
         rest = y - self._sums(architectures)
         folds = folds_of(architectures)
         std = self.relative_std
-        if len(np.unique(folds)) >= _ENOUGH:
+        if len(np.unique(folds)) >= ENOUGH:
             held = np.array([np.average(rest[folds != fold], weights=w[folds != fold]) for fold in folds])
             std = scaling((held - rest) / (y - rest + held), np.ones_like(y))
         return replace(self, bias_ms=float(np.average(rest, weights=w)), relative_std=std, measurements=len(y))
@@ -71,33 +65,6 @@ class TableModel:
         """As `AdditiveModel.block_ms`. Raises ValueError also for a part that was not timed alone."""
         require_fit(self.measurements)
         return self._alone(block)
-
-    def to_json(self) -> dict[str, Any]:
-        """As `LatencyModel.to_json`."""
-        return {
-            "model": "table",
-            "names": list(self.names),
-            "ms": list(self.ms),
-            "bias_ms": self.bias_ms,
-            "relative_std": self.relative_std,
-            "measurements": self.measurements,
-        }
-
-    @classmethod
-    def from_json(cls, table: Mapping[str, Any], file: str = "latency model") -> TableModel:
-        """As `LatencyModel.from_json`."""
-        names = strings(table, "names", file)
-        return cls(
-            names=names,
-            ms=tuple(map(float, numbers(table, "ms", file, (len(names),)))),
-            bias_ms=float(numbers(table, "bias_ms", file, ())),
-            relative_std=number(table, "relative_std", file),
-            measurements=int(number(table, "measurements", file)),
-        )
-
-    @cached_property
-    def _by_name(self) -> dict[str, float]:
-        return dict(zip(self.names, self.ms, strict=True))
 
     def _sums(self, architectures: Sequence[Sequence[Part]]) -> Array:
         return np.array([sum(map(self._alone, parts)) for parts in architectures], dtype=np.float64)
