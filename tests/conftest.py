@@ -54,6 +54,19 @@ def architectures() -> Architectures:
 
 
 @pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: networks this small take several times as long on two where others use the cores, and the
+    order of a sum, with it the last digit, depends on their number.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
 def converter() -> Iterator[Converter]:
     """The user's own converter, asked for before a test gives itself another home."""
     from edgenas.conversion import Converter, environment
@@ -65,11 +78,9 @@ def converter() -> Iterator[Converter]:
 
 @pytest.fixture(scope="session")
 def build_digits(
-    converter: Converter, tmp_path_factory: pytest.TempPathFactory
+    converter: Converter, one_thread: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Precision, Precision | None], Built]:
     """`build_digits(precision, onnx)`: a model of digits after a few epochs, converted and judged."""
-    import torch
-
     from edgenas import tasks
     from edgenas.training import Job, Recipe
     from edgenas.training.fit import fit
@@ -79,10 +90,7 @@ def build_digits(
     space = SearchSpace.load("tiny", digits.input_shape, digits.classes)
     text = "stem-8s1/plain-8x1/separable-16x1k3/plain-32x1"
     checkpoint = tmp_path_factory.mktemp("digits") / "digits.pt"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # two are several times slower where the cores are shared
     fit(Job(text, text, Recipe(3, flip=False, crop=1), 3, 0, str(checkpoint)), space, digits)
-    torch.set_num_threads(threads)
 
     def built(precision: Precision, onnx: Precision | None = None) -> Built:
         return build(converter, checkpoint, space, Architecture.parse(text), digits, precision, onnx=onnx)

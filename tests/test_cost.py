@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -18,15 +18,7 @@ from edgenas.space import Architecture, Block, SearchSpace
 
 SPACES = {shape: SearchSpace.load("tiny", shape, 10) for shape in [(1, 8, 8), (3, 15, 20), (1, 28, 28), (3, 32, 32)]}
 Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small take several times as long on two threads when the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def counted_macs(net: nn.Module, shape: tuple[int, int, int]) -> int:

@@ -112,6 +112,17 @@ def cut_every_write(opened: Opener, root: Path, models: tuple[bytes, bytes], ste
     raise AssertionError("an install of 10,000 writes")
 
 
+def heard(pipe: ProcessPipe, number: int) -> bytes:
+    """The next `number` bytes, or fewer where no more come for a minute."""
+    data = b""
+    while len(data) < number:
+        more = pipe.read(60)
+        if not more:
+            break
+        data += more
+    return data
+
+
 def install(device: McuDevice, tflite: bytes) -> None:
     device.stage(tflite, MANIFEST)
     device.commit()

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from mcu_boards import missing
+from mcu_boards import heard, missing
 
 from firmware_tools.link.pipes import ProcessPipe
 from firmware_tools.mcu.board_folder import BoardFolder
@@ -66,17 +66,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*command, f"-T{folder / 'program.ld'}", "-o", elf, folder / "program.c"], check=True)
     subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", elf, folder / "program.bin"], check=True)
     return folder / "program.bin"
-
-
-def heard(pipe: ProcessPipe, number: int) -> bytes:
-    """The next `number` bytes, or fewer where no more come for a while."""
-    data = b""
-    while len(data) < number:
-        more = pipe.read(60)
-        if not more:
-            break
-        data += more
-    return data
 
 
 @pytest.mark.parametrize("name", ["qemu", "unicorn"])

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from mcu_boards import missing
+from mcu_boards import heard, missing
 
 from firmware_tools.link.pipes import ProcessPipe
 from firmware_tools.mcu.board_folder import BoardFolder
@@ -77,17 +77,6 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     copy = ["arm-none-eabi-objcopy", "-O", "binary", folder / "program.elf", folder / "program.bin"]
     subprocess.run(copy, check=True)
     return request.param, folder / "program.bin"
-
-
-def heard(pipe: ProcessPipe, number: int) -> bytes:
-    """The next `number` bytes, or fewer where no more come for a minute."""
-    data = b""
-    while len(data) < number:
-        more = pipe.read(60)
-        if not more:
-            break
-        data += more
-    return data
 
 
 @pytest.mark.parametrize("emulator", ["qemu", "unicorn"])

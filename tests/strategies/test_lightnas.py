@@ -38,6 +38,7 @@ SPACE = SearchSpace(
     classes=10,
 )
 RECIPE = Recipe(epochs=1, flip=False, crop=1, batch=64)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def block_ms(block: Block) -> float:
@@ -62,15 +63,6 @@ def state(data: ImageData, tmp_path_factory: pytest.TempPathFactory, one_thread:
         patch.setattr(training, "_STEPS", 100)
         patch.setattr("edgenas.strategies.lightnas._STEPS", 100)
         yield obtain(SPACE, data, 0, RECIPE)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Board:

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from edgenas import tasks
 from edgenas.space import OPERATORS, SearchSpace, StageChoices
@@ -43,10 +40,6 @@ def digits() -> ImageData:
     return ImageData(data.name, train, validation, test, data.labels, data.fingerprint, ())
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(scope="session", autouse=True)
+def on_one_thread(one_thread: None) -> None:
+    """All tests here."""

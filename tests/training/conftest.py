@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from edgenas import tasks
 from edgenas.space import SearchSpace
@@ -21,12 +20,8 @@ Jobs = Callable[..., Job]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As the training processes do; a sum's order, and with it the last digit, depends on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def on_one_thread(one_thread: None) -> None:
+    """All tests here, as the training processes."""
 
 
 @pytest.fixture(scope="session")
