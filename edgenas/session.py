@@ -59,6 +59,12 @@ _DOUBTED = 0.25  # of the models timed together: so many at most are timed again
 _AGAIN = 2  # times at most
 
 
+def require_torch() -> None:
+    """Raises ModuleNotFoundError if torch is not installed; to import it would take seconds."""
+    if find_spec("torch") is None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+
 class Session:
     """A board's device, opened; use it as a context manager.
 
@@ -95,8 +101,7 @@ class Session:
         self._told = False  # of other boards' profiles
         self._steadied: SteadiedDevice | None = None
         self._reference: Architecture | None = None
-        if find_spec("torch") is None:  # before anything is opened or installed for nothing
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+        require_torch()  # before anything is opened or installed for nothing
         with ExitStack() as stack:
             url = opened.url(device)
             self.device: Device = stack.enter_context(connect(url, home=home(), runtime=runtime, access=access))

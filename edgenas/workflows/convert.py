@@ -21,7 +21,6 @@ from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
 from edgenas.tasks.images import ImageData, Split
-from edgenas.training.fit import load_job, load_network
 from edgenas.version import __version__
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def convert(
     """
     reporter = reporter or Silent()
     chosen = precision_of(precision)
+    from edgenas.training.fit import load_job  # torch takes seconds: what is mistyped is told before
+
     job = load_job(Path(checkpoint))
     images = tasks.load(data, seed=seed, size=size)
     bound = SearchSpace.load(space, images.input_shape, images.classes)
@@ -114,6 +115,8 @@ def build(
     onnx: the artifact has the network as ONNX as well, in this precision. In int8, which is for TensorRT, it is this
     model that is judged, besides the .tflite file, and whose accuracies and golden outputs the artifact has.
     """
+    from edgenas.training.fit import load_network
+
     net = load_network(checkpoint, space, architecture)
     converted = converter.convert(net, space.input_shape, precision, calibration(data))
     run: Run = partial(run_tflite, converted.tflite)

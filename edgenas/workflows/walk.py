@@ -16,15 +16,13 @@ from edgenas.errors import UsageError
 from edgenas.progress import Reporter
 from edgenas.resources import home
 from edgenas.run import Logged, Run
-from edgenas.session import Session
+from edgenas.session import Session, require_torch
 from edgenas.space import Architecture, SearchSpace
 from edgenas.strategies import STRATEGIES
 from edgenas.strategies.budget import LatencyBudget
 from edgenas.strategies.candidate import Candidate, Found, Problem, Projection
 from edgenas.strategies.exact import Lattice
 from edgenas.strategies.halving import with_references
-from edgenas.strategies.lightnas import propose
-from edgenas.supernet.cache import cached, obtain
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.images import ImageData
 from edgenas.training import Outcome, Recipe
@@ -143,6 +141,8 @@ class Walk:
         return _found(self.stage(f"search-{number}", "search", lambda: _found_table(self._search(pool, aim))))
 
     def _train_supernet(self) -> None:
+        from edgenas.supernet.cache import obtain
+
         say, progress = self.reporter.say, self.reporter.progress
         obtain(self.space, self.data, self.options.seed, progress=lambda i, n: progress(i, n, "steps"), say=say)
 
@@ -170,6 +170,9 @@ class Walk:
         return Aim(budget_ms, min(budget_ms, slowest), slowest < budget_ms)
 
     def _search(self, pool: Pool, aim: Aim) -> Found:
+        from edgenas.strategies.lightnas import propose  # torch takes seconds: what is mistyped is told before
+        from edgenas.supernet.cache import cached
+
         options, session = self.options, self.session
         evaluator = DeviceEvaluator(
             session, self.space, pool, self.recipe, self.checkpoints, aim.target_ms, options.seed
@@ -213,6 +216,7 @@ def opened(
     # However the device was named, the run is the same.
     options = replace(options, board=board.id, device=None if options.device is None else url)
     budget = options.check(board)
+    require_torch()
     reporter.stage("data")
     data = tasks.load(
         options.data, seed=options.seed, size=options.size, progress=lambda i, n: reporter.progress(i, n, "images")

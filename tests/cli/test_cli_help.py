@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_program import Program
+from cli_program import Done, Program
 
 _COMMANDS = (
     "deploy",
@@ -39,9 +39,13 @@ def test_help_lists_every_command_and_imports_nothing_heavy(bare: Program) -> No
     assert done.code == 0
     assert all(f"  {name} " in done.stdout for name in _COMMANDS)
     assert "..." not in done.stdout.partition("Commands:")[2], "a command's first line is too long to be listed"
-    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
-    assert not imported & {"numpy", "torch", "onnx", "rich", "PIL", "scipy", "ai_edge_litert", "firmware_tools"}
+    assert not _imported(done) & {"numpy", "torch", "onnx", "rich", "PIL", "scipy", "ai_edge_litert", "firmware_tools"}
     assert bare.run().stdout == done.stdout
+
+
+def _imported(done: Done) -> set[str]:
+    """The packages that PYTHONPROFILEIMPORTTIME names on stderr."""
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +110,15 @@ def test_a_line_that_is_not_understood_is_one_line_and_exit_2(
     assert message in done.message
     assert list(bare.folder.glob("[!.]*")) == []
     assert not bare.home.exists()
+
+
+@pytest.mark.parametrize("command", ["deploy", "search"])
+def test_a_mistake_is_told_before_torch_is_imported(bare: Program, command: str) -> None:
+    done = bare.run(command, "--data", "./nowhere", "--latency", "40%", PYTHONPROFILEIMPORTTIME="1")
+    assert done.code == 2
+    assert "'./nowhere'" in done.stderr
+    assert "numpy" in _imported(done)
+    assert "torch" not in _imported(done)
 
 
 def test_without_the_search_packages_the_line_says_what_to_install(bare: Program, tmp_path: Path) -> None:
