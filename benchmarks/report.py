@@ -25,10 +25,13 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The checkout's commit, with "+changes" if files differ from it."""
+    """The checkout's commit, with "+changes" if files differ from it, other than results, into which this may print."""
     revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     changes = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=no"], cwd=ROOT, capture_output=True, text=True
+        ["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     return (revision.stdout.strip() or "unknown") + ("+changes" if changes.stdout.strip() else "")
 
