@@ -9,6 +9,7 @@ board's model taken as it is, by hindsight.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -93,13 +94,16 @@ def _judged(mean: Array, true: Array) -> tuple[float, float, float]:
 
 def _one_hot(networks: Sequence[Network], y: Array, left: Sequence[Network]) -> Array:
     """A Gaussian process (RBF and noise) on which operator is where, as predictors without a prior are compared."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
     names = vocabulary([*networks, *left], "place")
     kernel = ConstantKernel(1.0, (1e-3, 1e3)) * RBF(3.0, (0.1, 100.0)) + WhiteKernel(0.1, (1e-6, 10.0))
     process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-    process.fit(counts(networks, "place", names)[0], y)
+    with warnings.catch_warnings():  # where there is little noise it ends at its lower bound
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        process.fit(counts(networks, "place", names)[0], y)
     mean: Array = process.predict(counts(left, "place", names)[0])
     return mean
 
