@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgenas.errors import EdgenasError, UsageError
@@ -27,6 +28,12 @@ def shipped(name: str) -> Path:
         if candidate.is_dir():
             return candidate
     raise EdgenasError(f"this installation of edgenas lacks its data folder {name!r}: reinstall edgenas", name=name)
+
+
+def require_package(name: str) -> None:
+    """Raise ModuleNotFoundError if the package is not installed; to find out by importing it may take seconds."""
+    if find_spec(name) is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def require_new(path: str | Path, doing: str) -> None:

@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import partial
 from importlib import metadata
-from importlib.util import find_spec
 from math import ceil
 from types import TracebackType
 from typing import Any
@@ -43,7 +42,7 @@ from edgenas.latency.engine import EngineModel
 from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
 from edgenas.refine import contradicted, refreshed
-from edgenas.resources import home
+from edgenas.resources import home, require_package
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement, Store
 from edgenas.strategies import design
@@ -57,12 +56,6 @@ _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for
 _REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
 _DOUBTED = 0.25  # of the models timed together: so many at most are timed again because they contradict the profile
 _AGAIN = 2  # times at most
-
-
-def require_torch() -> None:
-    """Raises ModuleNotFoundError if torch is not installed; to import it would take seconds."""
-    if find_spec("torch") is None:
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
 
 class Session:
@@ -101,7 +94,7 @@ class Session:
         self._told = False  # of other boards' profiles
         self._steadied: SteadiedDevice | None = None
         self._reference: Architecture | None = None
-        require_torch()  # before anything is opened or installed for nothing
+        require_package("torch")  # before anything is opened or installed for nothing
         with ExitStack() as stack:
             url = opened.url(device)
             self.device: Device = stack.enter_context(connect(url, home=home(), runtime=runtime, access=access))

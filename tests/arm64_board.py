@@ -64,7 +64,7 @@ class Arm64Board(SshServer):
         return [line.replace(str(self.folder), "/board") for line in super()._config()]
 
 
-def heard(run: Callable[[str], T]) -> T:
+def unless_silent(run: Callable[[str], T]) -> T:
     """What `run(name)` returns: of one name after another, four at most, each for a folder of the board.
 
     In one run of five the emulated agent falls silent as it starts a process. Nothing else is tried again.

@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program with `arguments` (the command line's) and return its exit code; raises nothing."""
     with failures.signals() as caught:
         try:
-            from edgenas.cli import app  # here, where Ctrl-C is heard already: it takes a quarter of a second
+            from edgenas.cli import app  # here, where Ctrl-C is heard already: it takes up to a tenth of a second
 
             return app.run(sys.argv[1:] if arguments is None else arguments)
         except BaseException as error:  # noqa: BLE001  # every way to fail becomes a line and an exit code, in one place

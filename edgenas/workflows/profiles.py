@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +91,7 @@ def import_profile(file: str | Path) -> Imported:
     Raises ProfileError naming what is wrong with the file, UsageError for one of a board that is unknown here or is
     another one; nothing was changed then.
     """
-    if find_spec("scipy") is None:  # before anything is changed
-        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
+    resources.require_package("scipy")  # before anything is changed
     path = Path(file)
     brought = exchange.read(path)
     board = _board_of(brought, path)

@@ -14,9 +14,9 @@ from edgenas.board import Board, BoardProfile, Prior
 from edgenas.choices import precision_of, statistic_of
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter
-from edgenas.resources import home
+from edgenas.resources import home, require_package
 from edgenas.run import Logged, Run
-from edgenas.session import Session, require_torch
+from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
 from edgenas.strategies import STRATEGIES
 from edgenas.strategies.budget import LatencyBudget
@@ -216,7 +216,7 @@ def opened(
     # However the device was named, the run is the same.
     options = replace(options, board=board.id, device=None if options.device is None else url)
     budget = options.check(board)
-    require_torch()
+    require_package("torch")  # before data are prepared for nothing
     reporter.stage("data")
     data = tasks.load(
         options.data, seed=options.seed, size=options.size, progress=lambda i, n: reporter.progress(i, n, "images")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from arm64_board import Arm64Board, heard
+from arm64_board import Arm64Board, unless_silent
 from raw_agent import fully_connected
 from ssh_server import at_home
 
@@ -53,7 +53,7 @@ def test_a_model_runs_there(board: Arm64Board, tmp_path: Path) -> None:
             assert (info.machine, [runtime.name for runtime in info.runtimes]) == ("aarch64", ["litert"])
             _run(device)
 
-    heard(used)
+    unless_silent(used)
 
 
 @pytest.mark.skipif(_EMULATED_PREPARE not in os.environ, reason=f"takes minutes, set {_EMULATED_PREPARE}=1 to run it")

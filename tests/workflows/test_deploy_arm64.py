@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
-from arm64_board import Arm64Board, heard
+from arm64_board import Arm64Board, unless_silent
 from short_deploys import SMALL
 from ssh_server import at_home
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 def test_digits_are_deployed(home: Path, tmp_path: Path) -> None:
     # A commit implies that the board measured within the budget, and that its outputs for the golden inputs agreed.
     with Arm64Board(tmp_path / "arm64") as board, at_home(board):
-        result, active, installed = heard(lambda name: _deployed(board, home, tmp_path / name))
+        result, active, installed = unless_silent(lambda name: _deployed(board, home, tmp_path / name))
     assert result.committed
     assert result.timing.latency_ms <= result.budget_ms
     assert result.timing.conditions.runtime == "litert"
