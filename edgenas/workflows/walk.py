@@ -37,6 +37,7 @@ from firmware_tools.mcu import EMULATORS
 
 _IMAGES = 55_000  # that a full training run sees unless asked otherwise ...
 _LEAST_EPOCHS, _MOST_EPOCHS = 16, 40  # ... within these limits
+_STAGES = 2  # raise it when finished stages say something new: runs of before are not gone on with
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,8 @@ def opened(
             raise DeviceLostError(f"{error.message}{_without(board)}", **error.fields) from error
         session.use(space)
         asked = {"purpose": purpose, **asdict(options)}
-        question = {**asked, "key": asdict(session.key), "url": session.device.url, "data": data.fingerprint}
+        key, fingerprint = asdict(session.key), data.fingerprint
+        question = {**asked, "key": key, "url": session.device.url, "data": fingerprint, "stages": _STAGES}
         run = Run.open(Path(runs), board.id, question)
         session.reporter = Logged(reporter, run)
         session.reporter.say(f"{'going on in' if run.resumed else 'run folder'} {run.folder}")
@@ -290,10 +292,10 @@ def _found(table: dict[str, Any]) -> Found:
 
 
 def _table(candidate: Candidate) -> dict[str, Any]:
-    outcome = asdict(candidate.outcome) if candidate.outcome else None
+    outcome = candidate.outcome.to_json() if candidate.outcome else None
     return {**vars(candidate), "architecture": str(candidate.architecture), "outcome": outcome}
 
 
 def _candidate(table: dict[str, Any]) -> Candidate:
-    outcome = Outcome(**table["outcome"]) if table["outcome"] else None
+    outcome = Outcome.from_json(table["outcome"]) if table["outcome"] else None
     return Candidate(**{**table, "architecture": Architecture.parse(table["architecture"]), "outcome": outcome})
