@@ -180,7 +180,7 @@ def check_argmax_agreement(
     CIFAR-10 at 60 to 65 % accuracy): the bare fraction of some hundred samples would refuse four in ten by chance.
 
     With `weights` it fails if the weight of what disagrees is above the limit by more than 1.645 standard errors, as in
-    `check_accuracy_drop`: one or two samples of a class that has no more are never enough.
+    `check_accuracy_drop`: one or two samples, of however small a class, are never enough.
     """
     same_class = integers.argmax(1) == floats.argmax(1)
     if weights is not None:

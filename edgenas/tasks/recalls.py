@@ -20,6 +20,7 @@ from edgenas.tasks.images import ImageData
 from edgenas.tasks.raw import Ints
 
 UNEVEN = 1.5  # times as many images in the largest class as in the smallest: see `uneven`
+WEIGHED = "classes are uneven: each counts alike in training, in what is chosen and in the gate"
 _ERRORS = 1.645  # standard errors: one-sided 95 %
 
 

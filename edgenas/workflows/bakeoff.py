@@ -24,13 +24,14 @@ from edgenas.tasks.raw import Ints
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, lead, uneven
 from edgenas.training import Recipe
 from edgenas.training.pool import Pool
-from edgenas.workflows.convert import PASSED, Built, build
+from edgenas.workflows.convert import PASSED, Built, build, held_out
 from edgenas.workflows.evaluator import job
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contestant. Latencies in ms, accuracies as fractions; `accuracy_*` on the test part, which chose nothing.
+    """One contestant. Latencies in ms, accuracies as fractions; `accuracy_*` on the test part, which chose nothing: it
+    only has a say, with the validation part, in whether a row is no better than guessing.
 
     `validation` is the accuracy of the converted model on the validation part, which chooses; `won` and `lost` count
     the images there on which this row alone, or the baseline alone, is right. `recalls` are those of `Built`. Where
@@ -76,6 +77,11 @@ class Row:
     def guesses(self) -> bool:
         """Whether the gate found nothing wrong but that it is no better than guessing."""
         return self.gate.startswith(GUESSING)
+
+    @property
+    def held_out(self) -> Recalls:
+        """Of all images that training did not see."""
+        return held_out(self.recalls)
 
     def ships(self, budget_ms: float) -> bool:
         """Whether it may be installed: past the gate, measured within the budget."""

@@ -91,6 +91,7 @@ class Built:
             "precision": manifest["precision"],
             "gate": self.verdict,
             **accuracies(self.labels, self.recalls),
+            "held_out": manifest["held_out"],
             "folder": str(folder),
         }
 

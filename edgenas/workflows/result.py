@@ -98,6 +98,7 @@ class Result:
             "rounds": [asdict(r) for r in self.rounds],
             "projection": asdict(self.projection) if self.projection else None,
             **accuracies(self.labels, self.recalls),
+            "held_out": row.held_out.summary(),
             "model": {
                 "architecture": row.architecture,
                 "origin": row.origin,

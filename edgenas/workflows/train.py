@@ -12,7 +12,7 @@ from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.arrays import save_arrays
-from edgenas.tasks.recalls import Recalls, accuracies
+from edgenas.tasks.recalls import WEIGHED, Recalls, accuracies, uneven
 from edgenas.training import Job, Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.workflows.walk import default_epochs
@@ -74,6 +74,8 @@ def train(
     genes = Architecture.parse(architecture)
     if not bound.contains(genes):
         raise UsageError(f"architecture {architecture} is not in the space {bound.name!r}", value=architecture)
+    if uneven(images):
+        reporter.say(WEIGHED)
     recipe = Recipe.for_images(bound.input_shape, epochs or default_epochs(images))
     reporter.stage("train")
     with TemporaryDirectory(prefix="edgenas-") as scratch:

@@ -25,6 +25,7 @@ from edgenas.strategies.exact import Lattice
 from edgenas.strategies.halving import with_references
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.images import ImageData
+from edgenas.tasks.recalls import WEIGHED, uneven
 from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.units import MINSN
@@ -224,6 +225,8 @@ def opened(
     )
     for note in data.notes:
         reporter.say(note)
+    if uneven(data):
+        reporter.say(WEIGHED)
     space = SearchSpace.load(options.space, data.input_shape, data.classes)
     reporter.stage("device")
     prior = options.prior(board) if purpose == "search" else None

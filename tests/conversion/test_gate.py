@@ -180,8 +180,9 @@ def test_a_class_that_int8_no_longer_names_is_a_drop_only_where_classes_count_al
         check_argmax_agreement(integers, floats, weights=weights)
 
 
-@pytest.mark.parametrize(("lost", "passes"), [(1, True), (2, True), (3, False)])
-def test_one_or_two_images_of_a_small_class_are_within_the_sampling_error(lost: int, passes: bool) -> None:
+# Lost are k - 1.645 sqrt(k) of 8 images, and half of that as balanced accuracy: 0.9 % for 3 of them, 4.4 % for 4.
+@pytest.mark.parametrize(("lost", "passes"), [(1, True), (3, True), (4, False)])
+def test_few_images_of_a_small_class_are_within_the_sampling_error(lost: int, passes: bool) -> None:
     floats, integers = outputs(UNEVEN.tolist()), outputs([0] * (400 + lost) + [1] * (8 - lost))
     for check in (
         lambda: check_accuracy_drop(integers, floats, UNEVEN, weights=image_weights(UNEVEN)),

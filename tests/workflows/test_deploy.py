@@ -172,7 +172,9 @@ def test_no_model_that_guesses_is_committed(again: Place) -> None:
                 row["gate"] = f"{GUESSING}balanced accuracy 50.0%"
             stage.write_text(json.dumps(table))
     before = again.status()
-    with pytest.raises(GuessingError, match="gate guessing: balanced accuracy 50.0%; the active model stays") as caught:
+    with pytest.raises(
+        GuessingError, match=r"gate guessing: balanced accuracy 50\.0%; the active model stays"
+    ) as caught:
         edgenas.deploy("host", **OPTIONS, runs=again.runs)
     assert caught.value.exit_code == 3
     assert again.status() == before
