@@ -40,7 +40,7 @@ def convert(
         ("gate", built.verdict),
         ("validation", output.percent(built.validation)),
         ("test", f"float {output.percent(built.accuracy_float)}, int8 {output.percent(built.accuracy_int8)}"),
-        *output.by_class(built.labels, built.tested),
+        output.by_class(built.labels, built.tested),
         ("folder", str(out)),
     ]
     output.show(built.to_json(out), as_json, lambda console: output.facts(console, pairs))

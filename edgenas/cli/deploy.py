@@ -131,7 +131,7 @@ def _facts(result: Result) -> list[tuple[str, str | None]]:
         ("", f"p50 {latency(timing.p50_ms)}, p95 {latency(timing.p95_ms)}, n {timing.n:,}"),
         *output.conditions(timing.conditions),
         ("accuracy", accuracy),
-        *output.by_class(result.labels, tested(row.recalls)),
+        output.by_class(result.labels, tested(row.recalls)),
         ("model", f"{size(row.bytes)}{plan}, peak RAM {size(result.peak_ram_bytes)}, {row.macs / 1e6:.2f} MMAC"),
         ("projection", f"{projection.before:+.1%} before, {projection.after:+.1%} after" if projection else None),
         ("rounds", f"{len(rounds)}: {'; '.join(rounds)}"),

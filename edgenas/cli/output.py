@@ -247,14 +247,14 @@ def percent(fraction: float | None) -> str:
     return f"{100 * fraction:.1f} %" if fraction is not None and fraction == fraction else "-"
 
 
-def by_class(labels: Sequence[str], recalls: Recalls) -> list[tuple[str, str | None]]:
-    """Facts of what is recognised of the classes: the mean of all, and each, or the worst of them if there are many."""
+def by_class(labels: Sequence[str], recalls: Recalls) -> tuple[str, str]:
+    """The fact of what is recognised of the classes: the mean of all, and each, or the worst if there are many."""
     known = [(recall, label) for recall, label in zip(recalls.by_class, labels, strict=True) if recall is not None]
     images = dict(zip(labels, recalls.images, strict=True))
     worst = sorted(known, key=lambda pair: pair[0])[:_CLASSES]
     shown = ", ".join(f"{_printable(label)}: {percent(recall)} of {images[label]}" for recall, label in worst)
     more = f", none of the other {len(known) - len(worst)} is below" if len(known) > len(worst) else ""
-    return [("balanced", f"{percent(recalls.balanced)}, the mean of the classes"), ("by class", f"{shown}{more}")]
+    return "by class", f"balanced {percent(recalls.balanced)}; {shown}{more}"
 
 
 def _printable(text: str) -> str:
