@@ -75,9 +75,9 @@ class Recalls:
 
         The distances of the classes' recalls to their lower limits, joined by their squares: Zou, Huang and Zhang, "A
         note on confidence interval estimation for a linear function of binomial proportions", Computational Statistics
-        and Data Analysis 53, 2009. The limits are Wilson's (JASA 1927), of width where a few images are all recognised,
-        as a bootstrap has none, or the normal approximation's if that is lower: by Wilson's alone 11 to 19 % of networks
-        that draw lots among 5 to 100 classes would be above chance, so it is 3 to 6 %, and 5 to 11 % of those that draw
+        and Data Analysis 53, 2009. A class's limit is Wilson's (JASA 1927), whose width is not 0 where a few images are
+        all recognised, or that of the normal approximation, if it is lower: by Wilson's alone 11 to 19 % of networks
+        that draw lots among 5 to 100 classes would be above chance. So it is 3 to 6 %, and 5 to 11 % of those that draw
         lots between two (simulated). Of networks that recognise 90 % of two classes, 66, 88, 93 and 99.8 % are above
         chance with 2, 3, 5 and 10 images of each. Who always answers one class never is: the bound is below the
         balanced accuracy, which then is that of chance.
