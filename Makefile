@@ -12,7 +12,8 @@ BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling firmware clean
+  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
+  campaign-uneven firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -86,6 +87,9 @@ campaign-budgets: setup
 campaign-strategies: setup
 	@test -d "$(DATA)" || { echo "campaign-strategies: DATA=FOLDER names the class folders to learn" >&2; exit 2; }
 	$(BIN)/python benchmarks/deploy_strategies.py --data "$(DATA)" --json > benchmarks/results/deploy_strategies.json
+
+campaign-uneven: setup
+	$(BIN)/python benchmarks/uneven_classes.py --json > benchmarks/results/uneven_classes.json
 
 campaign-mcu: setup
 	@test -d "$(DATA)" || { echo "campaign-mcu: DATA=FOLDER names the folder with int8 .tflite models" >&2; exit 2; }

@@ -57,6 +57,11 @@ _SHAPE: dict[str, Any] = {
     "board?": str,
     "budget_ms?": _NUMBER,
     "accuracy": {"float?": _NUMBER, "int8?": _NUMBER},
+    "balanced_accuracy?": {"float?": _NUMBER, "int8?": _NUMBER},
+    "recall?": dict,
+    "held_out?": {"images": int, "balanced_accuracy": _NUMBER, "lower_bound": _NUMBER, "chance": _NUMBER},
+    "preprocessing?": dict,
+    "postprocessing?": dict,
     "versions": dict,
     "onnx?": {"sha256": str, "bytes": int},
 }
@@ -102,6 +107,11 @@ class Artifact:
         budget_ms: float | None = None,
         accuracy_float: float | None = None,
         accuracy_int8: float | None = None,
+        balanced_accuracy: Mapping[str, float | None] | None = None,
+        recall: Mapping[str, Any] | None = None,
+        held_out: Mapping[str, Any] | None = None,
+        preprocessing: Mapping[str, Any] | None = None,
+        postprocessing: Mapping[str, Any] | None = None,
         versions: Mapping[str, str] | None = None,
         onnx: bytes | None = None,
         onnx_precision: str = "float32",
@@ -110,8 +120,9 @@ class Artifact:
 
         `golden_inputs` (n, height, width, channels) are in the model's input dtype, `golden_outputs` (n, classes) in
         its output dtype, as the host's runtime made them. `input_range` is what the inputs mean before quantisation;
-        accuracies are fractions, `budget_ms` is in the board's unit. Raises ValueError if the golden vectors do not fit
-        the tensors or there are none.
+        accuracies are fractions, `budget_ms` is in the board's unit. `balanced_accuracy`, `recall` and `held_out` are
+        those of `edgenas.tasks.recalls`, `preprocessing` and `postprocessing` of `edgenas.workflows.camera`. Raises
+        ValueError if the golden vectors do not fit the tensors or there are none.
         """
         for what, values, tensor in (("inputs", golden_inputs, input), ("outputs", golden_outputs, output)):
             if len(values) == 0 or values.shape[1:] != tensor.shape[1:] or values.dtype != np.dtype(tensor.dtype):
@@ -136,11 +147,22 @@ class Artifact:
             "board": board,
             "budget_ms": budget_ms,
             "accuracy": {"float": accuracy_float, "int8": accuracy_int8},
+            "balanced_accuracy": balanced_accuracy and dict(balanced_accuracy),
+            "recall": recall and dict(recall),
+            "held_out": held_out and dict(held_out),
+            "preprocessing": preprocessing and dict(preprocessing),
+            "postprocessing": postprocessing and dict(postprocessing),
             "versions": dict(versions or {}),
         }
         if onnx is not None:
             manifest["onnx"] = {"sha256": _sha256(onnx), "bytes": len(onnx), "precision": onnx_precision}
         return cls(tflite, manifest, golden, onnx)
+
+    @property
+    def guesses(self) -> bool:
+        """Whether it cannot be told from guessing on images that training did not see; False where nothing is known."""
+        held_out = self.manifest.get("held_out")
+        return held_out is not None and held_out["lower_bound"] <= held_out["chance"]
 
     @property
     def sha256(self) -> str:

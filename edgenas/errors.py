@@ -8,6 +8,7 @@
     +-- InfeasibleError         exit 3  no architecture fits, says the nearest budget; or a model does not fit a board
     +-- BudgetMissedError       exit 3  the device measured more than the budget; says the best measured latency
     +-- ConversionError         exit 1  a model did not convert, or an artifact did not pass the gate (says which check)
+        +-- GuessingError       exit 3  the model is no better than guessing, so it is not installed
 
 Errors of a device are `firmware_tools.errors.DeviceError` and its children, exit 4. A caller's bug stays ValueError or
 TypeError. The message is one line: the value, the limit, the next step; the same values are fields of the exception.
@@ -59,3 +60,9 @@ class BudgetMissedError(EdgenasError):
 
 class ConversionError(EdgenasError):
     """A model did not convert or its artifact did not pass the gate; `check` is a field."""
+
+
+class GuessingError(ConversionError):
+    """A model cannot be told from guessing on images that training did not see; it is installed nowhere."""
+
+    exit_code = 3

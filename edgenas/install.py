@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from edgenas.artifact import FLOAT_TOLERANCE, Artifact, golden_mismatch
+from edgenas.errors import GuessingError
 from firmware_tools.device import Device, Progress, Timing, TimingPlan
 from firmware_tools.errors import DeviceError, OutputMismatchError
 
@@ -45,9 +46,12 @@ def install(
     A timing that is doubted, or over the budget by less than a tenth, is taken twice more, and the middle one of the
     three counts.
     Whatever happens, the active model stays in place until the commit; a staged model that is not committed is
-    discarded if the device still answers. Raises OutputMismatchError if the device computes something else than the
-    host, DeviceError if it fails.
+    discarded if the device still answers. Raises GuessingError, before anything is sent, if the manifest says that the
+    model is no better than guessing; OutputMismatchError if the device computes something else than the host,
+    DeviceError if it fails.
     """
+    if artifact.guesses:
+        raise _guesses(artifact)
     device.stage(artifact.tflite, artifact.manifest, artifact.onnx)
     committed = False
     try:
@@ -67,6 +71,17 @@ def install(
     finally:
         if not committed:
             _discard(device)
+
+
+def _guesses(artifact: Artifact) -> GuessingError:
+    found = artifact.manifest["held_out"]
+    return GuessingError(
+        f"{artifact.manifest['name']} is not installed: its balanced accuracy of {found['balanced_accuracy']:.1%} on "
+        f"{found['images']} unseen images is not beyond guessing ({found['chance']:.1%}); train longer, or on more",
+        check="guessing",
+        value=found["lower_bound"],
+        limit=found["chance"],
+    )
 
 
 def _timed(

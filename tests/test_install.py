@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgenas.artifact import Artifact
+from edgenas.errors import GuessingError
 from edgenas.install import install
 from firmware_tools.connect import connect
 from firmware_tools.device import Device, TimingPlan
@@ -64,6 +65,20 @@ def test_without_a_budget_everything_is_committed(device: Device, artifact: Arti
     assert status.active is not None
     assert status.previous is not None
     assert (status.active.sha256, status.previous.sha256) == (other(artifact).sha256, artifact.sha256)
+
+
+def test_a_model_that_guesses_is_not_even_sent(device: Device, artifact: Artifact) -> None:
+    install(device, artifact, PLAN, None)
+    before = device.status()
+    found = {"images": 12_345, "balanced_accuracy": 0.5, "lower_bound": 0.49, "chance": 0.5}
+    guesses = replace(other(artifact), manifest={**other(artifact).manifest, "held_out": found})
+    with pytest.raises(GuessingError, match=r"balanced accuracy of 50\.0% on 12345 unseen images is not bey") as caught:
+        install(device, guesses, PLAN, None)
+    assert caught.value.exit_code == 3
+    assert len(f"edgenas: {caught.value.message}") < 200
+    assert device.status() == before
+    of_before = {name: value for name, value in other(artifact).manifest.items() if name != "held_out"}
+    assert install(device, replace(other(artifact), manifest=of_before), PLAN, None).committed  # it does not say
 
 
 def test_over_the_budget_the_active_model_stays(device: Device, artifact: Artifact) -> None:

@@ -24,7 +24,8 @@ def convert(
 
     Example: edgenas convert plain.pt --data mnist --out plain
 
-    Give the data, seed and size that it was trained with: they calibrate the model and judge it.
+    Give the data, seed and size that it was trained with: they calibrate the model and judge it. Exit code 3: it is no
+    better than guessing.
     """
     import edgenas
     from edgenas.cli import output
@@ -39,6 +40,7 @@ def convert(
         ("gate", built.verdict),
         ("validation", output.percent(built.validation)),
         ("test", f"float {output.percent(built.accuracy_float)}, int8 {output.percent(built.accuracy_int8)}"),
+        output.by_class(built.labels, built.tested),
         ("folder", str(out)),
     ]
     output.show(built.to_json(out), as_json, lambda console: output.facts(console, pairs))

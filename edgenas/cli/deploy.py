@@ -47,8 +47,8 @@ def deploy(
     The model is the most accurate one found that measures within the budget. The board's active model changes only
     after such a measurement. If the command is interrupted, the same command goes on from the last finished stage.
 
-    Exit codes: 2 for a value that cannot be used, 3 if no model of the space can meet the budget or none measured
-    within it, 4 if the device failed, 1 for any other error.
+    Exit codes: 2 for a value that cannot be used, 3 if no model of the space can meet the budget, none measured within
+    it or none is better than guessing, 4 if the device failed, 1 for any other error.
     """
     import edgenas
     from edgenas.cli import output
@@ -83,7 +83,7 @@ def _present(console: Console, result: Result) -> None:
     from edgenas.cli import output
     from edgenas.cli.layers import show_layers
 
-    rows = sorted(result.rows, key=lambda row: -row.validation)
+    rows = sorted(result.rows, key=lambda row: -row.score)
     shipped = next((i for i, row in enumerate(rows) if row.architecture == result.row.architecture), None)
     console.print()
     output.facts(console, _facts(result))
@@ -94,7 +94,9 @@ def _present(console: Console, result: Result) -> None:
     console.print()
     output.lines(console, [f"{i + 1}  {row.architecture}" for i, row in enumerate(rows)])
     failed = [f"{i + 1}  gate: {row.gate}" for i, row in enumerate(rows) if row.gate != "passed"]
-    output.lines(console, [*failed, "* is installed, b is the baseline, float and int8 are test accuracies"])
+    legend = "* is installed, b is the baseline, float and int8 are test accuracies"
+    uneven = ", valid. is balanced: classes are uneven" if result.row.uneven else ""
+    output.lines(console, [*failed, legend + uneven])
     if result.layers is not None:
         console.print()
         show_layers(console, result.layers, partial(output.latency, result.unit))
@@ -103,6 +105,7 @@ def _present(console: Console, result: Result) -> None:
 def _facts(result: Result) -> list[tuple[str, str | None]]:
     from edgenas.cli import output
     from edgenas.cli.output import duration, percent, size
+    from edgenas.workflows.convert import tested
 
     timing, row, baseline, projection = result.timing, result.row, result.baseline, result.projection
     latency = partial(output.latency, result.unit)
@@ -128,6 +131,7 @@ def _facts(result: Result) -> list[tuple[str, str | None]]:
         ("", f"p50 {latency(timing.p50_ms)}, p95 {latency(timing.p95_ms)}, n {timing.n:,}"),
         *output.conditions(timing.conditions),
         ("accuracy", accuracy),
+        output.by_class(result.labels, tested(row.recalls)),
         ("model", f"{size(row.bytes)}{plan}, peak RAM {size(result.peak_ram_bytes)}, {row.macs / 1e6:.2f} MMAC"),
         ("projection", f"{projection.before:+.1%} before, {projection.after:+.1%} after" if projection else None),
         ("rounds", f"{len(rounds)}: {'; '.join(rounds)}"),
@@ -145,7 +149,7 @@ def _cells(number: int, row: Row, shipped: bool, unit: Unit) -> tuple[str, ...]:
         row.origin.removeprefix("template:"),
         latency(unit, row.predicted_ms),
         latency(unit, row.measured_ms),
-        percent(row.validation),
+        percent(row.score),
         percent(row.accuracy_float),
         percent(row.accuracy_int8),
         f"{row.macs / 1e6:.2f}",

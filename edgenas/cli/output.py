@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from getpass import getpass
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -21,8 +21,12 @@ from rich.text import Text
 from edgenas.units import Unit
 from firmware_tools.device import Conditions
 
+if TYPE_CHECKING:
+    from edgenas.tasks.recalls import Recalls
+
 _WIDTH = 100  # of tables that go into a file or a pipe
 _BAR = 30
+_CLASSES = 5  # of which the recall is shown
 
 
 class LiveReporter:
@@ -241,6 +245,20 @@ def latency(unit: Unit, value: float | None) -> str:
 def percent(fraction: float | None) -> str:
     """As in `97.4 %`, "-" if there is none."""
     return f"{100 * fraction:.1f} %" if fraction is not None and fraction == fraction else "-"
+
+
+def by_class(labels: Sequence[str], recalls: Recalls) -> tuple[str, str]:
+    """The fact of what is recognised of the classes: the mean of all, and each, or the worst if there are many."""
+    known = [(recall, label) for recall, label in zip(recalls.by_class, labels, strict=True) if recall is not None]
+    images = dict(zip(labels, recalls.images, strict=True))
+    worst = sorted(known, key=lambda pair: pair[0])[:_CLASSES]
+    shown = ", ".join(f"{_printable(label)}: {percent(recall)} of {images[label]}" for recall, label in worst)
+    more = f", none of the other {len(known) - len(worst)} is below" if len(known) > len(worst) else ""
+    return "by class", f"balanced {percent(recalls.balanced)}; {shown}{more}"
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def size(count: int | None) -> str:

@@ -93,14 +93,19 @@ def _present(console: Console, searched: Searched) -> None:
             candidate.origin.removeprefix("template:"),
             *_latencies(searched, candidate),
             percent(candidate.outcome.validation_accuracy if candidate.outcome else None),
+            percent(_balanced(candidate)),
             str(candidate.outcome.epoch if candidate.outcome else 0),
         )
         for number, candidate in enumerate(found.finalists, 1)
     ]
     columns = ("predicted (prior)", "counted") if prior else ("predicted", "measured")
-    table(console, ("", "origin", *columns, "valid.", "epochs"), rows, left=2)
+    table(console, ("", "origin", *columns, "valid.", "balanced", "epochs"), rows, left=2)
     console.print()
     lines(console, [f"{number}  {candidate.architecture}" for number, candidate in enumerate(found.finalists, 1)])
+
+
+def _balanced(candidate: Candidate) -> float | None:
+    return candidate.outcome.recalls.balanced if candidate.outcome and candidate.outcome.recalls else None
 
 
 def _latencies(searched: Searched, candidate: Candidate) -> tuple[str, str]:

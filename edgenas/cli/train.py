@@ -36,6 +36,7 @@ def train(
         ("epochs", f"{trained.outcome.epoch} in {output.duration(trained.outcome.seconds)}"),
         ("validation", output.percent(trained.outcome.validation_accuracy)),
         ("test", output.percent(trained.test_accuracy)),
+        output.by_class(trained.labels, trained.test),
         ("file", trained.checkpoint),
     ]
     output.show(trained.to_json(), as_json, lambda console: output.facts(console, pairs))

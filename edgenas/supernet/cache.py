@@ -15,6 +15,7 @@ from edgenas import resources
 from edgenas.space import SearchSpace
 from edgenas.supernet.training import Progress, SupernetState, default_recipe, train_supernet, untrained
 from edgenas.tasks import ImageData
+from edgenas.tasks.recalls import uneven
 from edgenas.training.recipe import Recipe
 
 FORMAT = 1  # raise it when the weights' layout or the training changes
@@ -23,7 +24,8 @@ FORMAT = 1  # raise it when the weights' layout or the training changes
 def supernet_file(space: SearchSpace, data: ImageData, seed: int, recipe: Recipe | None = None) -> Path:
     """Where the supernet is or will be: the name holds the space's choices, the recipe, the data and the seed."""
     choices = {key: value for key, value in vars(space).items() if key not in ("name", "templates")}
-    content = repr((FORMAT, sorted(choices.items()), recipe or default_recipe(data)))
+    weighted = ("classes weigh alike",) if uneven(data) else ()
+    content = repr((FORMAT, sorted(choices.items()), recipe or default_recipe(data), *weighted))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     return resources.home() / "supernets" / f"{digest}-{data.fingerprint}-{seed}.pt"
 

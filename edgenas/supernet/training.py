@@ -23,7 +23,7 @@ from torch.nn import functional
 from edgenas.space import Architecture, SearchSpace
 from edgenas.supernet.supernet import Supernet
 from edgenas.tasks import ImageData
-from edgenas.training.fit import as_tensor, augment, schedule
+from edgenas.training.fit import as_tensor, augment, loss_weights, schedule
 from edgenas.training.recipe import Recipe
 
 _STEPS = 1200  # however many images there are: about 23 epochs of 3,400
@@ -103,7 +103,7 @@ def train_supernet(
     `progress` gets (steps done, steps). `save` is called every 100 steps and at the end; every step's randomness is a
     function of the seed and its number, so a state restored from there goes on as if it had not been interrupted.
     """
-    labels = torch.from_numpy(data.train.y)
+    labels, weights = torch.from_numpy(data.train.y), loss_weights(data)
     started, before = time.monotonic(), state.seconds
     while state.step < state.steps:
         rng = np.random.default_rng((seed, state.step))
@@ -113,7 +113,7 @@ def train_supernet(
         pick = _pick(data, recipe, seed, state.step)
         batch = augment(as_tensor(data.train.x[pick]), recipe, generator)
         path = _path(state, rng)
-        _update(state.net, state.optimiser, batch, labels[pick], path)
+        _update(state.net, state.optimiser, batch, labels[pick], weights, path)
         state.step += 1
         state.seconds = before + time.monotonic() - started
         progress(state.step, state.steps)
@@ -127,12 +127,15 @@ def train_supernet(
 
 @torch.inference_mode()
 def validation_loss(net: Supernet, architecture: Architecture, data: ImageData) -> float:
-    """The path's cross-entropy on the validation part (on 384 images of a larger one), with their batch statistics."""
+    """The path's cross-entropy on the validation part (on 384 images of a larger one), with their batch statistics.
+
+    Classes weigh as they do in training.
+    """
     pick = np.arange(len(data.validation))
     if len(pick) > _JUDGED_IMAGES:  # the same images for every path
         pick = np.random.default_rng(0).permutation(pick)[:_JUDGED_IMAGES]
     logits = net(as_tensor(data.validation.x[pick]), architecture)
-    return functional.cross_entropy(logits, torch.from_numpy(data.validation.y[pick])).item()
+    return functional.cross_entropy(logits, torch.from_numpy(data.validation.y[pick]), loss_weights(data)).item()
 
 
 def _judge(net: Supernet, data: ImageData, seed: int) -> list[tuple[Architecture, float]]:
@@ -150,10 +153,15 @@ def _path(state: SupernetState, rng: np.random.Generator) -> Architecture:
 
 
 def _update(
-    net: nn.Module, optimiser: torch.optim.Optimizer, batch: Tensor, labels: Tensor, path: Architecture
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: Tensor,
+    labels: Tensor,
+    weights: Tensor | None,
+    path: Architecture,
 ) -> None:
     optimiser.zero_grad(set_to_none=True)  # weights off the path then neither decay nor move
-    functional.cross_entropy(net(batch, path), labels).backward()  # type: ignore[no-untyped-call]
+    functional.cross_entropy(net(batch, path), labels, weights).backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
     optimiser.step()
 

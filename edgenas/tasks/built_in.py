@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgenas.errors import DataError
-from edgenas.tasks.raw import TRAIN, Raw
+from edgenas.tasks.raw import TRAIN, Raw, Source
 from edgenas.tasks.sizes import resized
 
 # name: package, its distribution's name, file in it, images, side in pixels, largest value in the file
@@ -48,4 +48,5 @@ def read_built_in(name: str, size: int | None) -> Raw:
     x, notes = resized(name, x, size)
     if Path(name).exists():
         notes = (*notes, f"built-in set {name} read, not the path of that name: ./{name} would read the path")
-    return Raw(name, x, y, np.full(images, TRAIN, np.int64), tuple(str(digit) for digit in range(10)), notes)
+    source, part = Source("built-in", frozenset({(side, side)})), np.full(images, TRAIN, np.int64)
+    return Raw(name, x, y, part, tuple(str(digit) for digit in range(10)), notes, source=source)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgenas.errors import DataError
-from edgenas.tasks.raw import Pixels, shown
+from edgenas.tasks.raw import Pixels, Source, shown
 from edgenas.tasks.sizes import choose_size, fitted
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def readable_suffixes() -> frozenset[str]:
 
 def read_images(
     root: Path, files: Sequence[Path], size: int | None, progress: Callable[[int, int], None] | None
-) -> tuple[Pixels, npt.NDArray[np.bool_], tuple[str, ...]]:
-    """Pixels (M, H, W, C) uint8 of the readable files, which of `files` these are (N,), and notes.
+) -> tuple[Pixels, npt.NDArray[np.bool_], tuple[str, ...], Source]:
+    """Pixels (M, H, W, C) uint8 of the readable files, which of `files` these are (N,), notes, and the files' sides.
 
     Raises DataError if more than 5 % of the files cannot be read. `progress` as in `load`.
     """
@@ -97,7 +97,7 @@ def read_images(
         notes.append(f"{_faults(root, files, faults)} and were skipped, {_first(root, files, faults)}")
     kept = np.ones(len(files), np.bool_)
     kept[list(faults)] = False
-    return (x[kept] if faults else x), kept, tuple(notes)
+    return (x[kept] if faults else x), kept, tuple(notes), Source("files", frozenset(sides))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgenas.errors import DataError
-from edgenas.tasks.raw import TEST, TRAIN, VALIDATION, Ints, Pixels, Raw, shown
+from edgenas.tasks.raw import TEST, TRAIN, UNKNOWN, VALIDATION, Ints, Pixels, Raw, Source, shown
 from edgenas.tasks.sizes import LARGEST_SIZE, LEAST_SIDE
 from edgenas.tasks.splits import assign, check_classes
 
@@ -34,6 +34,7 @@ class ImageData:
 
     `labels[i]` is the name of class `i`. `fingerprint` is 16 hex digits over pixels, labels and splits: it does not
     depend on where the data lie. `notes` are sentences for the user: what was split, resized, skipped or ignored.
+    `source` says what the images were before `load` resized them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ImageData:
     labels: tuple[str, ...]
     fingerprint: str
     notes: tuple[str, ...]
+    source: Source = UNKNOWN
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -97,7 +99,7 @@ def load(
     part, notes = assign(raw.y, raw.part, raw.labels, seed)
     train, validation, test = (Split(raw.x[part == which], raw.y[part == which]) for which in (TRAIN, VALIDATION, TEST))
     digest = _fingerprint(raw.labels, (train, validation, test))
-    return ImageData(raw.name, train, validation, test, raw.labels, digest, raw.notes + notes)
+    return ImageData(raw.name, train, validation, test, raw.labels, digest, raw.notes + notes, raw.source)
 
 
 def _read(source: str, size: int | None, progress: Callable[[int, int], None] | None) -> Raw:

@@ -14,6 +14,17 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 PART_NAMES = ("train", "validation", "test")
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where images come from: `kind` is "files", "npz" or "built-in", `sides` the (H, W) that they have there."""
+
+    kind: str = "unknown"
+    sides: frozenset[tuple[int, int]] = frozenset()
+
+
+UNKNOWN = Source()
+
+
 @dataclass(frozen=True, eq=False)
 class Raw:
     """Images as a source holds them.
@@ -28,6 +39,7 @@ class Raw:
     part: Ints
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    source: Source = UNKNOWN
 
 
 def shown(text: object) -> str:

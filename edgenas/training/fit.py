@@ -19,6 +19,8 @@ from edgenas import resources
 from edgenas.errors import UsageError
 from edgenas.network import network
 from edgenas.space import Architecture, SearchSpace
+from edgenas.tasks import ImageData, Split
+from edgenas.tasks.recalls import Recalls, class_weights, uneven
 from edgenas.training.recipe import Job, Outcome, Recipe
 
 _EVALUATION_BATCH = 256
@@ -33,7 +35,7 @@ def as_tensor(images: NDArray[np.uint8]) -> Tensor:
 def fit(
     job: Job,
     space: SearchSpace,
-    data: Any,
+    data: ImageData,
     progress: Callable[[int], None] = lambda epoch: None,
 ) -> Outcome:
     """Train `job` on `data.train` and judge it on `data.validation`; weights and optimiser go to its checkpoint.
@@ -44,24 +46,25 @@ def fit(
     started = time.monotonic()
     checkpoint = _read(job)
     if job.until in checkpoint.get("outcomes", {}):
-        return Outcome(**checkpoint["outcomes"][job.until])
+        return Outcome.from_json(checkpoint["outcomes"][job.until])
     net, optimiser, epoch, loss = _resume(job, space, checkpoint)
     images, labels = data.train.x, torch.from_numpy(data.train.y)
+    weights = loss_weights(data)
     generator = torch.Generator()
     net.train()
     while epoch < job.until:
         generator.manual_seed(job.seed * 1000 + epoch)
-        loss = _epoch(net, optimiser, job.recipe, epoch, images, labels, generator)
+        loss = _epoch(net, optimiser, job.recipe, epoch, images, labels, weights, generator)
         epoch += 1
         progress(epoch)
-    validation_loss, accuracy = evaluate(net, data.validation.x, data.validation.y)
-    outcome = Outcome(job.name, epoch, loss, validation_loss, accuracy, time.monotonic() - started)
+    validation_loss, found = evaluate(net, data.validation, data.classes)
+    outcome = Outcome(job.name, epoch, loss, validation_loss, found.accuracy, time.monotonic() - started, found)
     state = {
         "job": job.to_json(),
         "epoch": epoch,
         "net": net.state_dict(),
         "optimiser": optimiser.state_dict(),
-        "outcomes": {**checkpoint.get("outcomes", {}), job.until: vars(outcome)},
+        "outcomes": {**checkpoint.get("outcomes", {}), job.until: outcome.to_json()},
     }
     content = io.BytesIO()  # torch's own writer hides why a write failed
     torch.save(state, content)
@@ -96,11 +99,16 @@ def logits(net: nn.Module, images: NDArray[np.uint8]) -> Tensor:
     )
 
 
-def evaluate(net: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy in [0, 1]."""
-    outputs, target = logits(net, images), torch.from_numpy(labels)
-    accuracy = (outputs.argmax(1) == target).float().mean().item()
-    return functional.cross_entropy(outputs, target).item(), accuracy
+def evaluate(net: nn.Module, part: Split, classes: int) -> tuple[float, Recalls]:
+    """Mean cross-entropy over the images, and what is recognised of each class."""
+    outputs, target = logits(net, part.x), torch.from_numpy(part.y)
+    right = (outputs.argmax(1) == target).numpy()
+    return functional.cross_entropy(outputs, target).item(), Recalls.of(right, part.y, classes)
+
+
+def loss_weights(data: ImageData) -> Tensor | None:
+    """(classes,) float32: what an image of each class counts in the loss; None where classes are even, as 1 for all."""
+    return torch.from_numpy(class_weights(data.train.y, data.classes)) if uneven(data) else None
 
 
 def _read(job: Job) -> dict[str, Any]:
@@ -139,6 +147,7 @@ def _epoch(
     epoch: int,
     images: NDArray[np.uint8],
     labels: Tensor,
+    weights: Tensor | None,
     generator: torch.Generator,
 ) -> float:
     steps = max(1, len(images) // recipe.batch)
@@ -148,7 +157,7 @@ def _epoch(
             group["lr"] = recipe.learning_rate * schedule(epoch + step / steps, recipe.epochs)
         batch = augment(as_tensor(images[pick.numpy()]), recipe, generator)
         optimiser.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(net(batch), labels[pick])
+        loss = functional.cross_entropy(net(batch), labels[pick], weights)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += loss.detach()

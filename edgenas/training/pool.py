@@ -131,7 +131,7 @@ class _Worker:
             message = json.loads(line)
             if "outcome" in message:
                 tally.set(job.name, job.until)
-                return Outcome(**message["outcome"])
+                return Outcome.from_json(message["outcome"])
             if "errno" in message:
                 raise OSError(message["errno"], message["reason"], message["file"])
             tally.set(job.name, int(message["epoch"]))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgenas.tasks.recalls import Recalls
 
 
 @dataclass(frozen=True)
@@ -10,7 +14,8 @@ class Recipe:
     """SGD with Nesterov momentum, one epoch of linear warm-up, then a cosine to zero over `epochs`.
 
     Augmentation is a random crop of the image padded by `crop` pixels and, if `flip`, a random mirror image.
-    No label smoothing and no cutout: both cost accuracy in runs this short.
+    No label smoothing and no cutout: both cost accuracy in runs this short. Where classes are uneven, the loss weighs
+    them alike, whatever the network (`edgenas.tasks.recalls.class_weights`).
     """
 
     epochs: int
@@ -56,7 +61,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run ended with. `train_loss` is the mean cross-entropy of the last epoch, on augmented images."""
+    """What a training run ended with. `train_loss` is the mean cross-entropy of the last epoch, on augmented images.
+
+    Where classes are uneven it weighs them alike, as training does. `recalls` are of the validation part; None in what
+    an edgenas without them wrote.
+    """
 
     name: str
     epoch: int
@@ -64,3 +73,14 @@ class Outcome:
     validation_loss: float
     validation_accuracy: float
     seconds: float
+    recalls: Recalls | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As one line of JSON, or a checkpoint, may carry it."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(table: Mapping[str, Any]) -> Outcome:
+        """What `to_json` wrote."""
+        recalls = table.get("recalls")
+        return Outcome(**{**table, "recalls": recalls and Recalls.from_json(recalls)})

@@ -27,7 +27,7 @@ def main() -> None:
         except OSError as error:  # the disk's: the host says it, this process is as good as before
             _say({"errno": error.errno, "reason": error.strerror, "file": job.checkpoint})
         else:
-            _say({"outcome": vars(outcome)})
+            _say({"outcome": outcome.to_json()})
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgenas.artifact import Artifact
+from edgenas.conversion.gate import GUESSING
 from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
 from edgenas.session import Session
@@ -19,18 +20,23 @@ from edgenas.space import Architecture, SearchSpace
 from edgenas.store import Measurement
 from edgenas.strategies.candidate import Candidate
 from edgenas.tasks.images import ImageData
+from edgenas.tasks.raw import Ints
+from edgenas.tasks.recalls import Recalls, accuracies, image_weights, lead, uneven
 from edgenas.training import Recipe
 from edgenas.training.pool import Pool
-from edgenas.workflows.convert import PASSED, Built, build
+from edgenas.workflows.convert import PASSED, Built, build, held_out
 from edgenas.workflows.evaluator import job
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contestant. Latencies in ms, accuracies as fractions; `accuracy_*` on the test part, which chose nothing.
+    """One contestant. Latencies in ms, accuracies as fractions; `accuracy_*` on the test part, which chose nothing: it
+    only has a say, with the validation part, in whether a row is no better than guessing.
 
     `validation` is the accuracy of the converted model on the validation part, which chooses; `won` and `lost` count
-    the images there on which this row alone, or the baseline alone, is right. `gate` is "passed" or the check that
+    the images there on which this row alone, or the baseline alone, is right. `recalls` are those of `Built`. Where
+    classes are `uneven`, balanced accuracy chooses, and `balanced_lead` is what this row has more of it than the
+    baseline, with the standard error of that difference; else None. `gate` is "passed" or the check that
     failed; `folder` holds its artifact. On a microcontroller `peak_ram_bytes` is what arena and stack take,
     `plan_bytes` the plan that is installed; `bytes` is the .tflite's.
     """
@@ -52,11 +58,30 @@ class Row:
     gate: str
     folder: str
     plan_bytes: int | None = None
+    recalls: Mapping[str, Recalls | None] = field(default_factory=dict)
+    uneven: bool = False
+    balanced_lead: tuple[float, float] | None = None
 
     @property
     def accuracy(self) -> float:
         """Test accuracy of what would be installed."""
         return self.accuracy_float if self.accuracy_int8 is None else self.accuracy_int8
+
+    @property
+    def score(self) -> float:
+        """What chooses: accuracy on the validation part, balanced where classes are uneven."""
+        validation = self.recalls.get("validation")
+        return validation.balanced if self.uneven and validation else self.validation
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the gate found nothing wrong but that it is no better than guessing."""
+        return self.gate.startswith(GUESSING)
+
+    @property
+    def held_out(self) -> Recalls:
+        """Of all images that training did not see."""
+        return held_out(self.recalls)
 
     def ships(self, budget_ms: float) -> bool:
         """Whether it may be installed: past the gate, measured within the budget."""
@@ -65,12 +90,21 @@ class Row:
     @property
     def beats_baseline(self) -> bool:
         """Whether it is better than the baseline by more than the standard error of the paired difference."""
-        return self.won - self.lost > math.sqrt(self.won + self.lost)
+        more, error = self.balanced_lead or (self.won - self.lost, math.sqrt(self.won + self.lost))
+        return more > error
 
     @staticmethod
     def from_json(table: Mapping[str, Any]) -> Row:
         """What `dataclasses.asdict` made."""
-        return Row(**{**table, "ci95_ms": tuple(table["ci95_ms"])})
+        recalls = {name: found and Recalls.from_json(found) for name, found in table["recalls"].items()}
+        ahead = table["balanced_lead"] and tuple(table["balanced_lead"])
+        return Row(**{**table, "ci95_ms": tuple(table["ci95_ms"]), "recalls": recalls, "balanced_lead": ahead})
+
+    def to_json(self, labels: Sequence[str]) -> dict[str, Any]:
+        """Its fields, with `balanced_accuracy` and `recall` in place of the counts; `labels` name the classes."""
+        told = accuracies(labels, self.recalls)
+        shown = {"balanced_accuracy": told["balanced_accuracy"], "recall": told["recall"]}
+        return {**{name: value for name, value in vars(self).items() if name != "recalls"}, **shown}
 
 
 def train_all(
@@ -113,20 +147,28 @@ def convert_all(
         )
         target = folder / f"{index}-{candidate.origin.replace(':', '-')}"
         built.artifact.save(target)
-        rows.append(_row(candidate, built, target))
+        rows.append(_row(candidate, built, target, uneven(data)))
         right.append(built.right)
         session.reporter.progress(index + 1, len(candidates), "models")
-    return _compared(rows, right)
+    return _compared(rows, right, data.validation.y)
 
 
-def _compared(rows: Sequence[Row], right: Sequence[npt.NDArray[np.bool_]]) -> list[Row]:
-    """The rows with their wins and losses against the best baseline among them; without one all stay 0."""
+def _compared(rows: Sequence[Row], right: Sequence[npt.NDArray[np.bool_]], labels: Ints) -> list[Row]:
+    """The rows with their wins and losses against the best baseline among them; without one all stay 0.
+
+    `right`: on which images (n,) of the validation part each row is right; `labels` (n,) are their classes.
+    """
     baselines = [i for i, row in enumerate(rows) if row.baseline]
     if not baselines:
         return list(rows)
-    best = right[max(baselines, key=lambda i: rows[i].validation)]
+    best, weights = right[max(baselines, key=lambda i: rows[i].score)], image_weights(labels)
     return [
-        replace(row, won=int((mine & ~best).sum()), lost=int((best & ~mine).sum()))
+        replace(
+            row,
+            won=int((mine & ~best).sum()),
+            lost=int((best & ~mine).sum()),
+            balanced_lead=lead(mine, best, weights) if row.uneven else None,
+        )
         for row, mine in zip(rows, right, strict=True)
     ]
 
@@ -150,7 +192,7 @@ def _measured(row: Row, found: Measurement, memory: Memory | None) -> Row:
     return replace(timed, peak_ram_bytes=memory.ram_bytes, plan_bytes=memory.plan_bytes)
 
 
-def _row(candidate: Candidate, built: Built, folder: Path) -> Row:
+def _row(candidate: Candidate, built: Built, folder: Path, uneven: bool) -> Row:
     manifest = built.artifact.manifest
     return Row(
         architecture=str(candidate.architecture),
@@ -169,4 +211,6 @@ def _row(candidate: Candidate, built: Built, folder: Path) -> Row:
         peak_ram_bytes=None,
         gate=built.verdict,
         folder=str(folder),
+        recalls=built.recalls,
+        uneven=uneven,
     )

@@ -15,13 +15,15 @@ from edgenas import cost, tasks
 from edgenas.artifact import MODEL, Artifact, Tensor
 from edgenas.choices import precision_of
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
-from edgenas.conversion.gate import check_accuracy_drop, check_argmax_agreement, gate
+from edgenas.conversion.gate import check_accuracy_drop, check_argmax_agreement, check_guessing, gate
 from edgenas.errors import ConversionError
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
 from edgenas.tasks.images import ImageData, Split
+from edgenas.tasks.recalls import Recalls, accuracies, image_weights, uneven
 from edgenas.version import __version__
+from edgenas.workflows.camera import postprocessing, preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,21 +34,49 @@ Run = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]  # inputs (n, height, width
 
 @dataclass(frozen=True)
 class Built:
-    """An artifact, what the gate said ("passed" or the failure), and its accuracies as fractions.
+    """An artifact, the check of the gate that failed (None: it passed), and what it recognises of each class.
 
-    `right` (n,) says on which images of the validation part the artifact is right; accuracies are on the test part.
+    `right` (n,) says on which images of the validation part the artifact is right. `recalls` are by part and precision:
+    "validation" of the artifact, "float" and "int8" on the test part, None for a precision that there is not.
     """
 
     artifact: Artifact
-    verdict: str
+    failure: ConversionError | None
     right: npt.NDArray[np.bool_]
-    accuracy_float: float
-    accuracy_int8: float | None
+    recalls: Mapping[str, Recalls | None]
+
+    @property
+    def verdict(self) -> str:
+        """ "passed", or what failed."""
+        return PASSED if self.failure is None else self.failure.message
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the recalls."""
+        return tuple(self.artifact.manifest["output"]["labels"])
 
     @property
     def validation(self) -> float:
         """Accuracy on the validation part."""
         return float(self.right.mean())
+
+    @property
+    def tested(self) -> Recalls:
+        """What the artifact recognises of the test part."""
+        return tested(self.recalls)
+
+    @property
+    def accuracy_float(self) -> float:
+        """Accuracy of the float32 model on the test part."""
+        recalls = self.recalls["float"]
+        assert recalls is not None
+        return recalls.accuracy
+
+    @property
+    def accuracy_int8(self) -> float | None:
+        """Accuracy of the int8 model on the test part; None if there is none."""
+        recalls = self.recalls["int8"]
+        return None if recalls is None else recalls.accuracy
 
     def to_json(self, folder: str | Path) -> dict[str, Any]:
         """The object that `--json` prints; `folder` is where the artifact was saved."""
@@ -60,7 +90,8 @@ class Built:
             },
             "precision": manifest["precision"],
             "gate": self.verdict,
-            "accuracy": {"validation": self.validation, "float": self.accuracy_float, "int8": self.accuracy_int8},
+            **accuracies(self.labels, self.recalls),
+            "held_out": manifest["held_out"],
             "folder": str(folder),
         }
 
@@ -78,7 +109,8 @@ def convert(
 ) -> Built:
     """Convert the checkpoint that `edgenas train` wrote and save the artifact into the folder `out`.
 
-    Raises UsageError for a file that is no checkpoint, ConversionError naming the check of the gate that failed.
+    Raises UsageError for a file that is no checkpoint, ConversionError naming the check of the gate that failed,
+    GuessingError if that is `guessing`; nothing is written then.
     """
     reporter = reporter or Silent()
     chosen = precision_of(precision)
@@ -91,8 +123,8 @@ def convert(
     reporter.stage("convert")
     with Converter(progress=reporter.say) as converter:
         built = build(converter, Path(checkpoint), bound, architecture, images, chosen)
-    if built.verdict != PASSED:
-        raise ConversionError(built.verdict)
+    if built.failure is not None:
+        raise built.failure
     built.artifact.save(Path(out))
     return built
 
@@ -126,14 +158,18 @@ def build(
 
         model = int8_network(net, calibration(data))
         run = partial(reference_outputs, model)
-    verdict = PASSED
+    right = _right(run, data.validation)
+    recalls = {
+        "validation": Recalls.of(right, data.validation.y, data.classes),
+        "float": _recalls(partial(run_tflite, converted.float_tflite), data),
+        "int8": _recalls(run, data) if "int8" in (precision, onnx) else None,
+    }
+    failure = None
     try:
-        _judge(converted, net, data.validation, run if onnx == "int8" else None)
+        _judge(converted, net, data, run if onnx == "int8" else None)
+        check_guessing(held_out(recalls))
     except ConversionError as error:
-        verdict = error.message
-    accuracy = {"accuracy_float": _accuracy(partial(run_tflite, converted.float_tflite), data.test)}
-    if "int8" in (precision, onnx):
-        accuracy["accuracy_int8"] = _accuracy(run, data.test)
+        failure = error
     inputs = golden(data)
     if precision == "int8":
         inputs = _quantised(inputs, describe(converted.tflite).input)
@@ -149,21 +185,38 @@ def build(
         versions=versions or {"edgenas": __version__},
         onnx=None if onnx is None else _onnx(model, space),
         onnx_precision=onnx or "float32",
-        **accuracy,
+        recalls=recalls,
     )
-    right = _right(run, data.validation)
-    return Built(artifact, verdict, right, accuracy["accuracy_float"], accuracy.get("accuracy_int8"))
+    return Built(artifact, failure, right, recalls)
 
 
-def _judge(converted: Converted, net: nn.Module, part: Split, quantised: Run | None) -> None:
+def held_out(recalls: Mapping[str, Recalls | None]) -> Recalls:
+    """Of all images that training did not see, the validation and test part together, by the model that is installed.
+
+    `recalls` as in `Built`. Each image counts: where classes have few, the two parts have two or three of one.
+    """
+    validation = recalls["validation"]
+    assert validation is not None
+    return validation + tested(recalls)
+
+
+def tested(recalls: Mapping[str, Recalls | None]) -> Recalls:
+    """Of the test part, by the model that is installed; `recalls` as in `Built`."""
+    test = recalls["int8"] or recalls["float"]
+    assert test is not None
+    return test
+
+
+def _judge(converted: Converted, net: nn.Module, data: ImageData, quantised: Run | None) -> None:
     """The gate, for the .tflite file and for the int8 model for TensorRT if there is one. Raises ConversionError."""
-    samples = as_input(part.x)
+    part = data.validation
+    samples, weights = as_input(part.x), image_weights(part.y) if uneven(data) else None
     floats = reference_outputs(net, samples)
-    gate(converted, samples, floats, part.y)
+    gate(converted, samples, floats, part.y, weights=weights)
     if quantised is not None:
         integers = quantised(samples)
-        check_argmax_agreement(integers, floats)
-        check_accuracy_drop(integers, floats, part.y)
+        check_argmax_agreement(integers, floats, weights=weights)
+        check_accuracy_drop(integers, floats, part.y, weights=weights)
 
 
 def _onnx(model: nn.Module, space: SearchSpace) -> bytes:
@@ -182,10 +235,12 @@ def _artifact(
     architecture: Architecture,
     data: ImageData,
     board: str | None,
+    recalls: Mapping[str, Recalls | None],
     **known: Any,
 ) -> Artifact:
     blocks = space.blocks(architecture)
     info = describe(converted.tflite)
+    told = accuracies(data.labels, {name: recalls[name] for name in ("float", "int8")})
     return Artifact.build(
         name=f"{data.name}-{board}" if board else data.name,
         tflite=converted.tflite,
@@ -197,12 +252,19 @@ def _artifact(
         macs=cost.macs(blocks),
         parameters=cost.parameters(blocks),
         board=board,
+        accuracy_float=told["accuracy"]["float"],
+        accuracy_int8=told["accuracy"]["int8"],
+        balanced_accuracy=told["balanced_accuracy"],
+        recall=told["recall"],
+        held_out=held_out(recalls).summary(),
+        preprocessing=preprocessing(data, info.input, known.get("onnx") is not None),
+        postprocessing=postprocessing(info.output),
         **known,
     )
 
 
-def _accuracy(run: Run, split: Split) -> float:
-    return float(_right(run, split).mean())
+def _recalls(run: Run, data: ImageData) -> Recalls:
+    return Recalls.of(_right(run, data.test), data.test.y, data.classes)
 
 
 def _right(run: Run, split: Split) -> npt.NDArray[np.bool_]:

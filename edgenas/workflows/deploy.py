@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgenas.artifact import Artifact
-from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError
+from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError, GuessingError
 from edgenas.install import Installed, install
 from edgenas.layers import OF_ONE, Layers, time_layers
 from edgenas.progress import Reporter, Silent
@@ -64,8 +64,8 @@ def deploy(
 
     Raises UsageError (and DataError, BudgetError, ProfileError) for input that cannot be used, InfeasibleError if
     nothing of the space can meet the budget, BudgetMissedError if the device measured more in every round,
-    ConversionError if no model passes the gate, DeviceError if the device fails. The device's active model changes only
-    by a commit, after a measurement within the budget.
+    ConversionError if no model passes the gate (GuessingError if each is no better than guessing), DeviceError if the
+    device fails. The device's active model changes only by a commit, after a measurement within the budget.
     """
     options = Options(
         board,
@@ -90,6 +90,8 @@ def deploy(
             try:
                 with walk.pool() as pool:
                     return _Rounds(walk, pool, aim, layers).result()
+            except GuessingError:
+                raise  # on every runtime
             except ConversionError as error:
                 if len(walk.runtimes) < 2:
                     raise
@@ -195,7 +197,11 @@ class _Rounds:
 
     def _missed(self) -> EdgenasError:
         if not any(row.gate == PASSED for row in self._rows):
-            return ConversionError(self._rows[0].gate)
+            other = next((row for row in self._rows if not row.guesses), None)
+            if other is not None:
+                return ConversionError(other.gate)
+            best = max(self._rows, key=lambda row: row.score)
+            return GuessingError(f"{best.gate}; the active model stays")
         budget_ms = self._aim.budget_ms
         everything = [r.measured_ms for r in self._rounds] + [row.measured_ms for row in self._rows]
         # A row that measured within the budget in the bake-off and over it once installed has no say here.
@@ -236,6 +242,7 @@ class _Rounds:
             versions=session.versions(),
             runtimes=walk.runtimes,
             layers=self._timed_layers(artifact) if self._layers else None,
+            labels=walk.data.labels,
         )
         run.finish(result.to_json())
         return result
@@ -252,7 +259,7 @@ class _Rounds:
 
 
 def _best(rows: Sequence[Row], budget_ms: float, refused: set[str]) -> Row | None:
-    """The best by validation of what may ship; of equals the faster.
+    """The best by validation (`Row.score`) of what may ship; of equals the faster.
 
     What does not beat the baseline by more than the standard error of their difference is no better for all that is
     known: then the baseline ships, so that a search on few images never makes things worse by chance. Rows that waste
@@ -264,7 +271,7 @@ def _best(rows: Sequence[Row], budget_ms: float, refused: set[str]) -> Row | Non
     proven = [row for row in shipping if row.baseline or row.beats_baseline]
     if any(row.baseline for row in proven):
         shipping = proven
-    return max(shipping, key=lambda row: (row.validation, -row.measured_ms), default=None)
+    return max(shipping, key=lambda row: (row.score, -row.measured_ms), default=None)
 
 
 def _nearest(rows: Sequence[Row], refused: set[str]) -> Row | None:

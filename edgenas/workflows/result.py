@@ -9,8 +9,10 @@ from typing import Any
 
 from edgenas.layers import Layers
 from edgenas.strategies.candidate import Projection
+from edgenas.tasks.recalls import Recalls, accuracies
 from edgenas.units import Unit
 from edgenas.workflows.bakeoff import Row
+from edgenas.workflows.convert import tested
 from edgenas.workflows.runtimes import Compared
 from firmware_tools.device import Timing
 
@@ -28,7 +30,7 @@ class Result:
     """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared.
 
     `runtimes`: those of the device that were compared, fastest first; none if there was no choice. `layers`: what each
-    operator of the installed model takes, None unless asked for.
+    operator of the installed model takes, None unless asked for. `labels` name the classes of the rows' recalls.
     """
 
     board: str
@@ -53,11 +55,17 @@ class Result:
     versions: Mapping[str, str]
     runtimes: tuple[Compared, ...] = ()
     layers: Layers | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> Row | None:
         """The best row of the baseline."""
-        return max((row for row in self.rows if row.baseline), key=lambda row: row.validation, default=None)
+        return max((row for row in self.rows if row.baseline), key=lambda row: row.score, default=None)
+
+    @property
+    def recalls(self) -> dict[str, Recalls | None]:
+        """Of the installed model as in `Built`, and "baseline", the baseline's of the test part."""
+        return {**self.row.recalls, "baseline": tested(self.baseline.recalls) if self.baseline else None}
 
     @property
     def peak_ram_bytes(self) -> int | None:
@@ -89,11 +97,8 @@ class Result:
             },
             "rounds": [asdict(r) for r in self.rounds],
             "projection": asdict(self.projection) if self.projection else None,
-            "accuracy": {
-                "float": row.accuracy_float,
-                "int8": row.accuracy_int8,
-                "baseline": self.baseline.accuracy if self.baseline else None,
-            },
+            **accuracies(self.labels, self.recalls),
+            "held_out": row.held_out.summary(),
             "model": {
                 "architecture": row.architecture,
                 "origin": row.origin,
@@ -104,7 +109,7 @@ class Result:
                 "plan_bytes": row.plan_bytes,
                 "macs": row.macs,
             },
-            "rows": [asdict(r) for r in self.rows],
+            "rows": [r.to_json(self.labels) for r in self.rows],
             "committed": self.committed,
             "strategy": self.strategy,
             "folder": self.folder,

@@ -18,7 +18,10 @@ from firmware_tools.connect import Access
 
 @dataclass(frozen=True)
 class Searched:
-    """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior."""
+    """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior.
+
+    `labels` name the classes, in the order of the recalls.
+    """
 
     board: str
     unit: Unit
@@ -28,6 +31,7 @@ class Searched:
     found: Found
     folder: str
     seconds: float
+    labels: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -36,6 +40,7 @@ class Searched:
             "board": self.board,
             "budget": {"latency_ms": self.budget_ms, "statistic": self.statistic},
             "prior": self.prior.to_json() if self.prior else None,
+            "labels": list(self.labels),
             "finalists": [_table(c, self.prior) for c in self.found.finalists],
             "tried": [_table(c, self.prior) for c in self.found.tried],
             "projection": asdict(projection) if projection else None,
@@ -94,6 +99,7 @@ def search(
             found=found,
             folder=str(run.folder),
             seconds=run.seconds("search"),
+            labels=walk.data.labels,
         )
         run.finish(searched.to_json())
         return searched
@@ -111,4 +117,6 @@ def _table(candidate: Candidate, prior: Prior | None) -> Mapping[str, Any]:
         "epochs": outcome.epoch if outcome else 0,
         "train_loss": outcome.train_loss if outcome else None,
         "validation": outcome.validation_accuracy if outcome else None,
+        "balanced_validation": outcome.recalls.balanced if outcome and outcome.recalls else None,
+        "recall": outcome.recalls.to_json() if outcome and outcome.recalls else None,
     }

@@ -12,6 +12,7 @@ from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.arrays import save_arrays
+from edgenas.tasks.recalls import WEIGHED, Recalls, accuracies, uneven
 from edgenas.training import Job, Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.workflows.walk import default_epochs
@@ -19,12 +20,22 @@ from edgenas.workflows.walk import default_epochs
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network: its checkpoint, what training said, and the accuracy on the test part (fraction)."""
+    """A trained network: its checkpoint, what training said, and what it recognises of the test part.
+
+    `validation` and `test` are in the order of `labels`, the classes' names.
+    """
 
     architecture: str
     checkpoint: str
     outcome: Outcome
-    test_accuracy: float
+    labels: tuple[str, ...]
+    validation: Recalls
+    test: Recalls
+
+    @property
+    def test_accuracy(self) -> float:
+        """The part of the test images that is recognised."""
+        return self.test.accuracy
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -33,7 +44,7 @@ class Trained:
             "checkpoint": self.checkpoint,
             "epochs": self.outcome.epoch,
             "train_loss": self.outcome.train_loss,
-            "accuracy": {"validation": self.outcome.validation_accuracy, "test": self.test_accuracy},
+            **accuracies(self.labels, {"validation": self.validation, "test": self.test}),
             "seconds": round(self.outcome.seconds, 3),
         }
 
@@ -63,6 +74,8 @@ def train(
     genes = Architecture.parse(architecture)
     if not bound.contains(genes):
         raise UsageError(f"architecture {architecture} is not in the space {bound.name!r}", value=architecture)
+    if uneven(images):
+        reporter.say(WEIGHED)
     recipe = Recipe.for_images(bound.input_shape, epochs or default_epochs(images))
     reporter.stage("train")
     with TemporaryDirectory(prefix="edgenas-") as scratch:
@@ -74,4 +87,5 @@ def train(
     from edgenas.training.fit import evaluate, load_network
 
     net = load_network(Path(out), bound, genes)
-    return Trained(str(genes), str(out), outcome, evaluate(net, images.test.x, images.test.y)[1])
+    validation, test = (evaluate(net, part, images.classes)[1] for part in (images.validation, images.test))
+    return Trained(str(genes), str(out), outcome, images.labels, validation, test)

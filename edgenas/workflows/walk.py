@@ -25,6 +25,7 @@ from edgenas.strategies.exact import Lattice
 from edgenas.strategies.halving import with_references
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.images import ImageData
+from edgenas.tasks.recalls import WEIGHED, uneven
 from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.units import MINSN
@@ -37,6 +38,7 @@ from firmware_tools.mcu import EMULATORS
 
 _IMAGES = 55_000  # that a full training run sees unless asked otherwise ...
 _LEAST_EPOCHS, _MOST_EPOCHS = 16, 40  # ... within these limits
+_STAGES = 2  # raise it when finished stages say something new: runs of before are not gone on with
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,8 @@ def opened(
     )
     for note in data.notes:
         reporter.say(note)
+    if uneven(data):
+        reporter.say(WEIGHED)
     space = SearchSpace.load(options.space, data.input_shape, data.classes)
     reporter.stage("device")
     prior = options.prior(board) if purpose == "search" else None
@@ -239,7 +243,8 @@ def opened(
             raise DeviceLostError(f"{error.message}{_without(board)}", **error.fields) from error
         session.use(space)
         asked = {"purpose": purpose, **asdict(options)}
-        question = {**asked, "key": asdict(session.key), "url": session.device.url, "data": data.fingerprint}
+        key, fingerprint = asdict(session.key), data.fingerprint
+        question = {**asked, "key": key, "url": session.device.url, "data": fingerprint, "stages": _STAGES}
         run = Run.open(Path(runs), board.id, question)
         session.reporter = Logged(reporter, run)
         session.reporter.say(f"{'going on in' if run.resumed else 'run folder'} {run.folder}")
@@ -290,10 +295,10 @@ def _found(table: dict[str, Any]) -> Found:
 
 
 def _table(candidate: Candidate) -> dict[str, Any]:
-    outcome = asdict(candidate.outcome) if candidate.outcome else None
+    outcome = candidate.outcome.to_json() if candidate.outcome else None
     return {**vars(candidate), "architecture": str(candidate.architecture), "outcome": outcome}
 
 
 def _candidate(table: dict[str, Any]) -> Candidate:
-    outcome = Outcome(**table["outcome"]) if table["outcome"] else None
+    outcome = Outcome.from_json(table["outcome"]) if table["outcome"] else None
     return Candidate(**{**table, "architecture": Architecture.parse(table["architecture"]), "outcome": outcome})

@@ -33,6 +33,8 @@ _RESULT = {
     "rounds": list,
     "projection": (dict, type(None)),
     "accuracy": {"float": float, "int8": float, "baseline": float},
+    "balanced_accuracy": {"float": float, "int8": float, "baseline": float},
+    "recall": {"labels": list, "float": dict, "int8": dict, "baseline": dict},
     "model": {"path": str, "sha256": str, "bytes": int, "peak_ram_bytes": int, "macs": int},
     "committed": bool,
     "seconds": dict.fromkeys(("profile", "supernet", "search", "train", "convert", "measure"), (int, float)),
@@ -119,7 +121,18 @@ def test_agent_killed_in_mid_measurement_then_finished_on_a_terminal_then_rolled
     assert "going on in runs" in text
     assert "search: done, " in text
     assert "install and measure, round 1: done, " in text
-    for name in ("budget", "predicted", "measured", "accuracy", "peak RAM", "rounds", "committed", "model.tflite"):
+    for name in (
+        "budget",
+        "predicted",
+        "measured",
+        "accuracy",
+        "balanced",
+        "by class",
+        "peak RAM",
+        "rounds",
+        "committed",
+        "model.tflite",
+    ):
         assert name in text
     assert re.search(r"^\d\*", text, re.MULTILINE), "the shipped row is marked"
     assert re.search(r"^\d\*?b", text, re.MULTILINE), "the baseline is marked"

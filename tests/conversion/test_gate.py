@@ -12,15 +12,18 @@ from torch import nn
 from edgenas.artifact import Tensor
 from edgenas.conversion import Converted, Converter, quantise, reference_outputs
 from edgenas.conversion.gate import (
+    GUESSING,
     GateReport,
     check_accuracy_drop,
     check_argmax_agreement,
     check_fp32_error,
+    check_guessing,
     check_unfused_activation,
     gate,
 )
 from edgenas.conversion.model_info import ModelInfo, OperatorInfo, describe
-from edgenas.errors import ConversionError
+from edgenas.errors import ConversionError, GuessingError
+from edgenas.tasks.recalls import Recalls, image_weights
 
 SHAPE = (1, 28, 28)
 
@@ -160,3 +163,47 @@ def test_float32_is_not_held_to_the_int8_checks(trained: Trained) -> None:
 def test_samples_and_references_must_match(trained: Trained) -> None:
     with pytest.raises(ValueError, match="references"):
         gate(trained.converted, trained.samples[:3], np.zeros((2, 10), np.float32))
+
+
+UNEVEN = np.array([0] * 400 + [1] * 8)
+
+
+def test_a_class_that_int8_no_longer_names_is_a_drop_only_where_classes_count_alike() -> None:
+    floats, integers = outputs(UNEVEN.tolist()), outputs([0] * 408)
+    weights = image_weights(UNEVEN)
+    assert check_accuracy_drop(integers, floats, UNEVEN) == pytest.approx(8 / 408)  # passes
+    with pytest.raises(ConversionError, match=r"loses 50\.00% of balanced accuracy") as caught:
+        check_accuracy_drop(integers, floats, UNEVEN, weights=weights)
+    assert caught.value.fields["value"] == pytest.approx(0.5)
+    assert check_argmax_agreement(integers, floats) == pytest.approx(400 / 408)  # passes
+    with pytest.raises(ConversionError, match=r"agrees with float32 on 50\.00% of 408 samples, every class"):
+        check_argmax_agreement(integers, floats, weights=weights)
+
+
+# Lost are k - 1.645 sqrt(k) of 8 images, and half of that as balanced accuracy: 0.9 % for 3 of them, 4.4 % for 4.
+@pytest.mark.parametrize(("lost", "passes"), [(1, True), (3, True), (4, False)])
+def test_few_images_of_a_small_class_are_within_the_sampling_error(lost: int, passes: bool) -> None:
+    floats, integers = outputs(UNEVEN.tolist()), outputs([0] * (400 + lost) + [1] * (8 - lost))
+    for check in (
+        lambda: check_accuracy_drop(integers, floats, UNEVEN, weights=image_weights(UNEVEN)),
+        lambda: check_argmax_agreement(integers, floats, weights=image_weights(UNEVEN)),
+    ):
+        if passes:
+            check()
+        else:
+            with pytest.raises(ConversionError):
+                check()
+
+
+def test_no_better_than_guessing() -> None:
+    check_guessing(Recalls((98, 2), (98, 3)))
+    with pytest.raises(GuessingError) as caught:
+        check_guessing(Recalls((9800, 0), (9800, 300)))
+    message, fields = caught.value.message, caught.value.fields
+    assert message.startswith(GUESSING)
+    assert "balanced accuracy 50.0% on 10100 unseen images" in message
+    assert "is not beyond guessing (50.0%): try more --epochs, more images or another --size" in message
+    assert len(f"edgenas: {message}; the active model stays") < 200
+    assert (caught.value.exit_code, fields["check"], fields["limit"]) == (3, "guessing", 0.5)
+    with pytest.raises(GuessingError, match="all of one class"):
+        check_guessing(Recalls((9, 0), (9, 0)))

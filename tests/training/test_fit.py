@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from edgenas.errors import UsageError
 from edgenas.space import Architecture, SearchSpace
-from edgenas.tasks import ImageData
+from edgenas.tasks import ImageData, Split
 from edgenas.training import Job, Outcome, Recipe
-from edgenas.training.fit import as_tensor, augment, evaluate, fit, load_job, load_network, schedule
+from edgenas.training.fit import as_tensor, augment, evaluate, fit, load_job, load_network, loss_weights, schedule
 
 Jobs = Callable[..., Job]
 
@@ -78,14 +78,15 @@ def test_the_checkpoint_is_the_network_that_was_judged(job: Jobs, space: SearchS
     assert load_job(Path(job().checkpoint)) == job()
     net = load_network(Path(job().checkpoint), space, Architecture.parse(job().architecture))
     assert not net.training
-    assert evaluate(net, few.validation.x, few.validation.y) == (outcome.validation_loss, outcome.validation_accuracy)
+    loss, recalls = evaluate(net, few.validation, few.classes)
+    assert (loss, recalls, recalls.accuracy) == (outcome.validation_loss, outcome.recalls, outcome.validation_accuracy)
 
 
 def test_digits_are_learnt_in_a_few_epochs(job: Jobs, space: SearchSpace, digits: ImageData) -> None:
     outcome = fit(job(until=8, epochs=8), space, digits)
     assert outcome.validation_accuracy > 0.9
     net = load_network(Path(job().checkpoint), space, Architecture.parse(job().architecture))
-    assert evaluate(net, digits.test.x, digits.test.y)[1] > 0.9
+    assert evaluate(net, digits.test, digits.classes)[1].accuracy > 0.9
 
 
 def test_fewer_images_than_a_batch_are_one_batch(job: Jobs, space: SearchSpace, few: ImageData) -> None:
@@ -163,3 +164,34 @@ def test_pixels_become_numbers_from_0_to_1() -> None:
     assert tensor.shape == (4, 3, 5, 6)
     assert torch.equal(tensor, torch.tensor(images.transpose(0, 3, 1, 2) / np.float32(255)))
     assert as_tensor(np.full((1, 1, 1, 1), 255, np.uint8)).item() == 1
+
+
+def thinned(data: ImageData, classes: tuple[int, ...], left: int) -> ImageData:
+    """The data with `left` training images of some classes."""
+    y = data.train.y
+    kept = np.sort(np.concatenate([np.flatnonzero(y == c)[: left if c in classes else None] for c in range(10)]))
+    return replace(data, train=Split(data.train.x[kept], y[kept]))
+
+
+def test_even_classes_have_no_weights_and_uneven_ones_weigh_alike(digits: ImageData) -> None:
+    assert loss_weights(digits) is None
+    rare = thinned(digits, (3, 8), 4)
+    weights = loss_weights(rare)
+    assert weights is not None
+    together = weights * torch.from_numpy(np.bincount(rare.train.y))
+    assert together.tolist() == pytest.approx([len(rare.train) / 10] * 10)
+
+
+def test_weights_teach_classes_with_few_images(
+    job: Jobs, space: SearchSpace, digits: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With seed 0; benchmarks/results/uneven_classes.txt has more."""
+    rare = thinned(digits, (3, 8), 6)
+    monkeypatch.setattr("edgenas.training.fit.uneven", lambda data: False)
+    plain = fit(job(until=8, epochs=8, name="plain"), space, rare).recalls
+    monkeypatch.undo()
+    weighted = fit(job(until=8, epochs=8, name="weighted"), space, rare).recalls
+    assert plain is not None
+    assert weighted is not None
+    assert weighted.right[3] + weighted.right[8] > plain.right[3] + plain.right[8]
+    assert weighted.balanced > plain.balanced

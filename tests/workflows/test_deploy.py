@@ -9,8 +9,8 @@ from sittings import OPTIONS, SLOWED, Copy, Place, Recorder, Slow
 
 import edgenas
 from edgenas.artifact import Artifact
-from edgenas.conversion.gate import OPERATORS
-from edgenas.errors import BudgetMissedError, InfeasibleError
+from edgenas.conversion.gate import GUESSING, OPERATORS
+from edgenas.errors import BudgetMissedError, GuessingError, InfeasibleError
 from edgenas.space import Architecture, SearchSpace
 from edgenas.units import MS
 from edgenas.workflows.result import Result
@@ -18,10 +18,12 @@ from firmware_tools.connect import connect
 
 DOCUMENTED = {
     "": {"board", "device", "budget", "predicted_ms", "measured", "rounds", "projection", "accuracy", "model"}
-    | {"committed", "seconds", "seed", "versions", "runtimes", "layers"},
+    | {"balanced_accuracy", "recall", "committed", "seconds", "seed", "versions", "runtimes", "layers"},
     "budget": {"latency_ms", "statistic", "ram_bytes", "flash_bytes"},
     "measured": {"latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_ms"},
-    "accuracy": {"float", "int8", "baseline"},
+    "accuracy": {"validation", "float", "int8", "baseline"},
+    "balanced_accuracy": {"validation", "float", "int8", "baseline"},
+    "recall": {"labels", "validation", "float", "int8", "baseline"},
     "model": {"path", "sha256", "bytes", "peak_ram_bytes", "macs"},
     "seconds": {"profile", "supernet", "search", "train", "convert", "measure"},
 }
@@ -39,6 +41,10 @@ def test_the_result_is_the_documented_object(deployed: Any) -> None:
         assert names <= (table[key] if key else table).keys(), key
     for one in table["rounds"]:
         assert one.keys() == {"predicted_ms", "measured_ms"}
+    recall = table["recall"]["int8"]
+    assert table["balanced_accuracy"]["int8"] == pytest.approx(sum(recall["recall"]) / 10)
+    assert table["recall"]["labels"] == [str(digit) for digit in range(10)]
+    assert {"balanced_accuracy", "recall", "uneven", "balanced_lead"} <= table["rows"][0].keys()
     assert (table["board"], table["seed"], table["committed"], table["projection"]) == ("host", 0, True, None)
     assert {"edgenas", "torch", "numpy", "agent"} <= table["versions"].keys()
     assert all(table["seconds"][name] > 0 for name in ("search", "train", "convert", "measure"))
@@ -157,6 +163,24 @@ def test_a_budget_that_the_device_misses_leaves_the_old_model(again: Place, monk
     assert {name: state for name, state in again.files().items() if name in stages} == stages
 
 
+def test_no_model_that_guesses_is_committed(again: Place) -> None:
+    """The bake-off as if the gate had found no row better than guessing."""
+    for kind in ("convert", "measure"):
+        for stage in (again.run() / "stages").glob(f"{kind}-*.json"):
+            table = json.loads(stage.read_text())
+            for row in table["value"]:
+                row["gate"] = f"{GUESSING}balanced accuracy 50.0%"
+            stage.write_text(json.dumps(table))
+    before = again.status()
+    with pytest.raises(
+        GuessingError, match=r"gate guessing: balanced accuracy 50\.0%; the active model stays"
+    ) as caught:
+        edgenas.deploy("host", **OPTIONS, runs=again.runs)
+    assert caught.value.exit_code == 3
+    assert again.status() == before
+    assert not (again.run() / "result.json").exists()
+
+
 def test_a_deploy_that_missed_can_be_given_again(again: Place, deployed: Any) -> None:
     stages = again.files()
     result = edgenas.deploy("host", **OPTIONS, runs=again.runs)
@@ -183,6 +207,8 @@ def test_a_search_for_another_budget_uses_the_profile(deployed: Any, copy: Copy)
     (run,) = runs.iterdir()
     table = json.loads((run / "result.json").read_text(), parse_constant=no_constant)
     assert table == json.loads(json.dumps(searched.to_json()))
+    assert len(table["finalists"][0]["recall"]["recall"]) == len(table["labels"]) == 10
+    assert 0 <= table["finalists"][0]["balanced_validation"] <= 1
     assert place.status() == before  # nothing is installed
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
+from edgenas.tasks.recalls import Recalls
 from edgenas.workflows.bakeoff import Row
 from edgenas.workflows.deploy import _best, _nearest
 
@@ -47,6 +50,22 @@ def test_a_row_ships_over_the_baseline_only_if_it_is_better_beyond_the_standard_
     best = _best([better, BASELINE], BUDGET_MS, set())
     assert best is not None
     assert best.architecture == ships
+
+
+def test_where_classes_are_uneven_balanced_accuracy_chooses() -> None:
+    def uneven(name: str, right: tuple[int, int], **changes: Any) -> Row:
+        recalls = {"validation": Recalls(right, (80, 2)), "float": Recalls((100, 3), (100, 3)), "int8": None}
+        return row(name, sum(right) / 82, recalls=recalls, uneven=True, **changes)
+
+    constant = uneven("constant", (80, 0), won=8, lost=1)
+    fair = uneven("fair", (74, 2), won=2, lost=7, balanced_lead=(0.4, 0.3))
+    baseline = uneven("baseline", (73, 1), baseline=True, balanced_lead=(0.0, 0.0))
+    assert constant.validation > fair.validation
+    assert _best([replace(constant, balanced_lead=(-0.2, 0.1)), fair, baseline], BUDGET_MS, set()) == fair
+    noise = replace(fair, balanced_lead=(0.24, 0.25))  # one of two images
+    assert _best([noise, baseline], BUDGET_MS, set()) == baseline
+    for each in (fair, baseline):
+        assert Row.from_json(json.loads(json.dumps(asdict(each)))) == each
 
 
 def test_of_the_proven_rows_the_best_by_validation_ships_and_of_equals_the_faster() -> None:
