@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas import cost, tasks
+from edgenas import cost
 from edgenas.artifact import MODEL, Artifact, Tensor
 from edgenas.choices import precision_of
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
@@ -22,6 +22,7 @@ from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
 from edgenas.tasks.images import ImageData, Split
 from edgenas.version import __version__
+from edgenas.workflows.data import load_data
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +36,7 @@ class Built:
     """An artifact, what the gate said ("passed" or the failure), and its accuracies as fractions.
 
     `right` (n,) says on which images of the validation part the artifact is right; accuracies are on the test part.
+    `notes` are what was decided about the data (see `ImageData`).
     """
 
     artifact: Artifact
@@ -42,6 +44,7 @@ class Built:
     right: npt.NDArray[np.bool_]
     accuracy_float: float
     accuracy_int8: float | None
+    notes: tuple[str, ...] = ()
 
     @property
     def validation(self) -> float:
@@ -62,6 +65,7 @@ class Built:
             "gate": self.verdict,
             "accuracy": {"validation": self.validation, "float": self.accuracy_float, "int8": self.accuracy_int8},
             "folder": str(folder),
+            "notes": list(self.notes),
         }
 
 
@@ -85,7 +89,7 @@ def convert(
     from edgenas.training.fit import load_job  # torch takes seconds: what is mistyped is told before
 
     job = load_job(Path(checkpoint))
-    images = tasks.load(data, seed=seed, size=size)
+    images = load_data(data, seed=seed, size=size, reporter=reporter)
     bound = SearchSpace.load(space, images.input_shape, images.classes)
     architecture = Architecture.parse(job.architecture)
     reporter.stage("convert")
@@ -152,7 +156,7 @@ def build(
         **accuracy,
     )
     right = _right(run, data.validation)
-    return Built(artifact, verdict, right, accuracy["accuracy_float"], accuracy.get("accuracy_int8"))
+    return Built(artifact, verdict, right, accuracy["accuracy_float"], accuracy.get("accuracy_int8"), data.notes)
 
 
 def _judge(converted: Converted, net: nn.Module, part: Split, quantised: Run | None) -> None:

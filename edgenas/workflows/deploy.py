@@ -236,6 +236,7 @@ class _Rounds:
             versions=session.versions(),
             runtimes=walk.runtimes,
             layers=self._timed_layers(artifact) if self._layers else None,
+            notes=walk.data.notes,
         )
         run.finish(result.to_json())
         return result

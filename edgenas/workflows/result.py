@@ -28,7 +28,8 @@ class Result:
     """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared.
 
     `runtimes`: those of the device that were compared, fastest first; none if there was no choice. `layers`: what each
-    operator of the installed model takes, None unless asked for.
+    operator of the installed model takes, None unless asked for. `notes`: what was decided about the data
+    (see `ImageData`).
     """
 
     board: str
@@ -53,6 +54,7 @@ class Result:
     versions: Mapping[str, str]
     runtimes: tuple[Compared, ...] = ()
     layers: Layers | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> Row | None:
@@ -113,6 +115,7 @@ class Result:
             "versions": dict(self.versions),
             "runtimes": [asdict(one) for one in self.runtimes],
             "layers": self.layers.to_json() if self.layers else None,
+            "notes": list(self.notes),
         }
         return self.unit.label({key: _finite(value) for key, value in table.items()})
 

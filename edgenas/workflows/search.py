@@ -18,7 +18,10 @@ from firmware_tools.connect import Access
 
 @dataclass(frozen=True)
 class Searched:
-    """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior."""
+    """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior.
+
+    `notes` are what was decided about the data (see `ImageData`).
+    """
 
     board: str
     unit: Unit
@@ -28,6 +31,7 @@ class Searched:
     found: Found
     folder: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -41,6 +45,7 @@ class Searched:
             "projection": asdict(projection) if projection else None,
             "folder": self.folder,
             "seconds": self.seconds,
+            "notes": list(self.notes),
         }
         return self.unit.label(table)
 
@@ -94,6 +99,7 @@ def search(
             found=found,
             folder=str(run.folder),
             seconds=run.seconds("search"),
+            notes=walk.data.notes,
         )
         run.finish(searched.to_json())
         return searched

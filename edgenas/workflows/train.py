@@ -7,24 +7,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgenas import resources, tasks
+from edgenas import resources
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.arrays import save_arrays
 from edgenas.training import Job, Outcome, Recipe
 from edgenas.training.pool import Pool
+from edgenas.workflows.data import load_data
 from edgenas.workflows.walk import default_epochs
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network: its checkpoint, what training said, and the accuracy on the test part (fraction)."""
+    """A trained network: its checkpoint, what training said, and the accuracy on the test part (fraction).
+
+    `notes` are what was decided about the data (see `ImageData`).
+    """
 
     architecture: str
     checkpoint: str
     outcome: Outcome
     test_accuracy: float
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -35,6 +40,7 @@ class Trained:
             "train_loss": self.outcome.train_loss,
             "accuracy": {"validation": self.outcome.validation_accuracy, "test": self.test_accuracy},
             "seconds": round(self.outcome.seconds, 3),
+            "notes": list(self.notes),
         }
 
 
@@ -57,8 +63,7 @@ def train(
     resources.require_new(out, "train")
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}, the least is 1", value=epochs, limit=1)
-    reporter.stage("data")
-    images = tasks.load(data, seed=seed, size=size)
+    images = load_data(data, seed=seed, size=size, reporter=reporter)
     bound = SearchSpace.load(space, images.input_shape, images.classes)
     genes = Architecture.parse(architecture)
     if not bound.contains(genes):
@@ -74,4 +79,5 @@ def train(
     from edgenas.training.fit import evaluate, load_network
 
     net = load_network(Path(out), bound, genes)
-    return Trained(str(genes), str(out), outcome, evaluate(net, images.test.x, images.test.y)[1])
+    test_accuracy = evaluate(net, images.test.x, images.test.y)[1]
+    return Trained(str(genes), str(out), outcome, test_accuracy, images.notes)
