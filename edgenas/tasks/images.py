@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgenas.errors import DataError
+from edgenas.tasks.copies import alike, copy_notes
 from edgenas.tasks.raw import TEST, TRAIN, VALIDATION, Ints, Pixels, Raw, shown
 from edgenas.tasks.sizes import LARGEST_SIZE, LEAST_SIDE
-from edgenas.tasks.splits import assign, check_classes
+from edgenas.tasks.splits import assign, check_classes, class_notes
 
 BUILT_IN = ("digits", "mnist")
 
@@ -94,10 +95,12 @@ def load(
         )
     raw = _read(source, size, progress)
     check_classes(raw.name, raw.y, raw.part, raw.labels)
-    part, notes = assign(raw.y, raw.part, raw.labels, seed)
+    copy_of = alike(raw.x)
+    part, split_notes = assign(raw.y, raw.part, raw.labels, seed, copy_of)
+    notes = (*raw.notes, *class_notes(raw.y, raw.labels), *split_notes, *copy_notes(raw, copy_of, part))
     train, validation, test = (Split(raw.x[part == which], raw.y[part == which]) for which in (TRAIN, VALIDATION, TEST))
     digest = _fingerprint(raw.labels, (train, validation, test))
-    return ImageData(raw.name, train, validation, test, raw.labels, digest, raw.notes + notes)
+    return ImageData(raw.name, train, validation, test, raw.labels, digest, notes)
 
 
 def _read(source: str, size: int | None, progress: Callable[[int, int], None] | None) -> Raw:

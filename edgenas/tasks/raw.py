@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ class Raw:
     """Images as a source holds them.
 
     `x` (N, H, W, C) uint8; `y` (N,) indices into `labels`; `part` (N,) TRAIN, VALIDATION or TEST as the source says
-    (all TRAIN when it says nothing); `notes` is what the user should know about the reading.
+    (all TRAIN when it says nothing); `notes` is what the user should know about the reading;
+    `files` (N,) names each image's file below the source, if it has one.
     """
 
     name: str
@@ -28,12 +30,23 @@ class Raw:
     part: Ints
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    files: Sequence[str] = ()
+
+    def where(self, index: int) -> str:
+        """Image `index` for a one-line message: its file, if it has one."""
+        return shown(self.files[index]) if self.files else f"image {index} (class '{shown(self.labels[self.y[index]])}')"
 
 
 def shown(text: object) -> str:
     """A path or name for a one-line message: as it is, or escaped where it would break the line or the terminal."""
     plain = str(text)
     return plain if plain.isprintable() else ascii(plain)[1:-1]
+
+
+def cut(text: object, limit: int = 20) -> str:
+    """`shown`, cut to `limit` characters where a line has room for no more."""
+    plain = shown(text)
+    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
 
 
 def counted(count: int, what: str) -> str:
