@@ -20,8 +20,8 @@ def alike(x: Pixels) -> Ints:
 
 def copy_notes(raw: Raw, copy_of: Ints, part: Ints) -> tuple[str, ...]:
     """Sentences about copies: how many, in which parts, under which labels; `part` (N,) is where each image goes."""
-    repeated = np.flatnonzero(np.bincount(copy_of, minlength=len(copy_of))[copy_of] > 1)
-    if not len(repeated):
+    repeated = np.flatnonzero(np.bincount(copy_of, minlength=len(copy_of))[copy_of] > 1).tolist()
+    if not repeated:
         return ()
     height, width = raw.x.shape[1:3]
     copies = len(repeated) - len(np.unique(copy_of[repeated]))

@@ -104,7 +104,8 @@ def read_images(
     notes = [note] if note else []
     notes += _mode_notes(root, files, heads)
     if largest:
-        notes.append(f"{_some(len(largest), files)} 16 bits, values up to {max(largest.values())}: taken as {bits} bits")
+        top = max(largest.values())
+        notes.append(f"{_some(len(largest), files)} 16 bits, values up to {top}: taken as {bits} bits")
     if faults:
         notes.append(f"{_faults(root, files, faults)} and were skipped, {_first(root, files, faults)}")
     kept = np.ones(len(files), np.bool_)
@@ -193,8 +194,9 @@ def _animated(image: Image.Image) -> bool:
 
 def _depth_mode(image: Image.Image) -> str:
     """The image's mode, or `RGB;16` where Pillow keeps only the upper bytes of a colour image of 16 bits."""
-    tile = image.tile[0] if image.tile else None
-    raw_mode = tile[3][0] if tile and isinstance(tile[3], tuple) else tile[3] if tile else None
+    tile = next(iter(getattr(image, "tile", ())), None)
+    how = tile[3] if tile else None
+    raw_mode = how[0] if isinstance(how, tuple) and how else how
     return "RGB;16" if image.mode[:3] == "RGB" and isinstance(raw_mode, str) and ";16" in raw_mode else image.mode
 
 

@@ -16,7 +16,23 @@ PART_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "valset", "dev", "eval", "evaluation"), VALIDATION),
     **dict.fromkeys(("test", "testing", "testset", "tst", "holdout"), TEST),
 }
-_FILLERS = frozenset("set split part data dataset folder images image imgs img photos pictures pics samples".split())
+_FILLERS = frozenset(
+    (
+        "set",
+        "split",
+        "part",
+        "data",
+        "dataset",
+        "folder",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "photos",
+        "pictures",
+        "pics",
+    )
+)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_]+")
 _TEXTS = frozenset((HIDDEN_KIND, ".txt", ".xml", ".json", ".csv", ".yaml", ".yml", ".md"))
 _MAKE = "make one folder of images for each class, or train/ and test/ with such folders"
@@ -135,10 +151,10 @@ def _which(folder: Folder) -> int:
 
 
 def _unwrapped_part(folder: Folder) -> Folder:
-    """Goes down where a part holds only a folder of its own name or a general one: seg_train/seg_train, train/images."""
+    """Go down where a part holds only a folder of its own name or a general one (seg_train/seg_train, train/images)."""
     while len(folder.filled) == 1 and not folder.images:
         child = folder.filled[0]
-        general = set(word.lower() for word in _WORD.findall(child.name)) <= _FILLERS
+        general = {word.lower() for word in _WORD.findall(child.name)} <= _FILLERS
         if not general and child.name.lower() != folder.name.lower() and part_of(child.name) != part_of(folder.name):
             break
         folder = child
@@ -167,8 +183,8 @@ def _train_beside_others(
     """`train/` beside other folders with images: a class if it holds one folder, else it is not clear what it is."""
     if len(train.filled) > 1:
         raise DataError(
-            f"is {shown(train.name)}/ the training part or a class? {shown(others[0].name)}/ lies beside it: rename one "
-            f"of them, or give --data {shown(train.path)}",
+            f"is {shown(train.name)}/ the training part or a class? {shown(others[0].name)}/ lies beside it: "
+            f"rename one of them, or give --data {shown(train.path)}",
             path=str(folder.path),
         )
     layout.notes.append(f"{shown(train.name)}/ lies beside other classes: taken as a class, not as a part")
@@ -187,7 +203,9 @@ def _say_parts(found: dict[int, Folder], inner: dict[Folder, Folder], layout: La
             inside = Path(child.name, inner[child].path.relative_to(child.path))
             layout.notes.append(f"the classes of {shown(child.name)}/ are read from {shown(inside)}/")
     if VALIDATION in found and TEST not in found:
-        layout.notes.append(f"{shown(found[VALIDATION].name)}/ is the validation part, the test part comes out of train/")
+        layout.notes.append(
+            f"{shown(found[VALIDATION].name)}/ is the validation part, the test part comes out of train/"
+        )
 
 
 def _check_classes_differ(part: Folder) -> None:

@@ -10,8 +10,8 @@ from edgenas.tasks.layout import PART_WORDS
 from edgenas.tasks.raw import TEST, TRAIN, VALIDATION, cut, listed
 from edgenas.tasks.scale import UnsuitableError
 
-_IMAGES = frozenset("x image images img imgs data inputs pixels pictures samples".split())
-_LABELS = frozenset("y label labels target targets".split())
+_IMAGES = frozenset(("x", "image", "images", "img", "imgs", "data", "inputs", "pixels", "pictures", "samples"))
+_LABELS = frozenset(("y", "label", "labels", "target", "targets"))
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _PLAIN = {
     **{"x": (True, None), "x_train": (True, TRAIN), "x_val": (True, VALIDATION), "x_test": (True, TEST)},

@@ -34,7 +34,7 @@ class Raw:
 
     def where(self, index: int) -> str:
         """Image `index` for a one-line message: its file, if it has one."""
-        return shown(self.files[index]) if self.files else f"image {index} (class '{shown(self.labels[self.y[index]])}')"
+        return shown(self.files[index]) if self.files else f"image {index} of '{cut(self.labels[self.y[index]])}'"
 
 
 def shown(text: object) -> str:

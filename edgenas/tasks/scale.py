@@ -69,7 +69,7 @@ def _range(key: str, x: _Array) -> _Range:
 
 def _scale(ranges: list[_Range], least: float, largest: float) -> int:
     """1 or 255: what white is. Raises UnsuitableError if `least` to `largest` is not clearly one of them."""
-    if -OVERSHOOT <= least and largest <= 1 + OVERSHOOT:
+    if least >= -OVERSHOOT and largest <= 1 + OVERSHOOT:
         return 1
     widest = max(ranges, key=lambda r: r.largest - r.least)
     plain = all(r.dtype == "uint8" for r in ranges)
@@ -99,4 +99,5 @@ def _in_0_1(x: _Array) -> int:
 def _scaled(x: _Array, scale: int) -> Pixels:
     if x.dtype == np.uint8 and scale == 255:
         return x
-    return np.rint((x if scale == 255 else x * np.float32(255)).clip(0, 255)).astype(np.uint8)
+    pixels: Pixels = np.rint((x if scale == 255 else x * np.float32(255)).clip(0, 255)).astype(np.uint8)
+    return pixels

@@ -11,11 +11,12 @@ from pathlib import Path
 from edgenas.tasks.raw import counted, shown
 
 # Pictures (and what holds some) that Pillow does not read.
-_PICTURES = frozenset(
-    ".heic .heif .hif .avif .jxl .jxr .mpo .webp .svg .eps .ai .pdf .djvu .xcf .kra .exr .hdr .dcm .nii .npy .npz .mat "
-    ".raw .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f .3fr .iiq "
-    ".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp".split()
-)
+_PICTURE_KINDS = """
+.heic .heif .hif .avif .jxl .jxr .mpo .webp .svg .eps .ai .pdf .djvu .xcf .kra .exr .hdr .dcm
+.nii .npy .npz .mat .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef
+.srw .x3f .3fr .iiq .mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp
+"""
+_PICTURES = frozenset(_PICTURE_KINDS.split())
 _HIDDEN = frozenset({"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"})  # what systems leave behind
 HIDDEN_KIND = "hidden"
 
@@ -135,7 +136,7 @@ def _add(parent: Folder, path: Path, seen: set[tuple[int, int]]) -> Folder:
 
 
 def _add_file(folder: Folder, path: Path, entry: os.DirEntry[str], suffixes: frozenset[str], links: Links) -> None:
-    suffix = os.path.splitext(entry.name)[1].lower()
+    suffix = path.suffix.lower()
     if suffix in suffixes:
         folder.images.append(path)  # one that cannot be read counts as damaged
     elif entry.is_symlink() and not path.exists():
