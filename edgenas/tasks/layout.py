@@ -104,9 +104,10 @@ def _parts(folder: Folder, layout: Layout) -> list[tuple[int, Folder]]:
     others = [child for child in folder.filled if child not in named]
     if not holding:
         if named and not others:
+            first = min(named, key=_which)
             raise DataError(
-                f"{shown(named[0].path)} holds no class folders: make one folder of images for each class in it",
-                path=str(named[0].path),
+                f"{shown(first.path)} holds no class folders: make one folder of images for each class in it",
+                path=str(first.path),
             )
         return _classes_alone(folder, [child for child in named if child.count], layout)
     if len(named) == 1 and others and part_of(named[0].name) == (TRAIN, ""):

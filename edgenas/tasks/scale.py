@@ -34,7 +34,7 @@ class _Range:
     largest: float
 
     def __str__(self) -> str:
-        return f"{self.key} has {self.dtype} values from {self.least:.4g} to {self.largest:.4g}"
+        return f"{self.key} has {self.dtype} values from {self.least:.6g} to {self.largest:.6g}"
 
 
 def as_uint8(xs: Mapping[str, _Array]) -> tuple[Pixels, tuple[str, ...]]:
@@ -48,12 +48,12 @@ def as_uint8(xs: Mapping[str, _Array]) -> tuple[Pixels, tuple[str, ...]]:
     notes = []
     kinds = ", ".join(sorted({r.dtype for r in ranges}))
     if kinds != "uint8" or scale == 1:
-        notes.append(f"{kinds} values from {least:.4g} to {largest:.4g} taken as 0..{scale}")
+        notes.append(f"{kinds} values from {least:.6g} to {largest:.6g} taken as 0..{scale}")
     elif largest < _DARK:
-        notes.append(f"uint8 values only up to {largest:.4g} of 255: the images are dark, scale them if that is white")
+        notes.append(f"uint8 values only up to {largest:.6g} of 255: the images are dark, scale them if that is white")
     if least < 0 or largest > scale:
         outside = sum(int(np.count_nonzero((x < 0) | (x > scale))) for x in xs.values())
-        notes.append(f"{counted(outside, 'value')} outside 0..{scale} clipped ({least:.4g} to {largest:.4g})")
+        notes.append(f"{counted(outside, 'value')} outside 0..{scale} clipped ({least:.6g} to {largest:.6g})")
     if scale == 255 and (dim := sum(_in_0_1(x) for x in xs.values())):
         notes.append(f"{counted(dim, 'image')} of these in 0..1: black now, bring all images to one scale")
     pixels = np.concatenate([_scaled(x, scale) for x in xs.values()])
