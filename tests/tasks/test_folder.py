@@ -95,9 +95,7 @@ def test_test_folder_without_classes_is_ignored(tree: Tree) -> None:
     data = load(str(root))
     assert counts(data) == (14, 2, 4)
     assert data.notes[0] == "files ignored: 1 .txt"
-    assert data.notes[1] == (
-        "folders that are no part with class folders ignored: extra/ (3 images), test/ (5 images)"
-    )
+    assert data.notes[1] == ("folders that are no part with class folders ignored: extra/ (3 images), test/ (5 images)")
 
 
 def test_hidden_and_other_files_are_ignored_with_a_count(tree: Tree) -> None:

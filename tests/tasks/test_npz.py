@@ -120,8 +120,16 @@ NAN = np.where(X.max() == X, np.nan, X / 255)
         ({"x": X.astype(complex), "y": Y}, "x", "x is complex128, images must be uint8 or float"),
         ({"x": X.astype(object), "y": Y}, "x", "x is damaged or pickled"),
         ({"x": NAN, "y": Y}, "x", "values that are NaN or infinite"),
-        ({"x": X - 300.0, "y": Y}, "x", "x has float64 values from -300 to -45, as if normalised: undo the normalisation"),
-        ({"x": X.astype(np.uint16) * 257, "y": Y}, "x", "x has uint16 values from 0 to 65535, more than 0..255: scale them, save uint8 in"),
+        (
+            {"x": X - 300.0, "y": Y},
+            "x",
+            "x has float64 values from -300 to -45, as if normalised: undo the normalisation",
+        ),
+        (
+            {"x": X.astype(np.uint16) * 257, "y": Y},
+            "x",
+            "x has uint16 values from 0 to 65535, more than 0..255: scale them, save uint8 in",
+        ),
         ({"x": X, "y": np.ones((40, 2))}, "y", "y is (40, 2) and not one-hot, labels must be (N,)"),
         ({"x": X, "y": Y + 0.5}, "y", "y is float64, labels must be integers or strings"),
         (
@@ -160,8 +168,23 @@ def test_no_npz(tmp_path: Path) -> None:
         np.save(file, X)
     with pytest.raises(DataError, match="the file holds a single array"):
         load(str(path))
-    with pytest.raises(DataError, match=r"set\.csv is a file but no \.npz: give a folder"):
-        load(str(path.rename(tmp_path / "set.csv")))
+    with pytest.raises(DataError, match=r"set\.txt is a file but no \.npz: give a folder"):
+        load(str(path.rename(tmp_path / "set.txt")))
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("set.zip", "unpack it and give the folder"),
+        ("set.tar.gz", "unpack it and give the folder"),
+        ("set.npy", r"save images and labels with numpy\.savez"),
+        ("set.CSV", "bring the images into one folder for each class, or save"),
+    ],
+)
+def test_files_of_other_kinds_name_the_way_out(tmp_path: Path, name: str, mend: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=rf"{name} is a file but no \.npz: {mend}"):
+        load(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("compressed", [False, True])
