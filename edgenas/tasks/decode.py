@@ -10,7 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -54,8 +54,8 @@ def readable_suffixes() -> frozenset[str]:
     """Suffixes (lower case, with the dot) of the image formats that the installed Pillow reads."""
     from PIL import Image
 
-    formats = Image.registered_extensions()
-    return frozenset(suffix for suffix, format_ in formats.items() if format_ in _formats())
+    formats = _formats()  # first, for it registers plug-ins
+    return frozenset(suffix for suffix, format_ in Image.registered_extensions().items() if format_ in formats)
 
 
 def read_images(
@@ -298,6 +298,10 @@ def _formats() -> tuple[str, ...]:
     from PIL import Image
 
     Image.init()
+    with suppress(ImportError):  # the photos of an iPhone, if the user has installed what reads them
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     return tuple(name for name in Image.OPEN if name not in _NOT_PICTURES)
 
 
@@ -314,7 +318,10 @@ def _content(file: Path) -> str:
     for is_it, what in (
         (not start, "empty"),
         (not any(start), "nothing but zeros"),
-        (start[4:8] == b"ftyp" and start[8:12] in _HEIF, "HEIC inside: convert it to .jpg or .png"),
+        (
+            start[4:8] == b"ftyp" and start[8:12] in _HEIF,
+            "HEIC inside: convert it to .jpg or .png, or pip install pillow-heif",
+        ),
         (start[4:8] == b"ftyp", "a video inside"),
         (start.lstrip().lower().startswith((b"<!doctype html", b"<html")), "a web page inside"),
         (start.startswith((b"PK\3\4", b"\x1f\x8b")), "an archive inside"),

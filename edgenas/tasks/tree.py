@@ -16,6 +16,7 @@ _PICTURE_KINDS = """
 .nii .npy .npz .mat .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef
 .srw .x3f .3fr .iiq .mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp
 """
+_HEIF = {".heic", ".heif", ".hif"}
 _PICTURES = frozenset(_PICTURE_KINDS.split())
 _HIDDEN = frozenset({"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"})  # what systems leave behind
 HIDDEN_KIND = "hidden"
@@ -124,8 +125,9 @@ def kinds(others: Counter[str], *, pictures: bool) -> str:
 
 def way_out(others: Counter[str]) -> str:
     """What to do about the kinds that `kinds(others, pictures=True)` names."""
-    nameless = set(filter(None, others.elements())).isdisjoint(_PICTURES)
-    return "give them their suffix (.jpg, .png)" if nameless else "convert them to .jpg or .png"
+    if _PICTURES.isdisjoint(others):
+        return "give them their suffix (.jpg, .png)"
+    return "convert them to .jpg or .png" + (", or pip install pillow-heif" if others.keys() & _HEIF else "")
 
 
 def _add(parent: Folder, path: Path, seen: set[tuple[int, int]]) -> Folder:

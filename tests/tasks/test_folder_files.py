@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from edgenas.errors import DataError
 from edgenas.tasks import ImageData, load
-from edgenas.tasks.decode import least_depth, readable_suffixes
+from edgenas.tasks.decode import _formats, least_depth, readable_suffixes
 
 Tree = Callable[..., Path]
 Noise = Callable[..., Image.Image]
@@ -93,7 +94,6 @@ def test_file_links_are_read_and_broken_ones_said(tree: Tree, tmp_path: Path, no
 @pytest.mark.parametrize(
     ("suffix", "note"),
     [
-        (".HEIC", "files that cannot be read as images left out: 3 .heic: convert them to .jpg or .png"),
         (".CR2", "left out: 3 .cr2: convert them"),
         (".dng", "left out: 3 .dng: convert them"),
         (".svg", "left out: 3 .svg: convert them"),
@@ -112,7 +112,7 @@ def test_kinds_that_are_not_read_are_said(tree: Tree, suffix: str, note: str) ->
     assert note in said(load(str(root)))
 
 
-@pytest.mark.parametrize(("suffix", "kind"), [(".HEIC", "3 .heic (convert"), ("", "3 without a suffix (give")])
+@pytest.mark.parametrize(("suffix", "kind"), [(".CR2", "3 .cr2 (convert"), ("", "3 without a suffix (give")])
 def test_a_class_of_nothing_that_is_read(tree: Tree, suffix: str, kind: str) -> None:
     root = tree({"a": 6, "b": 0, "c": 0})
     for index in range(3):
@@ -142,7 +142,6 @@ def test_what_systems_leave_behind_is_no_image(tree: Tree) -> None:
     [
         (b"", "empty"),
         (bytes(100), "nothing but zeros"),
-        (b"\0\0\0\x18ftypheic" + bytes(100), "HEIC inside: convert it to .jpg or .png"),
         (b"\0\0\0\x18ftypisom" + bytes(100), "a video inside"),
         (b"\n<!DOCTYPE html><html>", "a web page inside"),
         (b"PK\3\4" + bytes(100), "an archive inside"),
@@ -155,6 +154,50 @@ def test_a_suffix_that_does_not_fit_the_content(tree: Tree, content: bytes, reas
     assert f"1 of 37 images in {root} could not be read and were skipped, first: a/IMG_1.JPG ({reason})" in said(
         load(str(root))
     )
+
+
+@pytest.fixture
+def without_heif(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pillow as it is where pillow-heif is not installed."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr(Image, "OPEN", {name: how for name, how in Image.OPEN.items() if name != "HEIF"})
+    _formats.cache_clear()
+    yield
+    _formats.cache_clear()
+
+
+def test_photos_of_phones_name_the_plug_in(tree: Tree, without_heif: None) -> None:
+    root = tree({"a": 6, "b": 30})
+    (root / "a/1.HEIC").write_bytes(b"x")
+    (root / "b/1.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    notes = load(str(root)).notes
+    mend = "convert them to .jpg or .png, or pip install pillow-heif"
+    assert f"files that cannot be read as images left out: 1 .heic: {mend}" in notes
+    assert "first: b/1.jpg (HEIC inside: convert it to .jpg or .png, or pip install pillow-heif)" in "; ".join(notes)
+    for image in (root / "a").glob("*.png"):
+        image.unlink()
+    with pytest.raises(DataError) as caught:
+        load(str(root))
+    assert (
+        f"class 'a' has 0 images, at least 5 are needed: add images or remove the class; not read: 1 .heic ({mend}"
+        in (caught.value.message)
+    )
+
+
+def test_photos_of_phones_are_read_with_the_plug_in(tree: Tree, noise: Noise) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    root = tree({"a": 6, "b": 6})
+    half = Image.new("RGB", (12, 24), "black")
+    half.paste("white", (0, 0, 12, 12))  # the upper half
+    pillow_heif.register_heif_opener()
+    half.save(root / "a/IMG_1.HEIC")
+    (root / "b/IMG_2.jpg").write_bytes((root / "a/IMG_1.HEIC").read_bytes())
+    for image in root.glob("*/*.png"):
+        noise(int(image.stem), 12, 24).save(image)
+    data = load(str(root))
+    assert (size(data), data.input_shape) == (14, (3, 24, 12))
+    halves = [image for image in every(data) if image[:10].min() > 200 and image[14:].max() < 50]
+    assert len(halves) == 2
 
 
 def test_file_names_that_are_not_utf8(tree: Tree, noise: Noise) -> None:

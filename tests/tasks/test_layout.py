@@ -135,6 +135,6 @@ def test_labels_of_a_detection_set_beside_images_are_no_class(tree: Tree) -> Non
 
 def test_a_class_that_cannot_be_read_is_not_taken_for_an_empty_folder(tree: Tree) -> None:
     root = tree({"cat/tabby": 6, "cat/black": 6, "dog": 0})
-    (root / "dog/1.heic").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"class 'dog' has 0 images.*; not read: 1 \.heic \(convert them to \.jpg"):
+    (root / "dog/1.cr2").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"class 'dog' has 0 images.*; not read: 1 \.cr2 \(convert them to \.jpg"):
         load(str(root))
