@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from edgenas.tasks.raw import PART_NAMES, TEST, TRAIN, VALIDATION, Ints, Pixels, Raw, counted
+from edgenas.tasks.raw import PART_NAMES, TEST, TRAIN, VALIDATION, Ints, Pixels, Raw
 
 
 def alike(x: Pixels) -> Ints:
@@ -29,21 +29,21 @@ def copy_notes(raw: Raw, copy_of: Ints, part: Ints) -> tuple[str, ...]:
     trained = np.unique(copy_of[part == TRAIN])
     leaks = {other: int(np.isin(copy_of[part == other], trained).sum()) for other in (VALIDATION, TEST)}
     notes = [
-        f"{counted(copies, 'image')} of {len(copy_of)} equal another one pixel for pixel at {width}x{height} "
+        f"copies of other images, pixel for pixel at {width}x{height}: {copies} of {len(copy_of)} "
         f"(first: {raw.where(first)} and {raw.where(copy_of[first])})"
-        + ("" if any(leaks.values()) else ": copies are kept in one part")
+        + ("" if any(leaks.values()) else ": they are kept in one part")
     ]
     for other, leaked in leaks.items():
         if leaked:
             notes.append(
-                f"{counted(leaked, f'{PART_NAMES[other]} image')} of {np.count_nonzero(part == other)} also in train: "
+                f"{PART_NAMES[other]} images that are also in train: {leaked} of {np.count_nonzero(part == other)}: "
                 f"{PART_NAMES[other]} accuracy comes out too high, remove them from one part"
             )
     contradicted = [i for i in repeated if raw.y[i] != raw.y[copy_of[i]]]
     if contradicted:
         index = contradicted[0]
         notes.append(
-            f"{len(contradicted)} of these have another label than the first of their kind, one of the two is wrong "
+            f"copies whose label is not that of the image they equal: {len(contradicted)}, one of the two is wrong "
             f"(first: {raw.where(index)} and {raw.where(copy_of[index])})"
         )
     return tuple(notes)

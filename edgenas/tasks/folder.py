@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from edgenas.errors import DataError
 from edgenas.tasks.decode import read_images, readable_suffixes
 from edgenas.tasks.layout import Layout, decide
+from edgenas.tasks.names import alike_names, name_notes
 from edgenas.tasks.raw import PART_NAMES, TRAIN, Raw, counted, listed, shown
 from edgenas.tasks.splits import check_classes
 from edgenas.tasks.tree import Folder, kinds, read_tree, way_out
@@ -43,7 +43,7 @@ def read_folder(root: Path, size: int | None, progress: Callable[[int, int], Non
     _check_classes(str(root), y, part, labels, found)  # before the long work; load() checks again what could be read
     x, kept, notes = read_images(root, found.files, size, progress)
     files = [str(file.relative_to(root)) for file, is_kept in zip(found.files, kept, strict=True) if is_kept]
-    before = [*layout.notes, *links.notes(root), *_class_notes(labels), *_unread_notes(tree, layout)]
+    before = [*layout.notes, *links.notes(root), *name_notes(labels), *_unread_notes(tree, layout)]
     return Raw(name, x, y[kept], part[kept], labels, (*before, *notes), files)
 
 
@@ -80,7 +80,7 @@ def _check_names(labels: tuple[str, ...], found: _Found) -> None:
         if any("\udc80" <= letter <= "\udcff" for letter in label):  # how Python shows bytes that are no UTF-8
             raise DataError(f"class folder '{shown(label)}' has a name that is not UTF-8: rename it", label=label)
     train = found.labels_of(TRAIN)
-    for same in _alike(labels):
+    for same in alike_names(labels):
         elsewhere = [label for label in same if label not in train]
         if elsewhere and train.intersection(same):
             trained = min(train.intersection(same))
@@ -128,21 +128,3 @@ def _unread_notes(tree: Folder, layout: Layout) -> list[str]:
         names = [f"{folder.name}/ ({counted(folder.count, 'image')})" for folder in layout.unread]
         notes.append(f"folders that are no part with class folders ignored: {listed(names, 4)}")
     return notes
-
-
-def _class_notes(labels: tuple[str, ...]) -> list[str]:
-    notes = [
-        f"class names differ in case or accents' encoding only: {listed(same)}: rename one if they are one class"
-        for same in _alike(labels)
-    ]
-    if all(label.isdecimal() for label in labels) and sorted(labels, key=int) != list(labels):
-        notes.append(f"class names are sorted as text, not as numbers: {listed(labels, 4)}")
-    return notes
-
-
-def _alike(labels: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Groups of labels that people take for the same word."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for label in labels:
-        groups[unicodedata.normalize("NFC", label).casefold().strip()].append(label)
-    return [tuple(group) for group in groups.values() if len(group) > 1]

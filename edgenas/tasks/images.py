@@ -113,7 +113,13 @@ def load(
     check_classes(raw.name, raw.y, raw.part, raw.labels)
     copy_of = alike(raw.x)
     part, split_notes = assign(raw.y, raw.part, raw.labels, seed, copy_of)
-    notes = (*raw.notes, *class_notes(raw.y, raw.labels), *split_notes, *copy_notes(raw, copy_of, part))
+    notes = (
+        *raw.notes,
+        *_gray_notes(raw.x),
+        *class_notes(raw.y, raw.labels),
+        *split_notes,
+        *copy_notes(raw, copy_of, part),
+    )
     train, validation, test = (Split(raw.x[part == which], raw.y[part == which]) for which in (TRAIN, VALIDATION, TEST))
     digest = _fingerprint(raw.labels, (train, validation, test))
     return ImageData(raw.name, train, validation, test, raw.labels, digest, notes)
@@ -135,6 +141,13 @@ def _read(source: str, size: int | None, progress: Callable[[int, int], None] | 
 
         return read_npz(path, size)
     raise _unknown(source, path)
+
+
+def _gray_notes(x: Pixels) -> tuple[str, ...]:
+    """A sentence if images of three channels have no colour; `x` is (N, H, W, C)."""
+    if x.shape[3] == 1 or any((image != image[..., :1]).any() for image in x):
+        return ()
+    return ("images are read in colour but have none: saved as grayscale, they would take a smaller network",)
 
 
 def _unknown(source: str, path: Path) -> DataError:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgenas.tasks.names import name_notes
 from edgenas.tasks.raw import cut, listed
 from edgenas.tasks.scale import UnsuitableError
 
@@ -34,8 +35,10 @@ def integers_or_names(key: str, y: _Array, images: int) -> tuple[_Array, str]:
 
 
 def label_notes(values: _Array) -> list[str]:
-    """A sentence where integers are not numbered as the outputs are; `values` (C,) are the distinct labels, sorted."""
-    if values.dtype.kind == "U" or list(values) == list(range(len(values))):
+    """Sentences about names, and integers that are not the numbers of the outputs; `values` (C,) are sorted."""
+    if values.dtype.kind == "U":
+        return name_notes(values.tolist())
+    if list(values) == list(range(len(values))):
         return []
     there = listed([cut(value) for value in values], 6)
     return [f"labels are not 0 to {len(values) - 1} but {there}: outputs are in this order, labels keep these names"]

@@ -34,7 +34,10 @@ class Raw:
 
     def where(self, index: int) -> str:
         """Image `index` for a one-line message: its file, if it has one."""
-        return shown(self.files[index]) if self.files else f"image {index} of '{cut(self.labels[self.y[index]])}'"
+        if not self.files:
+            return f"image {index} of '{cut(self.labels[self.y[index]])}'"
+        file = shown(self.files[index])
+        return file if len(file) <= 44 else f"...{file[-41:]}"
 
 
 def shown(text: object) -> str:
@@ -54,7 +57,7 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def listed(names: list[str] | tuple[str, ...], limit: int = 5) -> str:
-    """Names for a one-line message, the first `limit` of them."""
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    """Names for a one-line message, the first `limit` of them, none of more than 40 characters."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(shown(name) for name in names[:limit]) + more
+    return ", ".join(cut(name, 40) for name in names[:limit]) + more

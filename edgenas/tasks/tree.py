@@ -102,8 +102,8 @@ def read_tree(root: Path, suffixes: frozenset[str]) -> tuple[Folder, Links]:
         for entry in entries:
             path = folder.path / entry.name
             if _hidden(entry.name):
-                folder.others[HIDDEN_KIND] += not entry.is_dir()
-            elif not entry.is_dir():
+                folder.others[HIDDEN_KIND] += not _is_folder(entry)
+            elif not _is_folder(entry):
                 _add_file(folder, path, entry, suffixes, links)
             elif entry.is_symlink() or _identity(path) in seen:  # a mount may show a folder twice, too
                 linked.append((path, folder))
@@ -153,6 +153,13 @@ def _finish(top: Folder) -> None:
         folder.folders.sort(key=lambda child: child.name)
     for folder in reversed(list(top.below())):
         folder.count = len(folder.images) + sum(child.count for child in folder.folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -36,9 +36,9 @@ def test_copies_stay_in_one_part(tmp_path: Path) -> None:
     parts = [{image.tobytes() for image in split.x} for split in (data.train, data.validation, data.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 45
     assert sum(len(split) for split in (data.train, data.validation, data.test)) == 60
+    first = "(first: image 10 of '0' and image 0 of '0')"
     assert data.notes[-1] == (
-        "15 images of 60 equal another one pixel for pixel at 8x8 (first: image 10 of '0' and image 0 of '0'): copies "
-        "are kept in one part"
+        f"copies of other images, pixel for pixel at 8x8: 15 of 60 {first}: they are kept in one part"
     )
 
 
@@ -46,16 +46,20 @@ def test_copies_across_given_parts_are_said_not_moved(tmp_path: Path) -> None:
     x_test, y_test = np.concatenate([X[:7], X[::-1][:1] + 1]), np.array([0] * 7 + [1])
     data = loaded(tmp_path, x_train=X, y_train=Y, x_test=x_test, y_test=y_test, x_val=X[:2], y_val=Y[:2])
     assert (len(data.train), len(data.validation), len(data.test)) == (60, 2, 8)
-    assert "9 images of 70 equal another one" in data.notes[-3]
-    assert data.notes[-2].startswith("2 validation images of 2 also in train: validation accuracy comes out too high")
-    assert data.notes[-1].startswith("7 test images of 8 also in train: test accuracy comes out too high, remove them")
+    assert ": 9 of 70 (first: image 60 of '0' and image 0 of '0')" in data.notes[-3]
+    assert data.notes[-2].startswith(
+        "validation images that are also in train: 2 of 2: validation accuracy comes out too"
+    )
+    assert data.notes[-1].startswith(
+        "test images that are also in train: 7 of 8: test accuracy comes out too high, remove"
+    )
 
 
 def test_contradictory_labels_are_said(tmp_path: Path) -> None:
     x = X.copy()
     x[30:33] = x[:3]
     data = loaded(tmp_path, x=x, y=Y)
-    assert "3 of these have another label than the first of their kind" in data.notes[-1]
+    assert "copies whose label is not that of the image they equal: 3, one of the two is wrong" in data.notes[-1]
     parts = [{image.tobytes() for image in split.x} for split in (data.train, data.validation, data.test)]
     assert sum(map(len, parts)) == 57
 

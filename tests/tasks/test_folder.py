@@ -193,8 +193,12 @@ def test_mixed_sizes_become_squares(tree: Tree, noise: Noise) -> None:
     noise(0, 50, 60).save(root / "b/large.png")
     data = load(str(root))
     assert data.input_shape == (3, 24, 24)
-    assert data.notes[0] == "mixed sizes (2 different): images resized to 24x24 (shorter side, then centre crop)"
-    assert load(str(root), size=16).input_shape == (3, 16, 16)
+    assert data.notes[0] == (
+        "mixed sizes (2 different): images resized to 24x24 (shorter side, then centre crop, which cuts off up to 30%)"
+    )
+    narrow = load(str(root), size=16)
+    assert narrow.input_shape == (3, 16, 16)
+    assert narrow.notes[0] == "images resized to 16x16 as asked (centre crop, which cuts off up to 30%)"
 
 
 @pytest.mark.parametrize(
@@ -231,8 +235,11 @@ def test_gray_only_if_all_are(tree: Tree, noise: Noise) -> None:
     assert data.input_shape == (1, 12, 12)
     every = np.concatenate([data.train.x, data.validation.x, data.test.x])
     assert any((image == 0x80).all() for image in every)  # 16 bits keep the upper byte
-    noise(2, mode="P").save(root / "a/palette.png")
+    noise(3, mode="L").convert("RGB").save(root / "a/colourless.png")
     assert load(str(root)).input_shape == (3, 12, 12)
+    assert "images are read in colour but have none" in "; ".join(load(str(root)).notes)
+    noise(2, mode="P").save(root / "a/palette.png")
+    assert "have none" not in "; ".join(load(str(root)).notes)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

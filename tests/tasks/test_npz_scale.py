@@ -116,6 +116,8 @@ def test_fortran_order_is_read_like_any_other(tmp_path: Path) -> None:
         (Y + 1, ("1", "2", "3", "4"), "labels are not 0 to 3 but 1, 2, 3, 4: outputs are in this order"),
         (Y * 5, ("0", "5", "10", "15"), "labels are not 0 to 3 but 0, 5, 10, 15: outputs are in this order"),
         (np.array(list("dcba"))[Y], ("a", "b", "c", "d"), ""),
+        (np.array(list("aAbB"))[Y], ("A", "B", "a", "b"), "class names differ in case or accents' encoding only: A, a"),
+        (np.array(["1", "2", "10"])[Y % 3], ("1", "10", "2"), "class names are sorted as text, not as numbers: 1, 10"),
     ],
 )
 def test_labels_of_every_form(tmp_path: Path, y: np.ndarray, labels: tuple[str, ...], note: str) -> None:
