@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgenas.errors import DataError
-from edgenas.tasks.raw import Pixels, shown
+from edgenas.tasks.raw import Pixels, end, shown
 from edgenas.tasks.sizes import choose_size, fitted
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _mode_notes(root: Path, files: Sequence[Path], heads: dict[int, _Head]) -> l
     gray = sum(head.gray for head in heads.values())
     if 0 < gray < len(heads):
         odd = next(i for i, head in heads.items() if head.gray == (2 * gray < len(heads)))
-        first = shown(files[odd].relative_to(root))
+        first = end(files[odd].relative_to(root))
         notes.append(
             f"{gray} grayscale files and {len(heads) - gray} in colour: all read as RGB "
             f"(first {'grayscale' if heads[odd].gray else 'colour'}: {first})"

@@ -13,7 +13,7 @@ from edgenas.errors import DataError
 from edgenas.tasks.decode import read_images, readable_suffixes
 from edgenas.tasks.layout import Layout, decide
 from edgenas.tasks.names import alike_names, name_notes
-from edgenas.tasks.raw import PART_NAMES, TRAIN, Raw, counted, listed, shown
+from edgenas.tasks.raw import PART_NAMES, TRAIN, Raw, counted, cut, listed, shown
 from edgenas.tasks.splits import check_classes
 from edgenas.tasks.tree import Folder, kinds, read_tree, way_out
 
@@ -125,6 +125,6 @@ def _unread_notes(tree: Folder, layout: Layout) -> list[str]:
     if misplaced:
         notes.append(f"{counted(misplaced, 'image')} beside the class folders ignored")
     if unread:
-        names = [f"{folder.name}/ ({counted(folder.count, 'image')})" for folder in layout.unread]
+        names = [f"{cut(folder.name, 16)}/ ({counted(folder.count, 'image')})" for folder in layout.unread]
         notes.append(f"folders that are no part with class folders ignored: {listed(names, 4)}")
     return notes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgenas.errors import DataError
-from edgenas.tasks.raw import TEST, TRAIN, VALIDATION, counted, listed, shown
+from edgenas.tasks.raw import TEST, TRAIN, VALIDATION, counted, cut, end, listed, shown
 from edgenas.tasks.tree import HIDDEN_KIND, Folder
 
 PART_WORDS = {
@@ -59,7 +59,7 @@ def decide(top: Folder) -> Layout:
         deep = [child for child in part.filled if child.filled]
         if deep and not any("belong to" in note for note in layout.notes):
             example = Path(deep[0].name, deep[0].filled[0].name)
-            layout.notes.append(f"folders inside class folders belong to the class (first: {shown(example)}/)")
+            layout.notes.append(f"folders inside class folders belong to the class (first: {end(example)}/)")
     return layout
 
 
@@ -86,7 +86,7 @@ def _unwrapped(top: Folder, layout: Layout) -> Folder:
         folder = child
     if folder is not top:
         inside = folder.path.relative_to(top.path)
-        layout.notes.append(f"read from {shown(inside)}/ in {shown(top.name)}/, which holds no other images")
+        layout.notes.append(f"read from {end(inside)}/ in {cut(top.name, 30)}/, which holds no other images")
     return folder
 
 
@@ -188,7 +188,7 @@ def _train_beside_others(
             f"rename one of them, or give --data {shown(train.path)}",
             path=str(folder.path),
         )
-    layout.notes.append(f"{shown(train.name)}/ lies beside other classes: taken as a class, not as a part")
+    layout.notes.append(f"{cut(train.name, 30)}/ lies beside other classes: taken as a class, not as a part")
     return [(TRAIN, folder)]
 
 
@@ -197,12 +197,12 @@ def _say_parts(found: dict[int, Folder], inner: dict[Folder, Folder], layout: La
     if any(child.name.lower() not in plain for child in found.values()):
         said = zip(("train", "validation", "test"), map(found.get, (TRAIN, VALIDATION, TEST)), strict=True)
         layout.notes.append(
-            "parts by name: " + ", ".join(f"{shown(child.name)}/ is {part}" for part, child in said if child)
+            "parts by name: " + ", ".join(f"{cut(child.name, 30)}/ is {part}" for part, child in said if child)
         )
     for child in found.values():
         if inner[child] is not child:
             inside = Path(child.name, inner[child].path.relative_to(child.path))
-            layout.notes.append(f"the classes of {shown(child.name)}/ are read from {shown(inside)}/")
+            layout.notes.append(f"the classes of {cut(child.name, 30)}/ are read from {end(inside)}/")
     if VALIDATION in found and TEST not in found:
         layout.notes.append(
             f"{shown(found[VALIDATION].name)}/ is the validation part, the test part comes out of train/"

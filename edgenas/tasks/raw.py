@@ -36,8 +36,7 @@ class Raw:
         """Image `index` for a one-line message: its file, if it has one."""
         if not self.files:
             return f"image {index} of '{cut(self.labels[self.y[index]])}'"
-        file = shown(self.files[index])
-        return file if len(file) <= 44 else f"...{file[-41:]}"
+        return end(self.files[index])
 
 
 def shown(text: object) -> str:
@@ -52,12 +51,18 @@ def cut(text: object, limit: int = 20) -> str:
     return plain if len(plain) <= limit else plain[: limit - 3] + "..."
 
 
+def end(path: object, limit: int = 44) -> str:
+    """`shown`, of which only the last `limit` characters stay, where a file's name matters more than its folders'."""
+    plain = shown(path)
+    return plain if len(plain) <= limit else f"...{plain[3 - limit :]}"
+
+
 def counted(count: int, what: str) -> str:
     """`count` and `what` in the singular or plural."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:
-    """Names for a one-line message, the first `limit` of them, none of more than 40 characters."""
+    """Names for a one-line message, the first `limit` of them, none of more than 30 characters."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(cut(name, 40) for name in names[:limit]) + more
+    return ", ".join(cut(name, 30) for name in names[:limit]) + more

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgenas.tasks.raw import counted, shown
+from edgenas.tasks.raw import counted, cut, end
 
 # Pictures (and what holds some) that Pillow does not read.
 _PICTURE_KINDS = """
@@ -72,7 +72,7 @@ class Links:
             notes.append(f"{counted(self.followed, 'link')} to folders followed{out}")
         for paths, what in ((self.again, "to folders that are read anyway"), (self.broken, "to nothing")):
             if paths:
-                first = shown(paths[0].relative_to(root))
+                first = end(paths[0].relative_to(root))
                 notes.append(f"{counted(len(paths), 'link')} {what} ignored (first: {first})")
         return notes
 
@@ -118,7 +118,7 @@ def kinds(others: Counter[str], *, pictures: bool) -> str:
     chosen = [
         (kind, count) for kind, count in others.most_common() if (kind in _PICTURES or not kind) == pictures and count
     ]
-    texts = [f"{count} {shown(kind) or 'without a suffix'}" for kind, count in chosen[:6]]
+    texts = [f"{count} {cut(kind, 12) or 'without a suffix'}" for kind, count in chosen[:6]]
     more = sum(count for _, count in chosen[6:])
     return ", ".join(texts) + (f" and {more} others" if more else "")
 

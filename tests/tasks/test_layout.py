@@ -124,6 +124,20 @@ def test_what_may_be_read_in_two_ways_is_refused(tree: Tree, folders: dict[str, 
     assert len(caught.value.message.replace(str(root.parent), "")) < 200
 
 
+def test_notes_are_short_whatever_the_names_are(tree: Tree) -> None:
+    long = "n" * 90
+    root = tree({f"{long}/train/{part}{long}": 6 for part in "ab"} | {f"{long}/test_set/a{long}/{long}": 6})
+    for index in range(9):
+        (root / long / f"{long}{index}").mkdir()
+        (root / long / "train" / f"a{long}" / f"x.{index}{long}").write_bytes(b"x")
+    (root / long / f"a{long}").symlink_to("nowhere")
+    for image in (root / long / "test_set" / f"a{long}" / long).iterdir():
+        image.write_bytes((root / long / "train" / f"b{long}" / "000.png").read_bytes())
+    notes = load(str(root)).notes
+    assert len(notes) >= 10
+    assert max(map(len, notes)) < 200, max(notes, key=len)
+
+
 def test_labels_of_a_detection_set_beside_images_are_no_class(tree: Tree) -> None:
     root = tree(both("images/train", "images/test"))
     (root / "labels/train").mkdir(parents=True)
