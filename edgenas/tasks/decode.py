@@ -313,8 +313,11 @@ def _why(file: Path, error: BaseException) -> str:
 
 def _content(file: Path) -> str:
     """What a file that Pillow does not know holds, as far as its first bytes tell."""
-    with file.open("rb") as stream:
-        start = stream.read(64)
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(64)
+    except OSError as error:
+        return error.strerror or "gone"
     for is_it, what in (
         (not start, "empty"),
         (not any(start), "nothing but zeros"),
