@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgenas.errors import DataError
+from edgenas.tasks.copies import alike, copy_notes
 from edgenas.tasks.raw import TEST, TRAIN, UNKNOWN, VALIDATION, Ints, Pixels, Raw, Source, shown
 from edgenas.tasks.sizes import LARGEST_SIZE, LEAST_SIDE
-from edgenas.tasks.splits import assign, check_classes
+from edgenas.tasks.splits import assign, check_classes, class_notes
 
 BUILT_IN = ("digits", "mnist")
+_UNPACK = "unpack it and give the folder"
+_SAVE = "save images and labels with numpy.savez(FILE, x=..., y=...) and give that"
+_MENDS = {
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"), _UNPACK),
+    **dict.fromkeys((".npy", ".mat", ".h5", ".hdf5", ".pkl", ".pt", ".parquet"), _SAVE),
+    ".csv": "bring the images into one folder for each class, or " + _SAVE,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +41,8 @@ class ImageData:
     """A labelled image set in three disjoint parts.
 
     `labels[i]` is the name of class `i`. `fingerprint` is 16 hex digits over pixels, labels and splits: it does not
-    depend on where the data lie. `notes` are sentences for the user: what was split, resized, skipped or ignored.
+    depend on where the data lie. `notes` are sentences for the user: how many images the classes have, what was decided
+    about parts, scale and pixels, what was split, resized, skipped or ignored, and which images stand there twice.
     `source` says what the images were before `load` resized them.
     """
 
@@ -68,23 +77,31 @@ def load(
     - `cats/ dogs/`: one folder for each class, images at any depth in it, split by `seed`;
     - `train/cats/ train/dogs/ test/cats/ ...`: with test/, val/ (or validation/, valid/) or both. A part that is
       missing is split off train: with train/ and val/ alone, val/ is the validation part and test comes out of train.
+      Other usual names are understood (Training/, test_set/, seg_train/ beside seg_test/), and folders around the
+      data that hold nothing else are passed through; what may be read in two ways is refused.
 
-    An .npz holds `x`, `y` or `x_train`, `y_train` and optionally `x_test`, `y_test`, `x_val`, `y_val`: images
-    (N, H, W), (N, H, W, 1) or (N, H, W, 3), in 0..1 or 0..255 (decided by the largest value), labels ints or strings.
+    Classes are numbered in the order of their names as text. Links to folders are followed; a folder is read once.
+
+    An .npz holds `x`, `y` or `x_train`, `y_train` and optionally `x_test`, `y_test`, `x_val`, `y_val`, or other usual
+    names of these (train_images, X_train, labels): images (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 in 0..255 or
+    any type in 0..1 or 0..255. The scale is decided by the range of all parts together, values up to a quarter of it
+    outside are clipped; other ranges are refused. Labels are ints, whole floats, strings or one-hot.
 
     Splits are stratified: 20 % test where there is no test part, 15 % of the rest validation where there is none.
+    Images that are equal pixel for pixel (at the size that comes out) go to one part where that part is split off.
 
     Images come out at `size` x `size` pixels if given (shorter side resized, then centre crop). Else images of one
     common size keep it, up to 96 a side (larger are scaled so that the longer side is 96), and mixed sizes become
     squares of the median shorter side, rounded to a multiple of 8, at most 96. Resizing is bilinear with
-    antialiasing. They are
-    grayscale if all files are grayscale by their mode, else RGB; transparency is laid over white; EXIF orientation is
-    applied; 16-bit samples keep their upper byte.
+    antialiasing. They are grayscale if all files are grayscale by their mode, else RGB; transparency is laid over
+    white; EXIF orientation is applied; of files with 16 bits the upper 8 of those that their largest value needs
+    (8, 10, 12, 14 or 16) are kept. Every such decision is one of the `notes`.
 
     `progress(done, total)` counts file reads, two for each image file (size, then pixels); it is called on the
     caller's thread. Raises DataError with one line that says value, limit and next step: unknown name, missing or
-    empty path, one class only, a class with fewer than 5 images, a class that is not in train, more than 5 %
-    unreadable images, damaged or unsuitable .npz. Raises ValueError for a seed outside 0..2**32-1.
+    empty path, one class only, a class with fewer than 5 images, a class that is not in train, parts or classes that
+    are not clear, more than 5 % unreadable images, damaged or unsuitable .npz. Raises ValueError for a seed outside
+    0..2**32-1.
     """
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be in 0..2**32-1, not {seed}")
@@ -96,10 +113,18 @@ def load(
         )
     raw = _read(source, size, progress)
     check_classes(raw.name, raw.y, raw.part, raw.labels)
-    part, notes = assign(raw.y, raw.part, raw.labels, seed)
+    copy_of = alike(raw.x)
+    part, split_notes = assign(raw.y, raw.part, raw.labels, seed, copy_of)
+    notes = (
+        *raw.notes,
+        *_gray_notes(raw.x),
+        *class_notes(raw.y, raw.labels),
+        *split_notes,
+        *copy_notes(raw, copy_of, part),
+    )
     train, validation, test = (Split(raw.x[part == which], raw.y[part == which]) for which in (TRAIN, VALIDATION, TEST))
     digest = _fingerprint(raw.labels, (train, validation, test))
-    return ImageData(raw.name, train, validation, test, raw.labels, digest, raw.notes + notes, raw.source)
+    return ImageData(raw.name, train, validation, test, raw.labels, digest, notes, raw.source)
 
 
 def _read(source: str, size: int | None, progress: Callable[[int, int], None] | None) -> Raw:
@@ -120,11 +145,20 @@ def _read(source: str, size: int | None, progress: Callable[[int, int], None] | 
     raise _unknown(source, path)
 
 
+def _gray_notes(x: Pixels) -> tuple[str, ...]:
+    """A sentence if images of three channels have no colour; `x` is (N, H, W, C)."""
+    if x.shape[3] == 1 or any((image != image[..., :1]).any() for image in x):
+        return ()
+    return ("images are read in colour but have none: saved as grayscale, they would take a smaller network",)
+
+
 def _unknown(source: str, path: Path) -> DataError:
     near = difflib.get_close_matches(source.lower(), BUILT_IN, cutoff=0.5)
     guess = f" (did you mean {' or '.join(near)}?)" if near else ""
     if path.is_file():
         what = f"{shown(source)} is a file but no .npz"
+        if path.suffix.lower() in _MENDS:
+            raise DataError(f"{what}: {_MENDS[path.suffix.lower()]}", source=source)
     else:
         what = f"no folder, .npz or built-in data set '{shown(source)}'{guess}"
     return DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,8 @@ class Raw:
     """Images as a source holds them.
 
     `x` (N, H, W, C) uint8; `y` (N,) indices into `labels`; `part` (N,) TRAIN, VALIDATION or TEST as the source says
-    (all TRAIN when it says nothing); `notes` is what the user should know about the reading.
+    (all TRAIN when it says nothing); `notes` is what the user should know about the reading;
+    `files` (N,) names each image's file below the source, if it has one.
     """
 
     name: str
@@ -39,7 +41,14 @@ class Raw:
     part: Ints
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    files: Sequence[str] = ()
     source: Source = UNKNOWN
+
+    def where(self, index: int) -> str:
+        """Image `index` for a one-line message: its file, if it has one."""
+        if not self.files:
+            return f"image {index} of '{cut(self.labels[self.y[index]])}'"
+        return end(self.files[index])
 
 
 def shown(text: object) -> str:
@@ -48,12 +57,24 @@ def shown(text: object) -> str:
     return plain if plain.isprintable() else ascii(plain)[1:-1]
 
 
+def cut(text: object, limit: int = 20) -> str:
+    """`shown`, cut to `limit` characters where a line has room for no more."""
+    plain = shown(text)
+    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
+
+
+def end(path: object, limit: int = 44) -> str:
+    """`shown`, of which only the last `limit` characters stay, where a file's name matters more than its folders'."""
+    plain = shown(path)
+    return plain if len(plain) <= limit else f"...{plain[3 - limit :]}"
+
+
 def counted(count: int, what: str) -> str:
     """`count` and `what` in the singular or plural."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def listed(names: list[str] | tuple[str, ...], limit: int = 5) -> str:
-    """Names for a one-line message, the first `limit` of them."""
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    """Names for a one-line message, the first `limit` of them, none of more than 30 characters."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(shown(name) for name in names[:limit]) + more
+    return ", ".join(cut(name, 30) for name in names[:limit]) + more

@@ -18,9 +18,8 @@ import numpy.typing as npt
 
 from edgenas.tasks.images import ImageData
 from edgenas.tasks.raw import Ints
+from edgenas.tasks.splits import uneven_counts
 
-UNEVEN = 1.5  # times as many images in the largest class as in the smallest: see `uneven`
-WEIGHED = "classes are uneven: each counts alike in training, in what is chosen and in the gate"
 _ERRORS = 1.645  # standard errors: one-sided 95 %
 
 
@@ -127,13 +126,11 @@ def _distance(right: int, images: int) -> float:
 def uneven(data: ImageData) -> bool:
     """Whether classes count alike from here on, in training, selection and the gate, in place of images.
 
-    They do where the largest class has over 1.5 times as many images as the smallest, all parts together. Up to there
-    accuracy and balanced accuracy of two classes differ by a tenth of the difference of their recalls at most, and sets
-    that are called balanced are on this side: MNIST has 1.24, digits 1.05, EuroSAT 1.5. Beyond are ImageNet's training
-    part (1.8) and SVHN (3.0). Where classes are even, nothing is weighted: to do so would only add noise.
+    The images of all parts together decide (`edgenas.tasks.splits.uneven_counts`). Where classes are even, nothing is
+    weighted: to do so would only add noise.
     """
-    counts = np.bincount(np.concatenate([data.train.y, data.validation.y, data.test.y]), minlength=data.classes)
-    return bool(counts.max() > UNEVEN * counts.min())
+    labels = np.concatenate([data.train.y, data.validation.y, data.test.y])
+    return uneven_counts(np.bincount(labels, minlength=data.classes))
 
 
 def class_weights(labels: Ints, classes: int) -> npt.NDArray[np.float32]:

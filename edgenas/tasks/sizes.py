@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LEAST_SIDE = 8  # pixels; the smallest built-in set has it, and a network that halves three times needs it
 LARGEST_SIDE = 96  # pixels; what is chosen by itself stays affordable on a small board, more must be asked for
+_CUT = 0.25  # of an image left out is worth a word
 LARGEST_SIZE = 512  # pixels; what can be asked for
 
 
@@ -25,7 +26,9 @@ def choose_size(name: str, sides: set[tuple[int, int]], median: float, size: int
     """
     if size is not None:
         target = (size, size)
-        return target, "" if sides == {target} else f"images resized to {size}x{size} as asked (centre crop)"
+        return target, "" if sides == {
+            target
+        } else f"images resized to {size}x{size} as asked (centre crop{_cut(sides)})"
     if len(sides) == 1:
         height, width = next(iter(sides))
         if min(height, width) < LEAST_SIDE:
@@ -42,8 +45,14 @@ def choose_size(name: str, sides: set[tuple[int, int]], median: float, size: int
         new_height, new_width = (max(LEAST_SIDE, round(scale * side)) for side in (height, width))
         return (new_height, new_width), f"images resized from {width}x{height} to {new_width}x{new_height} (w x h)"
     side = min(LARGEST_SIDE, max(LEAST_SIDE, round(median / 8) * 8))
-    note = f"mixed sizes ({len(sides)} different): images resized to {side}x{side} (shorter side, then centre crop)"
-    return (side, side), note
+    how = f"shorter side, then centre crop{_cut(sides)}"
+    return (side, side), f"mixed sizes ({len(sides)} different): images resized to {side}x{side} ({how})"
+
+
+def _cut(sides: set[tuple[int, int]]) -> str:
+    """How much of the longest image a square leaves out, where that is a quarter or more."""
+    most = max(1 - min(side) / max(side) for side in sides)
+    return f", which cuts off up to {most:.0%}" if most >= _CUT else ""
 
 
 def fitted(image: Image.Image, height: int, width: int) -> Image.Image:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas import cost, tasks
+from edgenas import cost
 from edgenas.artifact import MODEL, Artifact, Tensor
 from edgenas.choices import precision_of
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
@@ -24,6 +24,7 @@ from edgenas.tasks.images import ImageData, Split
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, uneven
 from edgenas.version import __version__
 from edgenas.workflows.camera import postprocessing, preprocessing
+from edgenas.workflows.data import load_data
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,13 +38,15 @@ class Built:
     """An artifact, the check of the gate that failed (None: it passed), and what it recognises of each class.
 
     `right` (n,) says on which images of the validation part the artifact is right. `recalls` are by part and precision:
-    "validation" of the artifact, "float" and "int8" on the test part, None for a precision that there is not.
+    "validation" of the artifact, "float" and "int8" on the test part, None for a precision that there is not. `notes`
+    are what was decided about the data (see `ImageData`).
     """
 
     artifact: Artifact
     failure: ConversionError | None
     right: npt.NDArray[np.bool_]
     recalls: Mapping[str, Recalls | None]
+    notes: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -93,6 +96,7 @@ class Built:
             **accuracies(self.labels, self.recalls),
             "held_out": manifest["held_out"],
             "folder": str(folder),
+            "notes": list(self.notes),
         }
 
 
@@ -117,7 +121,7 @@ def convert(
     from edgenas.training.fit import load_job  # torch takes seconds: what is mistyped is told before
 
     job = load_job(Path(checkpoint))
-    images = tasks.load(data, seed=seed, size=size)
+    images = load_data(data, seed=seed, size=size, reporter=reporter)
     bound = SearchSpace.load(space, images.input_shape, images.classes)
     architecture = Architecture.parse(job.architecture)
     reporter.stage("convert")
@@ -187,7 +191,7 @@ def build(
         onnx_precision=onnx or "float32",
         recalls=recalls,
     )
-    return Built(artifact, failure, right, recalls)
+    return Built(artifact, failure, right, recalls, data.notes)
 
 
 def held_out(recalls: Mapping[str, Recalls | None]) -> Recalls:

@@ -243,6 +243,7 @@ class _Rounds:
             runtimes=walk.runtimes,
             layers=self._timed_layers(artifact) if self._layers else None,
             labels=walk.data.labels,
+            notes=walk.data.notes,
         )
         run.finish(result.to_json())
         return result

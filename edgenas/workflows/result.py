@@ -31,6 +31,7 @@ class Result:
 
     `runtimes`: those of the device that were compared, fastest first; none if there was no choice. `layers`: what each
     operator of the installed model takes, None unless asked for. `labels` name the classes of the rows' recalls.
+    `notes`: what was decided about the data (see `ImageData`).
     """
 
     board: str
@@ -56,6 +57,7 @@ class Result:
     runtimes: tuple[Compared, ...] = ()
     layers: Layers | None = None
     labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> Row | None:
@@ -118,6 +120,7 @@ class Result:
             "versions": dict(self.versions),
             "runtimes": [asdict(one) for one in self.runtimes],
             "layers": self.layers.to_json() if self.layers else None,
+            "notes": list(self.notes),
         }
         return self.unit.label({key: _finite(value) for key, value in table.items()})
 

@@ -20,7 +20,8 @@ from firmware_tools.connect import Access
 class Searched:
     """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior.
 
-    `labels` name the classes, in the order of the recalls.
+    `labels` name the classes, in the order of the recalls. `notes` are what was decided about the data (see
+    `ImageData`).
     """
 
     board: str
@@ -32,6 +33,7 @@ class Searched:
     folder: str
     seconds: float
     labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -46,6 +48,7 @@ class Searched:
             "projection": asdict(projection) if projection else None,
             "folder": self.folder,
             "seconds": self.seconds,
+            "notes": list(self.notes),
         }
         return self.unit.label(table)
 
@@ -100,6 +103,7 @@ def search(
             folder=str(run.folder),
             seconds=run.seconds("search"),
             labels=walk.data.labels,
+            notes=walk.data.notes,
         )
         run.finish(searched.to_json())
         return searched

@@ -7,14 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgenas import resources, tasks
+from edgenas import resources
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks.arrays import save_arrays
-from edgenas.tasks.recalls import WEIGHED, Recalls, accuracies, uneven
+from edgenas.tasks.recalls import Recalls, accuracies
 from edgenas.training import Job, Outcome, Recipe
 from edgenas.training.pool import Pool
+from edgenas.workflows.data import load_data
 from edgenas.workflows.walk import default_epochs
 
 
@@ -22,7 +23,8 @@ from edgenas.workflows.walk import default_epochs
 class Trained:
     """A trained network: its checkpoint, what training said, and what it recognises of the test part.
 
-    `validation` and `test` are in the order of `labels`, the classes' names.
+    `validation` and `test` are in the order of `labels`, the classes' names. `notes` are what was decided about the
+    data (see `ImageData`).
     """
 
     architecture: str
@@ -31,6 +33,7 @@ class Trained:
     labels: tuple[str, ...]
     validation: Recalls
     test: Recalls
+    notes: tuple[str, ...] = ()
 
     @property
     def test_accuracy(self) -> float:
@@ -46,6 +49,7 @@ class Trained:
             "train_loss": self.outcome.train_loss,
             **accuracies(self.labels, {"validation": self.validation, "test": self.test}),
             "seconds": round(self.outcome.seconds, 3),
+            "notes": list(self.notes),
         }
 
 
@@ -68,14 +72,11 @@ def train(
     resources.require_new(out, "train")
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}, the least is 1", value=epochs, limit=1)
-    reporter.stage("data")
-    images = tasks.load(data, seed=seed, size=size)
+    images = load_data(data, seed=seed, size=size, reporter=reporter)
     bound = SearchSpace.load(space, images.input_shape, images.classes)
     genes = Architecture.parse(architecture)
     if not bound.contains(genes):
         raise UsageError(f"architecture {architecture} is not in the space {bound.name!r}", value=architecture)
-    if uneven(images):
-        reporter.say(WEIGHED)
     recipe = Recipe.for_images(bound.input_shape, epochs or default_epochs(images))
     reporter.stage("train")
     with TemporaryDirectory(prefix="edgenas-") as scratch:
@@ -88,4 +89,4 @@ def train(
 
     net = load_network(Path(out), bound, genes)
     validation, test = (evaluate(net, part, images.classes)[1] for part in (images.validation, images.test))
-    return Trained(str(genes), str(out), outcome, images.labels, validation, test)
+    return Trained(str(genes), str(out), outcome, images.labels, validation, test, images.notes)

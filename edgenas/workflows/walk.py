@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgenas import inventory, tasks
+from edgenas import inventory
 from edgenas.board import Board, BoardProfile, Prior
 from edgenas.choices import precision_of, statistic_of
 from edgenas.errors import UsageError
@@ -25,10 +25,10 @@ from edgenas.strategies.exact import Lattice
 from edgenas.strategies.halving import with_references
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.images import ImageData
-from edgenas.tasks.recalls import WEIGHED, uneven
 from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.units import MINSN
+from edgenas.workflows.data import load_data
 from edgenas.workflows.evaluator import DeviceEvaluator
 from edgenas.workflows.profile import COUNTED, FIRST, profile_session
 from edgenas.workflows.runtimes import Compared, fastest
@@ -219,14 +219,7 @@ def opened(
     options = replace(options, board=board.id, device=None if options.device is None else url)
     budget = options.check(board)
     require_package("torch")  # before data are prepared for nothing
-    reporter.stage("data")
-    data = tasks.load(
-        options.data, seed=options.seed, size=options.size, progress=lambda i, n: reporter.progress(i, n, "images")
-    )
-    for note in data.notes:
-        reporter.say(note)
-    if uneven(data):
-        reporter.say(WEIGHED)
+    data = load_data(options.data, seed=options.seed, size=options.size, reporter=reporter)
     space = SearchSpace.load(options.space, data.input_shape, data.classes)
     reporter.stage("device")
     prior = options.prior(board) if purpose == "search" else None
@@ -246,6 +239,8 @@ def opened(
         key, fingerprint = asdict(session.key), data.fingerprint
         question = {**asked, "key": key, "url": session.device.url, "data": fingerprint, "stages": _STAGES}
         run = Run.open(Path(runs), board.id, question)
+        for note in data.notes:
+            run.log(note)  # the user has read it; the folder did not exist yet
         session.reporter = Logged(reporter, run)
         session.reporter.say(f"{'going on in' if run.resumed else 'run folder'} {run.folder}")
         if runtimes:

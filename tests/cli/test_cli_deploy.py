@@ -40,6 +40,7 @@ _RESULT = {
     "seconds": dict.fromkeys(("profile", "supernet", "search", "train", "convert", "measure"), (int, float)),
     "seed": int,
     "versions": dict,
+    "notes": list,
 }
 
 

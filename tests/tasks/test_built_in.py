@@ -25,7 +25,10 @@ def test_built_in_sets(name: str, side: int, counts: tuple[int, int, int]) -> No
     assert data.train.y.dtype == np.int64
     assert (data.train.x.min(), data.train.x.max()) == (0, 255)
     assert len(data.fingerprint) == 16
-    assert len(data.notes) == 2
+    assert len(data.notes) == 3
+    assert data.notes[0] == (
+        "10 classes of 500 images each" if name == "mnist" else "10 classes of 174 ('8') to 183 ('3') images"
+    )
     for split in (data.train, data.validation, data.test):
         assert split.x.shape == (len(split.y), side, side, 1)
         assert set(split.y) == set(range(10))

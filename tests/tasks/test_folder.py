@@ -35,7 +35,7 @@ def test_one_level(tree: Tree) -> None:
     assert data.labels == ("birds", "cats", "dogs")
     assert data.input_shape == (3, 12, 12)
     assert counts(data) == (25, 4, 7)
-    assert [len(note) > 0 for note in data.notes] == [True, True]
+    assert data.notes[0] == "folders inside class folders belong to the class (first: birds/small/)"
     assert load(str(root)).fingerprint == data.fingerprint
     assert load(str(root), seed=1).fingerprint != data.fingerprint
     every = {image.tobytes() for split in (data.train, data.validation, data.test) for image in split.x}
@@ -54,7 +54,10 @@ def test_fingerprint_does_not_depend_on_the_place(tree: Tree, tmp_path: Path) ->
 def test_train_and_test(tree: Tree) -> None:
     data = load(str(tree({"train/a": 20, "train/b": 20, "test/a": 3, "test/b": 4})))
     assert counts(data) == (34, 6, 7)
-    assert data.notes == ("no validation part: 15% of the rest of train (6 images) split off by seed 0",)
+    assert data.notes == (
+        "images of each class: a 23, b 24",
+        "no validation part: 15% of the rest of train (6 images) split off by seed 0",
+    )
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
@@ -63,6 +66,7 @@ def test_train_and_val_takes_the_test_out_of_train(tree: Tree, name: str) -> Non
     assert counts(data) == (32, 7, 8)
     assert data.notes == (
         f"{name}/ is the validation part, the test part comes out of train/",
+        "images of each class: a 23, b 24",
         "no test part: 20% of train (8 images) split off by seed 0",
     )
 
@@ -71,7 +75,10 @@ def test_all_parts_and_a_class_without_test_images(tree: Tree) -> None:
     parts = {"train/a": 5, "train/b": 5, "train/c": 5, "val/a": 1, "val/b": 1, "val/c": 1, "test/a": 2, "test/b": 2}
     data = load(str(tree(parts)))
     assert counts(data) == (15, 3, 4)
-    assert data.notes == ("1 of 3 classes have no image in test (first: 'c')",)
+    assert data.notes == (
+        "images of each class: a 8, b 8, c 6",
+        "1 of 3 classes have no image in test (first: 'c')",
+    )
 
 
 def test_train_alone_and_train_as_a_class(tree: Tree, tmp_path: Path) -> None:
@@ -87,8 +94,8 @@ def test_test_folder_without_classes_is_ignored(tree: Tree) -> None:
     (root / "README.txt").write_text("about")
     data = load(str(root))
     assert counts(data) == (14, 2, 4)
-    assert data.notes[1] == "1 hidden, non-image or misplaced files ignored"
-    assert data.notes[0] == "folders without class folders or beside train/ ignored: extra, test"
+    assert data.notes[0] == "files ignored: 1 .txt"
+    assert data.notes[1] == ("folders that are no part with class folders ignored: extra/ (3 images), test/ (5 images)")
 
 
 def test_hidden_and_other_files_are_ignored_with_a_count(tree: Tree) -> None:
@@ -100,7 +107,7 @@ def test_hidden_and_other_files_are_ignored_with_a_count(tree: Tree) -> None:
     data = load(str(root))
     assert data.labels == ("a", "b")
     assert counts(data) == (8, 2, 2)
-    assert data.notes[0] == "4 hidden, non-image or misplaced files ignored"
+    assert data.notes[0] == "files ignored: 2 hidden, 1 .txt, 1 .csv"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +119,7 @@ def test_hidden_and_other_files_are_ignored_with_a_count(tree: Tree) -> None:
         ({"a": 10}, "has 1 class ('a'), classification needs at least 2"),
         ({"a": 10, "b": 4}, "class 'b' has 4 images, at least 5 are needed: add images or remove the class"),
         ({"a": 10, "b": 0}, "class 'b' has 0 images, at least 5 are needed"),
-        ({"train": 10, "test": 10}, "test holds no class folders"),
+        ({"train": 10, "test": 10}, "train holds no class folders"),
         ({"test/a": 10, "val/a": 10}, "has test/ but no train/ with class folders"),
         ({"train/a": 9, "val/a": 9, "valid/a": 9}, "has both val/ and valid/: keep one"),
         ({"train/a": 9, "train/b": 9, "test/c": 9}, "class 'c' has 9 images in test but none in train"),
@@ -162,7 +169,7 @@ def test_links_to_nowhere_pipes_and_bombs_are_skipped(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     data = load(str(root))
     assert sum(counts(data)) == 60
-    assert data.notes[0].endswith("first: a/link.png (no regular file)")
+    assert data.notes[0].endswith("first: a/link.png (a link to nothing)")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # now it is an error of Pillow's own
     assert load(str(root)).fingerprint == data.fingerprint
 
@@ -186,8 +193,12 @@ def test_mixed_sizes_become_squares(tree: Tree, noise: Noise) -> None:
     noise(0, 50, 60).save(root / "b/large.png")
     data = load(str(root))
     assert data.input_shape == (3, 24, 24)
-    assert data.notes[0] == "mixed sizes (2 different): images resized to 24x24 (shorter side, then centre crop)"
-    assert load(str(root), size=16).input_shape == (3, 16, 16)
+    assert data.notes[0] == (
+        "mixed sizes (2 different): images resized to 24x24 (shorter side, then centre crop, which cuts off up to 30%)"
+    )
+    narrow = load(str(root), size=16)
+    assert narrow.input_shape == (3, 16, 16)
+    assert narrow.notes[0] == "images resized to 16x16 as asked (centre crop, which cuts off up to 30%)"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +207,7 @@ def test_mixed_sizes_become_squares(tree: Tree, noise: Noise) -> None:
 def test_equal_sizes_are_kept_up_to_96(tree: Tree, width: int, height: int, shape: tuple[int, int, int]) -> None:
     data = load(str(tree({"a": 5, "b": 5}, width=width, height=height)))
     assert data.input_shape == shape
-    assert len(data.notes) == (2 if width == 96 else 3)
+    assert len(data.notes) == (3 if width == 96 else 4)
 
 
 def test_centre_is_kept(tmp_path: Path) -> None:
@@ -224,8 +235,11 @@ def test_gray_only_if_all_are(tree: Tree, noise: Noise) -> None:
     assert data.input_shape == (1, 12, 12)
     every = np.concatenate([data.train.x, data.validation.x, data.test.x])
     assert any((image == 0x80).all() for image in every)  # 16 bits keep the upper byte
-    noise(2, mode="P").save(root / "a/palette.png")
+    noise(3, mode="L").convert("RGB").save(root / "a/colourless.png")
     assert load(str(root)).input_shape == (3, 12, 12)
+    assert "images are read in colour but have none" in "; ".join(load(str(root)).notes)
+    noise(2, mode="P").save(root / "a/palette.png")
+    assert "have none" not in "; ".join(load(str(root)).notes)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

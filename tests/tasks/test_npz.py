@@ -28,29 +28,29 @@ def test_shapes(tmp_path: Path, shape: tuple[int, ...]) -> None:
     assert (len(data.train), len(data.validation), len(data.test)) == (28, 4, 8)
     everything = np.concatenate([data.train.x, data.validation.x, data.test.x])
     assert {image.tobytes() for image in everything} == {image.tobytes() for image in x}
-    assert len(data.notes) == 2
+    assert len(data.notes) == 3
 
 
 @pytest.mark.parametrize(
     ("x", "note"),
     [
         (X, ""),
-        (X.astype(np.float64), "float64 values up to 255 taken as 0..255"),
-        ((X / 255).astype(np.float32), "float32 values up to 1 taken as 0..1"),
-        (X.astype(np.int64), "int64 values up to 255 taken as 0..255"),
+        (X.astype(np.float64), "float64 values from 0 to 255 taken as 0..255"),
+        ((X / 255).astype(np.float32), "float32 values from 0 to 1 taken as 0..1"),
+        (X.astype(np.int64), "int64 values from 0 to 255 taken as 0..255"),
     ],
 )
 def test_values_of_any_scale_give_the_same_data(tmp_path: Path, x: np.ndarray, note: str) -> None:
     plain = load(saved(tmp_path, x=X, y=Y))
     other = load(saved(tmp_path, x=x, y=Y))
     assert other.fingerprint == plain.fingerprint
-    assert other.notes[: len(other.notes) - 2] == ((note,) if note else ())
+    assert other.notes[: len(other.notes) - 3] == ((note,) if note else ())
 
 
 def test_ones_and_zeros_become_black_and_white(tmp_path: Path) -> None:
     data = load(saved(tmp_path, x=X > 128, y=Y))
     assert set(np.unique(data.train.x)) == {0, 255}
-    assert data.notes[0] == "bool values up to 1 taken as 0..1"
+    assert data.notes[0] == "bool values from 0 to 1 taken as 0..1"
 
 
 def test_string_and_column_labels(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_given_parts_are_kept(tmp_path: Path) -> None:
         "y_val": Y[3::4],
     }
     data = load(saved(tmp_path, **parts))
-    assert data.notes == ()
+    assert data.notes == ("2 classes of 20 images each",)
     np.testing.assert_array_equal(data.train.x[..., 0], X[::2])
     np.testing.assert_array_equal(data.test.x[..., 0], X[1::4])
     np.testing.assert_array_equal(data.validation.x[..., 0], X[3::4])
@@ -104,7 +104,7 @@ NAN = np.where(X.max() == X, np.nan, X / 255)
     ("arrays", "key", "message"),
     [
         ({}, "x", "neither x nor x_train is there, only nothing"),
-        ({"images": X, "y": Y}, "x", "neither x nor x_train is there, only images, y: rename the images"),
+        ({"cats": X, "y": Y}, "x", "neither x nor x_train is there, only cats, y: rename the images"),
         ({"x": X, "x_train": X}, "x", "both x and x_train are there"),
         ({"x": X}, "y", "y is missing, only x are there: add the labels"),
         ({"x_train": X, "y_train": Y, "x_test": X}, "y_test", "y_test is missing"),
@@ -120,9 +120,17 @@ NAN = np.where(X.max() == X, np.nan, X / 255)
         ({"x": X.astype(complex), "y": Y}, "x", "x is complex128, images must be uint8 or float"),
         ({"x": X.astype(object), "y": Y}, "x", "x is damaged or pickled"),
         ({"x": NAN, "y": Y}, "x", "values that are NaN or infinite"),
-        ({"x": X - 300.0, "y": Y}, "x", "x has values from -300 to -45, they must be in 0..1 or 0..255"),
-        ({"x": X.astype(np.uint16) * 257, "y": Y}, "x", "x has values from 0 to 65535"),
-        ({"x": X, "y": np.eye(2)[Y]}, "y", "y is (40, 2), labels must be (N,)"),
+        (
+            {"x": X - 300.0, "y": Y},
+            "x",
+            "x has float64 values from -300 to -45, as if normalised: undo the normalisation",
+        ),
+        (
+            {"x": X.astype(np.uint16) * 257, "y": Y},
+            "x",
+            "x has uint16 values from 0 to 65535, more than 0..255: scale them, save uint8 in",
+        ),
+        ({"x": X, "y": np.ones((40, 2))}, "y", "y is (40, 2) and not one-hot, labels must be (N,)"),
         ({"x": X, "y": Y + 0.5}, "y", "y is float64, labels must be integers or strings"),
         (
             {"x_train": X, "y_train": Y, "x_test": X[:, :5], "y_test": Y},
@@ -160,8 +168,23 @@ def test_no_npz(tmp_path: Path) -> None:
         np.save(file, X)
     with pytest.raises(DataError, match="the file holds a single array"):
         load(str(path))
-    with pytest.raises(DataError, match=r"set\.csv is a file but no \.npz: give a folder"):
-        load(str(path.rename(tmp_path / "set.csv")))
+    with pytest.raises(DataError, match=r"set\.txt is a file but no \.npz: give a folder"):
+        load(str(path.rename(tmp_path / "set.txt")))
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("set.zip", "unpack it and give the folder"),
+        ("set.tar.gz", "unpack it and give the folder"),
+        ("set.npy", r"save images and labels with numpy\.savez"),
+        ("set.CSV", "bring the images into one folder for each class, or save"),
+    ],
+)
+def test_files_of_other_kinds_name_the_way_out(tmp_path: Path, name: str, mend: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=rf"{name} is a file but no \.npz: {mend}"):
+        load(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("compressed", [False, True])

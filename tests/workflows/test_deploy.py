@@ -117,6 +117,14 @@ def test_an_interrupted_deploy_goes_on_after_its_last_finished_stage(interrupted
     assert "stopped by StoppedError: train" in log
 
 
+def test_what_was_decided_about_the_data_is_said_again_and_in_the_json(deployed: Any) -> None:
+    notes = deployed.result.to_json()["notes"]
+    assert notes[0].startswith("10 classes of ")
+    assert deployed.recorder.lines[: len(notes)] == notes
+    log = (deployed.place.run() / "log.txt").read_text()
+    assert log.count(notes[0]) == 2  # of the sitting that was interrupted, and of the one that went on
+
+
 def test_a_profile_that_exists_is_used(interrupted: Any) -> None:
     assert json.loads(interrupted.stages["stages/profile.json"][1])["value"] == {}
 

@@ -167,6 +167,7 @@ def test_a_search_for_a_board_that_nobody_measured_goes_by_its_prior_and_leaves_
     before = BoardProfile.load(_key(deployed))
     searched = edgenas.search("nucleo-l4r5zi", data="digits", latency="150kinsn", epochs=2, runs=tmp_path)
     found = searched.to_json()
+    assert found["notes"][0].startswith("10 classes of ")
     assert (found["unit"], found["prior"]["ms_per_minsn"]) == ("ms", 13.0)
     assert found["budget"]["latency_ms"] == pytest.approx(13 * 0.15)
     for candidate in found["finalists"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sittings import Copy, Place
+from sittings import Copy, Place, Recorder
 
 import edgenas
 from edgenas.artifact import Artifact
@@ -20,7 +20,8 @@ TEXT = "stem-8s1/plain-16x1/residual-16x1/plain-32x1"
 def test_train_then_convert_then_measure(profiled: tuple[Place, Profiled], copy: Copy, tmp_path: Path) -> None:
     copy(profiled[0])
     checkpoint, folder = tmp_path / "net.pt", tmp_path / "artifact"
-    trained = edgenas.train(TEXT, data="digits", out=checkpoint, epochs=6)
+    training, converting = Recorder(), Recorder()
+    trained = edgenas.train(TEXT, data="digits", out=checkpoint, epochs=6, reporter=training)
     assert (trained.architecture, trained.outcome.epoch) == (TEXT, 6)
     assert trained.test_accuracy > 0.9
     told = json.loads(json.dumps(trained.to_json()))
@@ -29,7 +30,10 @@ def test_train_then_convert_then_measure(profiled: tuple[Place, Profiled], copy:
     with pytest.raises(UsageError, match=re.escape(f"{checkpoint} exists")):
         edgenas.train(TEXT, data="digits", out=checkpoint, epochs=2)
 
-    built = edgenas.convert(checkpoint, data="digits", out=folder)
+    built = edgenas.convert(checkpoint, data="digits", out=folder, reporter=converting)
+    for recorder, table in ((training, trained.to_json()), (converting, built.to_json(folder))):
+        assert table["notes"][0].startswith("10 classes of ")
+        assert recorder.lines[: len(table["notes"])] == table["notes"]
     assert built.verdict == "passed"
     assert built.accuracy_float == pytest.approx(trained.test_accuracy, abs=0.005)
     assert built.accuracy_int8 is not None

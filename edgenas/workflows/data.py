@@ -1,0 +1,16 @@
+"""The data of a command: loaded, and what was decided about them told to the user, the same way in every command."""
+
+from __future__ import annotations
+
+from edgenas import tasks
+from edgenas.progress import Reporter
+from edgenas.tasks.images import ImageData
+
+
+def load_data(source: str, *, seed: int, size: int | None, reporter: Reporter) -> ImageData:
+    """`edgenas.tasks.load` as the stage "data"; the notes are said to `reporter`. Raises DataError as `load` does."""
+    reporter.stage("data")
+    data = tasks.load(source, seed=seed, size=size, progress=lambda i, n: reporter.progress(i, n, "images"))
+    for note in data.notes:
+        reporter.say(note)
+    return data
