@@ -2,9 +2,9 @@
 
     python benchmarks/debian13.py [COMMAND ..] [--without PACKAGE ..]    needs root, mmdebstrap, git and a network
 
-The root folder holds Debian 13's smallest system and README's packages; the checkout's committed HEAD is cloned into it,
+The root folder holds Debian 13's smallest system and README's packages. The checkout's committed HEAD is cloned into it,
 and each COMMAND (`make demo` and `make test` if none is named) runs there with no variable of this computer but those
-that lead to the package index. "loaded" is what pip keeps of its downloads; what apt-get loads is printed by itself.
+that lead to the package index. "loaded" is what pip keeps of its downloads; apt-get prints what it loads.
 `--without python3-torch` shows what the default index's torch brings.
 """
 
@@ -89,7 +89,7 @@ def _run(root: Path, name: str, command: str) -> int:
     )
     seconds, loaded = time.monotonic() - started, _loaded_mb(root) - before
     print(f"{name}: exit code {done.returncode}, {seconds:.0f} s, pip loaded {loaded:.0f} MB; {_sizes(root)}")
-    for line in done.stdout.splitlines()[-60 if done.returncode else 0 :] if done.returncode else _summary(done.stdout):
+    for line in _summary(done.stdout) + done.stdout.splitlines()[-40:] * bool(done.returncode):
         print(f"    {line}")
     sys.stdout.flush()
     return done.returncode
