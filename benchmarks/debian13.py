@@ -1,11 +1,11 @@
 """README's commands in a Debian 13 made from nothing, as root: what they take, what they load, what the tests say.
 
-    python benchmarks/debian13.py [COMMAND ..] [--without PACKAGE ..]    needs root, mmdebstrap, git and a network
+    python benchmarks/debian13.py [COMMAND ..] [--without-torch]    needs root, mmdebstrap, git and a network
 
-The root folder holds Debian 13's smallest system and README's packages. The checkout's committed HEAD is cloned into it,
-and each COMMAND (`make demo` and `make test` if none is named) runs there with no variable of this computer but those
-that lead to the package index. "loaded" is what pip keeps of its downloads; apt-get prints what it loads.
-`--without python3-torch` shows what the default index's torch brings.
+The root folder holds Debian 13's smallest system and README's packages. The committed HEAD is cloned into it, and each
+COMMAND (`make demo` and `make test` if none is named) runs there with no variable of this computer but those that lead
+to the package index. "loaded" is what pip keeps of its downloads; apt-get prints what it loads.
+`--without-torch` leaves Debian's torch out and shows what the default index's brings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tempfile import TemporaryDirectory
 from report import ROOT, commit, machine
 
 _SUITE = "trixie"  # from the mirror that mmdebstrap knows
-_PACKAGES = ("git", "make", "python3", "python3-venv", "python3-torch")  # README's
+_PACKAGES = "apt-get install git make python3 python3-venv"  # README's
+_TORCH = "apt-get install --no-install-recommends python3-torch"
 _NETWORK = (
     "PIP_INDEX_URL",
     "PIP_DEFAULT_TIMEOUT",
@@ -45,17 +46,17 @@ def main() -> None:
     """Build the root folder, run the commands in it, print a line for each; exits with 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("commands", nargs="*", default=["make demo", "make test"], metavar="COMMAND")
-    parser.add_argument("--without", nargs="+", default=[], choices=_PACKAGES, metavar="PACKAGE")
+    parser.add_argument("--without-torch", action="store_true")
     arguments = parser.parse_args()
     if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
         raise SystemExit("debian13: needs root and mmdebstrap (apt-get install mmdebstrap): a root folder is built")
-    packages = [name for name in _PACKAGES if name not in arguments.without]
     print(f"debian13  commit {commit()}  {machine()['cpu']}, {machine()['cores']} cores, load {os.getloadavg()[0]:.1f}")
     with TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         _build(root)
         _run(root, "apt-get update", "apt-get -qq update")
-        _run(root, f"apt-get install {' '.join(packages)}", f"apt-get -y install {' '.join(packages)}")
+        for command in [_PACKAGES] if arguments.without_torch else [_PACKAGES, _TORCH]:
+            _run(root, command, f"{command} --yes")
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(root / _HOME / "edgenas")], check=True)
         codes = [_run(root, command, f"cd edgenas && {command}") for command in arguments.commands]
     sys.exit(any(codes))
