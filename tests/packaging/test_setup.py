@@ -196,12 +196,13 @@ def install(venv: Path, tmp_path: Path) -> Install:
 
 
 def _wheel(folder: Path, version: str, cuda: str | None = None, unpack: bool = False) -> None:
-    """A torch of `version`, as a file or installed in `folder`."""
+    """A torch of `version`, as a file or, without what it depends on, installed in `folder`."""
+    wants = "Requires-Dist: setuptools-of-nowhere\n" if unpack else ""
     info = f"torch-{version}.dist-info"
     files = {
         "torch/__init__.py": "from torch import version\n",
         "torch/version.py": f"cuda = {cuda!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n{wants}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
