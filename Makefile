@@ -1,7 +1,9 @@
 # Everything a user needs: `make demo` and `make test`; both set up what they use first.
-# PYTHON=/path/to/python make setup takes another interpreter (3.10 or newer; with 3.12 or newer the tests of the older
-# runtime are skipped, it exists for 3.11 at most).
-PYTHON ?= python3.11
+# The newest Python from 3.10 to 3.14 that is here is taken, or PYTHON=/path/to/python (with 3.12 or newer the tests of the
+# older runtime are skipped, it exists for 3.11 at most). Without a GPU torch is a CPU build if one can be had;
+# TORCH_INDEX=URL names an index that has one.
+PYTHON ?=
+TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 TFLITE_VENV := .venv-tflite
@@ -13,7 +15,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
   campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
-  campaign-uneven firmware clean
+  campaign-uneven campaign-debian13 firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -21,37 +23,28 @@ setup: $(STAMP)
 # What only the tests need beyond that.
 setup-tests: setup $(TFLITE_STAMP)
 
-# An environment is marked `.started` until it is whole: one that was interrupted is made anew, not mended.
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c "" 2>/dev/null || { echo "setup: no working '$(PYTHON)'. Debian 12: apt-get install python3 python3-venv make; elsewhere: PYTHON=/path/to/python make setup" >&2; exit 1; }
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10))" || { echo "setup: '$(PYTHON)' is older than Python 3.10: PYTHON=/path/to/newer/python make setup" >&2; exit 1; }
-	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || { echo "setup: '$(PYTHON)' has no venv or no pip: apt-get install python3-venv" >&2; exit 1; }
-	@if [ -e $(VENV)/.started ]; then rm -rf $(VENV)/*; fi
-	@mkdir -p $(VENV) && touch $(VENV)/.started
-	@echo "setup: $(VENV) (a minute or two, once)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) torch==2.13.0
+	@python=$$(.ci/choose-python "$(PYTHON)") && echo "setup: $(VENV) with $$python (a minute or two, once)" && \
+	  .ci/start-venv $(VENV) "$$python"
+	@TORCH_INDEX="$(TORCH_INDEX)" .ci/install-torch $(VENV)
 	@$(BIN)/python $(PIP_INSTALL) -e '.[search,mcu,dev]'
 	@mv $(VENV)/.started $@ && touch $@
 
 # The older of the two runtimes wants numpy 1 and so an environment of its own; the tests run the agent in it.
 $(TFLITE_STAMP): pyproject.toml $(STAMP)
-	@if [ -e $(TFLITE_VENV)/.started ]; then rm -rf $(TFLITE_VENV)/*; fi
-	@mkdir -p $(TFLITE_VENV) && touch $(TFLITE_VENV)/.started
 	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info >= (3, 12))"; then \
-	  echo "setup: $(TFLITE_VENV)"; \
-	  $(BIN)/python -m venv $(TFLITE_VENV) && $(TFLITE_VENV)/bin/python $(PIP_INSTALL) 'tflite-runtime==2.14.0' 'numpy<2'; \
+	  echo "setup: $(TFLITE_VENV)" && .ci/start-venv $(TFLITE_VENV) $(BIN)/python && \
+	  $(TFLITE_VENV)/bin/python $(PIP_INSTALL) 'tflite-runtime==2.14.0' 'numpy<2' && mv $(TFLITE_VENV)/.started $@; \
 	else \
 	  echo "setup: no tflite-runtime for this Python, its tests will be skipped"; \
+	  mkdir -p $(TFLITE_VENV) && rm -rf $(TFLITE_VENV)/*; \
 	fi
-	@mv $(TFLITE_VENV)/.started $@ && touch $@
+	@touch $@
 
 # Programs that others wrote, to measure against, and what they depend on: not among what edgenas itself uses.
 $(BENCHMARKS_STAMP): pyproject.toml $(STAMP)
-	@if [ -e $(BENCHMARKS_VENV)/.started ]; then rm -rf $(BENCHMARKS_VENV)/*; fi
-	@mkdir -p $(BENCHMARKS_VENV) && touch $(BENCHMARKS_VENV)/.started
 	@echo "setup: $(BENCHMARKS_VENV)"
-	@$(BIN)/python -m venv $(BENCHMARKS_VENV)
+	@.ci/start-venv $(BENCHMARKS_VENV) $(BIN)/python
 	@$(BENCHMARKS_VENV)/bin/python $(PIP_INSTALL) -e '.[benchmarks]'
 	@mv $(BENCHMARKS_VENV)/.started $@ && touch $@
 
@@ -74,8 +67,7 @@ lint: setup
 
 # The images that edgenas ships, out of the C sources: whoever changes those runs this and commits both.
 firmware:
-	@$(PYTHON) -c "" 2>/dev/null || { echo "firmware: no working '$(PYTHON)': PYTHON=/path/to/python make firmware" >&2; exit 1; }
-	@$(PYTHON) firmware_tools/firmware/make_images.py
+	@$(or $(PYTHON),python3) firmware_tools/firmware/make_images.py
 
 # Long runs whose figures are recorded in benchmarks/results.
 campaign-host: setup
@@ -113,6 +105,9 @@ campaign-fuzz: setup
 
 campaign-powercut: setup
 	$(BIN)/python benchmarks/power_cut.py > benchmarks/results/power_cut.txt
+
+campaign-debian13: setup
+	$(BIN)/python benchmarks/debian13.py > benchmarks/results/debian13.txt
 
 campaign-serial: $(BENCHMARKS_STAMP)
 	$(BENCHMARKS_VENV)/bin/python benchmarks/serial_link.py --json > benchmarks/results/serial_link.json 2> benchmarks/results/serial_link.txt

@@ -1,6 +1,6 @@
 """Fuzz the firmware and the host's side of the wire, and print what was tried: executions, coverage, seed, commit.
 
-python benchmarks/fuzz.py [TARGET ..] [--seconds N] [--seed N]    the C targets need make, clang-14, libclang-rt-14-dev
+python benchmarks/fuzz.py [TARGET ..] [--seconds N] [--seed N]    the C targets need make, clang, libclang-rt-dev
 
 In C, by libFuzzer: `loader`, `run`, `frames`, `session`. In Python, by changing recorded conversations at random:
 `link`, whose tries are numbered, so that one that fails can be done again: `--again "lies 0 123"`.

@@ -1458,11 +1458,11 @@ def time_models(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if beside is None:
             slices, pace = timed_slices(interpreter.invoke, job["warmup_s"], job["timed_s"], cores, pace)
             told["pace"] = slices[int(DECIDES[statistic] * (len(slices) - 1))][0]
-            taken = np.asarray([call for _, calls in slices for call in calls])
+            taken = np.asarray([call for _, calls in slices for call in calls], float)
         else:
             calls, relative = timed_beside(beside, interpreter.invoke, job["warmup_s"], job["timed_s"])
             told.update(pace=None, relative=relative)
-            taken = np.asarray(calls)
+            taken = np.asarray(calls, float)
         met = dict(disturbance.shares(threads), clock_mhz=clock_mhz(job["cores"]), **told)
         low, p10, p50, p95, high = (float(value) for value in np.percentile(taken, (0, 10, 50, 95, 100)))
         run = {"model": model, "n": len(taken), "ram_bytes": None if base is None or peak is None else peak - base}

@@ -49,7 +49,7 @@ def described(distributions: Distributions) -> Message:
 
 
 def test_sdist_holds_what_a_build_and_the_tests_need(sdist: set[str]) -> None:
-    wanted = ["LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "Makefile", ".ci/run"]
+    wanted = ["LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "Makefile", ".ci/run", ".ci/choose-python"]
     assert not [name for name in wanted if name not in sdist]
     assert _sources(PACKAGES) | _firmware() <= sdist
     assert {"boards/host/board.toml", "models/tiny.toml", "tests/packaging/test_distributions.py"} <= sdist
@@ -109,7 +109,7 @@ def test_converter_list_names_exact_versions() -> None:
     (lock,) = (ROOT / "edgenas").rglob("converter.lock")
     lines = [line for line in lock.read_text().splitlines() if line and not line.startswith("#")]
     assert lines
-    assert not [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)]
+    assert not [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+(; python_version [<>]=? '3\.\d+')?", line)]
 
 
 def test_editable_install_takes_the_checkouts_data() -> None:
