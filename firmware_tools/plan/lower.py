@@ -17,10 +17,10 @@ from firmware_tools.plan import fixed_point
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.fold import fold_pads
 from firmware_tools.plan.graph import Array, Graph, Operator, Tensor
+from firmware_tools.plan.support import RESHAPES, check_kind, refuse
 
 MAX_PLAN_BYTES = 1 << 26
 _MAX_STEPS = 16384
-RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 ACTIVATIONS = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 
 
@@ -42,13 +42,6 @@ class Step:
     source: Operator
     shape: tuple[int, ...]  # of the output
     macs: int = 0
-
-
-def refuse(operator: Operator, problem: str, **fields: object) -> PlanError:
-    """The error that names an operator; `problem` says the value and the next step."""
-    return PlanError(
-        f"operator {operator.index} ({operator.kind}) {problem}", operator=operator.index, name=operator.kind, **fields
-    )
 
 
 @dataclass
@@ -118,12 +111,20 @@ def check_int8(operator: Operator, tensor: Tensor, what: str) -> Tensor:
     if tensor.dtype != "int8":
         raise refuse(
             operator,
-            f"has the {what} {tensor.name} of type {tensor.dtype}: quantise to int8 throughout, inputs and outputs too",
+            f"has the {what} {tensor.label} of type {tensor.dtype}: quantise to int8 throughout, inputs, outputs too",
             dtype=tensor.dtype,
         )
-    if len(tensor.scales) != 1 or not -128 <= int(tensor.zero_points[0]) <= 127:
-        raise refuse(operator, f"has the {what} {tensor.name} without one scale and an int8 zero point: quantise again")
+    if (problem := unquantised(tensor)) is not None:
+        raise refuse(operator, f"has the {what} {tensor.label} with {problem}: quantise the model again")
     return tensor
+
+
+def unquantised(tensor: Tensor) -> str | None:
+    """What an int8 tensor has in place of one scale and an int8 zero point; None if it has those."""
+    if len(tensor.scales) != 1:
+        return f"{len(tensor.scales)} scales in place of 1" if len(tensor.scales) else "no scale"
+    point = int(tensor.zero_points[0])
+    return None if -128 <= point <= 127 else f"the zero point {point}, not one of -128 to 127"
 
 
 def quantization(tensor: Tensor) -> tuple[float, int]:
@@ -184,8 +185,7 @@ def steps(graph: Graph) -> tuple[list[Step], dict[int, int]]:
     _check_batch(graph)
     result = Lowering(graph, shared)
     for operator in graph.operators:
-        if operator.kind not in lowerings:
-            raise refuse(operator, f"is not supported: {_NEAREST.get(operator.kind, _ANY)}")
+        check_kind(operator)
         lowerings[operator.kind](result, operator)
     return result.steps, shared
 
@@ -193,41 +193,13 @@ def steps(graph: Graph) -> tuple[list[Step], dict[int, int]]:
 def _check_batch(graph: Graph) -> None:
     for what, index in (("input", graph.input), ("output", graph.output)):
         tensor = graph.tensors[index]
-        if tensor.dtype != "int8" or len(tensor.scales) != 1 or not -128 <= int(tensor.zero_points[0]) <= 127:
+        named = f"the model's {what} {tensor.label}"
+        if tensor.dtype != "int8":
             raise PlanError(
-                f"the model's {what} {tensor.name} is {tensor.dtype} with {len(tensor.scales)} scales: convert it with "
-                "full integer quantisation, int8 inputs and outputs",
+                f"{named} is {tensor.dtype}: convert with full integer quantisation, int8 inputs and outputs",
                 dtype=tensor.dtype,
             )
+        if (problem := unquantised(tensor)) is not None:
+            raise PlanError(f"{named} has {problem}: convert with full integer quantisation, int8 inputs and outputs")
         if len(tensor.shape) > 1 and tensor.shape[0] != 1:
-            raise PlanError(
-                f"the model's {what} {tensor.name} has the shape {list(tensor.shape)}: convert it with batch 1",
-                shape=tensor.shape,
-            )
-
-
-_ANY = (
-    "use convolutions, FULLY_CONNECTED, ADD, MUL, pooling, MEAN, PAD, RESHAPE, CONCATENATION, SOFTMAX or an activation"
-)
-_NEAREST = {
-    "TRANSPOSE_CONV": "enlarge before the network, or use a CONV_2D on a smaller output",
-    "RESIZE_BILINEAR": "enlarge before the network",
-    "RESIZE_NEAREST_NEIGHBOR": "enlarge before the network",
-    "SUB": "fold the sign into the weights before it and use ADD",
-    "DIV": "multiply by the reciprocal with MUL",
-    "SUM": "use MEAN, and scale the weights behind it",
-    "REDUCE_MAX": "use MAX_POOL_2D over the whole input",
-    "PRELU": "use LEAKY_RELU or RELU",
-    "ELU": "use RELU, LEAKY_RELU or HARD_SWISH",
-    "GELU": "use RELU or HARD_SWISH",
-    "BATCH_MATMUL": "use FULLY_CONNECTED with constant weights",
-    "DEQUANTIZE": "convert with int8 inputs and outputs",
-    "TRANSPOSE": "keep channels last throughout",
-    "STRIDED_SLICE": "use a stride or VALID padding in the convolution before it",
-    "SLICE": "use a stride or VALID padding in the convolution before it",
-    "SPLIT": "use two convolutions on the same input",
-    "CONV_3D": "use CONV_2D",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": "use convolutions over time",
-    "SVDF": "use a DEPTHWISE_CONV_2D over time",
-    "CUSTOM": "replace it by built-in operators before converting",
-}
+            raise PlanError(f"{named} has the shape {list(tensor.shape)}: convert it with batch 1", shape=tensor.shape)

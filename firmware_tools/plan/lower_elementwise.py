@@ -16,10 +16,10 @@ from firmware_tools.plan.lower import (
     check_int8,
     clamp,
     quantization,
-    refuse,
     requantize,
 )
 from firmware_tools.plan.lower_weights import window
+from firmware_tools.plan.support import refuse
 
 _MAX_DEPTH = 4095
 _MAX_COUNT = 1 << 22  # the sum of so many differences fits an int32
