@@ -1,5 +1,5 @@
-"""Random int8 networks out of everything that the engine runs: branches that join, operators whose results nothing reads
-and chains of them, an output that others read on, reshapes, and any order in which the operators can run.
+"""Random int8 networks out of everything that the engine runs: branches that join, chains of operators whose results
+nothing reads, an output that others read on, reshapes, and any order in which the operators can run.
 
 `generate(seed)` gives the same network for the same seed; what TFLite Micro computes for it is `expected`.
 """
@@ -39,7 +39,7 @@ def generate(seed: int) -> RandomGraph:
     count = int(rng.integers(2, 21))
     while len(net.ops) < count:
         net.grow()
-    if rng.random() < 0.5:
+    if rng.random() < 0.7:
         _join(net)
     output = _output(rng, net.ops)
     if rng.random() < 0.5:
@@ -66,7 +66,7 @@ def expected(graph: RandomGraph) -> Array:
 
 def _output(rng: np.random.Generator, ops: Sequence[Op]) -> int:
     """Mostly the tensor that the most operators are needed for, else any."""
-    if rng.random() < 0.6:
+    if rng.random() < 0.75:
         return int(max((op.outputs[0] for op in ops), key=lambda output: len(_needed(ops, output))))
     return int(rng.choice([op.outputs[0] for op in ops]))
 
@@ -93,11 +93,13 @@ def _needed(ops: Sequence[Op], output: int) -> set[int]:
 
 
 class _Net:
-    """A network that grows; tensor 0 is its input. A few scales and zero points are shared, as CONCATENATION wants it."""
+    """A network that grows; tensor 0 is its input. CONCATENATION needs tensors that share scale and zero point."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.shared = [(float(np.float32(rng.uniform(0.03, 0.3))), int(rng.choice([-128, -11, 0, 7]))) for _ in range(2)]
+        self.shared = [
+            (float(np.float32(rng.uniform(0.03, 0.3))), int(rng.choice([-128, -11, 0, 7]))) for _ in range(2)
+        ]
         self.tensors: list[T] = []
         self.activations: list[int] = []
         self.preferred = -1  # an activation that is picked wherever it fits
@@ -288,8 +290,8 @@ def _concatenation(net: _Net) -> None:
     axis = int(net.rng.integers(1, len(tensor.shape)))
 
     def joins(other: T) -> bool:
-        alike = len(other.shape) == len(tensor.shape) and _like(other) == _like(tensor)
-        return alike and all(a == b or at == axis for at, (a, b) in enumerate(zip(other.shape, tensor.shape)))
+        shape = [*other.shape[:axis], tensor.shape[axis], *other.shape[axis + 1 :]]
+        return shape == list(tensor.shape) and _like(other) == _like(tensor)
 
     inputs = [source, *(net.pick(joins) for _ in range(net.size(2)))]
     shape = list(tensor.shape)
@@ -300,10 +302,10 @@ def _concatenation(net: _Net) -> None:
 
 
 def _join(net: _Net) -> None:
-    """Up to five results that nothing reads yet, each through a dense layer, become one tensor."""
+    """Up to eight results that nothing reads yet, each through a dense layer, become one tensor."""
     read = {index for op in net.ops for index in op.inputs}
     loose = [index for index in net.activations if index not in read and math.prod(net.tensors[index].shape) <= 1000]
-    results = [_dense_of(net, source, 3, net.shared[0]) for source in loose[:5]]
+    results = [_dense_of(net, source, 3, net.shared[0]) for source in loose[:8]]
     if results:
         net.add("CONCATENATION", results, net.write((1, 3 * len(results)), net.shared[0]), Axis=1)
 
