@@ -69,8 +69,9 @@ class Lowering:
         """The values of input `index`, which has to be a constant."""
         tensor = self.tensor(operator, index)
         if tensor.data is None or tensor.dtype != dtype:
-            kind = tensor.dtype if tensor.data is not None else "computed"
-            raise refuse(operator, f"has {kind} {what}: {dtype} constants are supported")
+            way = "make them constant" if tensor.data is None else "quantise to int8 throughout"
+            kind = "computed" if tensor.data is None else tensor.dtype
+            raise refuse(operator, f"has {kind} {what}: {dtype} constants are supported; {way}")
         return tensor.data
 
     def activation(self, operator: Operator, index: int) -> Tensor:
@@ -95,8 +96,10 @@ class Lowering:
     ) -> None:
         """Append a step; `reads` are inputs of `source` by number, or places."""
         self.constant_bytes += constant_bytes
-        if self.constant_bytes > MAX_PLAN_BYTES or len(self.steps) == _MAX_STEPS:
-            raise refuse(source, f"makes the plan exceed {MAX_PLAN_BYTES} bytes or {_MAX_STEPS} steps: split the model")
+        if self.constant_bytes > MAX_PLAN_BYTES:
+            raise refuse(source, f"takes the constants over {MAX_PLAN_BYTES} bytes: use fewer weights")
+        if len(self.steps) == _MAX_STEPS:
+            raise refuse(source, f"takes the plan over {_MAX_STEPS} steps: join or pad along fewer positions")
         places = {
             name: what if isinstance(what, Place) else Place(self.roots[source.inputs[what]])
             for name, what in reads.items()
@@ -143,12 +146,11 @@ def clamp(operator: Operator, output: Tensor) -> tuple[int, int]:
         with np.errstate(over="ignore"):
             steps = 0.0 if real is None else float(np.float32(real) / scale)
         if abs(steps) > 2**31:
-            raise refuse(operator, f"has the output scale {float(scale):g}: its activation does not fit an int32")
+            raise refuse(
+                operator, f"has the output scale {float(scale):g}: its activation does not fit an int32; quantise again"
+            )
         bounds.append(limit if real is None else zero_point + fixed_point.round_away(steps))
-    low, high = max(-128, bounds[0]), min(127, bounds[1])
-    if low > high:
-        raise refuse(operator, f"has an activation that leaves no value ({low} to {high}): quantise the model again")
-    return low, high
+    return max(-128, bounds[0]), min(127, bounds[1])
 
 
 def requantize(operator: Operator, real: float) -> tuple[int, int]:

@@ -258,10 +258,8 @@ def _check_order(tensors: dict[int, Tensor], operators: Sequence[Operator], sour
     for operator in operators:
         for index in operator.inputs:
             if index != -1 and tensors[index].data is None and index not in written:
-                raise refuse(
-                    operator,
-                    f"reads tensor {tensors[index].label} before an operator writes it: convert the model again",
-                )
+                label = tensors[index].label
+                raise refuse(operator, f"reads tensor {label}, which nothing has written before: convert it again")
         (output,) = operator.outputs
         if tensors[output].data is not None:
             raise refuse(operator, f"writes the constant {tensors[output].label}: convert the model again")
