@@ -74,7 +74,7 @@ def _present(console: Console, planned: Planned) -> None:
         ("input", _end(found.input)),
         ("output", _end(found.output)),
         ("MACs", f"{sum(operator.macs for operator in found.operators):,}"),
-        ("left out", _unused(found.unused) if found.unused else None),
+        ("unused", _unused(found.unused) if found.unused else None),
         ("board", f"{planned.board}, {planned.kernels} kernels"),
         ("RAM", _need(planned, planned.ram, "arena")),
         ("flash", _need(planned, planned.flash, "plan")),
@@ -87,7 +87,7 @@ def _present(console: Console, planned: Planned) -> None:
 def _unused(operators: Sequence[UnusedOperator]) -> str:
     named = ", ".join(f"{operator.index} {operator.name}" for operator in operators[:_MAX_NAMED])
     more = f" and {len(operators) - _MAX_NAMED} more" if len(operators) > _MAX_NAMED else ""
-    return f"{named}{more}: nothing reads what they compute"
+    return f"{named}{more}: left out, nothing reads what they compute"
 
 
 def _latency(found: Estimate) -> str:

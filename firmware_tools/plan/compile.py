@@ -62,7 +62,7 @@ class Plan:
 
 
 def compile_plan(tflite: bytes) -> Plan:
-    """The plan of an int8 .tflite file.
+    """The plan of an int8 .tflite file, without the operators whose results nothing reads: `Plan.unused`.
 
     Raises PlanError: the file is malformed, not int8 throughout, or has an operator or an option that the engine does
     not have; the message names it and what to use instead.

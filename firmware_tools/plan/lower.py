@@ -202,6 +202,6 @@ def _check_batch(graph: Graph) -> None:
                 dtype=tensor.dtype,
             )
         if (problem := unquantised(tensor)) is not None:
-            raise PlanError(f"{named} has {problem}: convert with full integer quantisation, int8 inputs and outputs")
+            raise PlanError(f"{named} has {problem}: convert with full integer quantisation")
         if len(tensor.shape) > 1 and tensor.shape[0] != 1:
             raise PlanError(f"{named} has the shape {list(tensor.shape)}: convert it with batch 1", shape=tensor.shape)

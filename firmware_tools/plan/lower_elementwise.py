@@ -61,8 +61,8 @@ def _operands(lowering: Lowering, operator: Operator, output: Tensor) -> tuple[t
     if first.elements != output.elements or small != list(first.shape)[len(first.shape) - len(small) :]:
         raise refuse(
             operator,
-            f"joins {list(tensors[0].shape)} and {list(tensors[1].shape)} to {list(output.shape)}: use equal shapes "
-            "throughout, a scalar, or a vector over the channels",
+            f"joins {list(tensors[0].shape)} and {list(tensors[1].shape)} to {list(output.shape)}: use equal shapes, "
+            "a scalar, or a vector over the channels",
         )
     return order, first, second
 
@@ -112,8 +112,8 @@ def same_quantization(operator: Operator, input_: Tensor, output: Tensor) -> Non
     if abs(scale - out_scale) > 1e-6 or point != out_point:
         raise refuse(
             operator,
-            f"maps scale {scale:.9g} and zero point {point} to {out_scale:.9g} and {out_point}: they have to be alike; "
-            "quantise again, or put a QUANTIZE before it",
+            f"maps scale {scale:.9g} and zero point {point} to {out_scale:.9g} and {out_point}: quantise them "
+            "alike, or put a QUANTIZE before it",
         )
 
 

@@ -18,7 +18,8 @@ SUPPORTED = frozenset(
 # The one that says most to whoever wrote the model first: VAR_HANDLE makes what the others use.
 _STATE = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 _OTHER_GRAPHS = ("IF", "WHILE", "CALL", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")
-_ANY = "use convolutions, FULLY_CONNECTED, ADD, MUL, pooling, MEAN, PAD, CONCATENATION, SOFTMAX or an activation"
+_ANY = "use convolutions, FULLY_CONNECTED, ADD, MUL, pools, MEAN, CONCATENATION or an activation"
+_STABLEHLO = "convert to TFLite's own operators"
 _NEAREST = {
     "TRANSPOSE_CONV": "enlarge before the network, or use a CONV_2D on a smaller output",
     "RESIZE_BILINEAR": "enlarge before the network",
@@ -108,5 +109,6 @@ def check_kinds(operators: Sequence[Operator]) -> None:
 def check_kind(operator: Operator) -> None:
     """Raise PlanError for an operator that the engine does not run; says the nearest that it does."""
     if operator.kind not in SUPPORTED:
-        nearest = _NEAREST_CUSTOM.get(operator.custom) or _NEAREST.get(operator.kind, _ANY)
+        other = _STABLEHLO if operator.kind.startswith("STABLEHLO_") else _ANY
+        nearest = _NEAREST_CUSTOM.get(operator.custom) or _NEAREST.get(operator.kind, other)
         raise refuse(operator, f"is not supported: {nearest}")

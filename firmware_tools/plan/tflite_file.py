@@ -53,7 +53,7 @@ def read(tflite: bytes) -> Graph:
         return _Reader(schema, tflite).graph()
     except _MALFORMED as error:
         raise PlanError(
-            f"malformed .tflite file ({type(error).__name__} while reading it): copy or convert it again",
+            "malformed .tflite file, it cannot be read to its end: copy or convert it again",
             cause=type(error).__name__,
         ) from error
 
@@ -215,7 +215,8 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 def _only(what: str, indices: tuple[int, ...]) -> int:
     if len(indices) != 1:
-        way = f"convert one model for each {what}" if indices else "convert it again"
+        ways = {"input": "use a model with one", "output": "convert one model for each"}
+        way = ways[what] if indices else "convert it again"
         raise PlanError(f"the model has {len(indices)} {what}s, 1 is supported: {way}")
     return indices[0]
 

@@ -123,8 +123,8 @@ CASES: dict[str, tuple[bytes, str, str]] = {
     "in the middle": (chain(Op("DEQUANTIZE", [0], [2]), Op("RELU", [2], [1])), "(DEQUANTIZE)", "int8 throughout"),
     "two results": (chain(Op("RELU", [0], [1, 2])), "has 2 outputs: 1 is supported", "convert the model again"),
     "many inputs": (one("CONCATENATION", [ROW, ROW], *[0] * 64, Axis=1), "has 65 inputs: at most 64", "join fewer"),
-    "two inputs": (chain(Op("ADD", [0, 2], [1]), inputs=(0, 2)), "2 inputs", "convert one model for each input"),
-    "two outputs": (chain(Op("RELU", [0], [1]), outputs=(1, 1)), "2 outputs", "convert one model for each output"),
+    "two inputs": (chain(Op("ADD", [0, 2], [1]), inputs=(0, 2)), "2 inputs", "use a model with one"),
+    "two outputs": (chain(Op("RELU", [0], [1]), outputs=(1, 1)), "2 outputs", "convert one model for each"),
     "no output": (chain(Op("RELU", [0], [1]), outputs=()), "0 outputs", "convert it again"),
     "output is input": (chain(Op("RELU", [0], [1]), outputs=(0,)), "t0 is its input", "with a computed output"),
     "output is constant": (

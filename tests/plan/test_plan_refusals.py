@@ -16,7 +16,7 @@ import firmware_tools.plan
 from firmware_tools.errors import PlanError
 from firmware_tools.plan import compile_plan, support
 
-SHORT = 180  # characters: a file's name stands before them, and both are to be less than 200
+SHORT = 160  # characters: a file's name stands before them, and both are to be less than 200
 PLAN = Path(firmware_tools.plan.__file__).parent
 READS_MODELS = ("tflite_file", "support", "lower", "lower_elementwise", "lower_move", "lower_weights", "tables")
 KINDS = {kind for kind in vars(tflite.BuiltinOperator) if not kind.startswith("_")}
