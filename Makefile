@@ -12,7 +12,8 @@ BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu campaign-graphs campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling firmware clean
+  campaign-mcu campaign-graphs campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency \
+  campaign-profiling firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet

@@ -67,7 +67,7 @@ def compile_plan(tflite: bytes) -> Plan:
     Raises PlanError: the file is malformed, not int8 throughout, or has an operator or an option that the engine does
     not have; the message names it and what to use instead.
     """
-    graph = tflite_file.read(tflite)
+    graph = tflite_file.read(tflite, lower.kinds())
     steps, roots = lower.steps(graph)
     arranged = layout.lay_out(graph, steps, roots)
     operators = tuple(_placed(arranged, position) for position in range(len(arranged.steps)))

@@ -7,7 +7,7 @@ nothing: their output is the same buffer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,10 +17,11 @@ from firmware_tools.plan import fixed_point
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.fold import fold_pads
 from firmware_tools.plan.graph import Array, Graph, Operator, Tensor
-from firmware_tools.plan.support import RESHAPES, check_kind, refuse
+from firmware_tools.plan.support import check_kind, refuse
 
 MAX_PLAN_BYTES = 1 << 26
 _MAX_STEPS = 16384
+RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 ACTIVATIONS = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 
 
@@ -174,20 +175,29 @@ def roots(graph: Graph) -> dict[int, int]:
     return result
 
 
+def _lowerings() -> Mapping[str, Callable[[Lowering, Operator], None]]:
+    from firmware_tools.plan import lower_elementwise, lower_move, lower_weights
+
+    return {**lower_weights.LOWERINGS, **lower_elementwise.LOWERINGS, **lower_move.LOWERINGS}
+
+
+def kinds() -> frozenset[str]:
+    """The operators that there is a lowering for, by schema name."""
+    return frozenset(_lowerings())
+
+
 def steps(graph: Graph) -> tuple[list[Step], dict[int, int]]:
     """The plan's operators in the graph's order, and the buffer (a tensor's index) of every activation.
 
     Raises PlanError: an operator or an option that the engine does not have; says the nearest that it has.
     """
-    from firmware_tools.plan import lower_elementwise, lower_move, lower_weights
-
-    lowerings = {**lower_weights.LOWERINGS, **lower_elementwise.LOWERINGS, **lower_move.LOWERINGS}
+    lowerings = _lowerings()
     graph = fold_pads(graph)
     shared = roots(graph)
     _check_batch(graph)
     result = Lowering(graph, shared)
     for operator in graph.operators:
-        check_kind(operator)
+        check_kind(operator, lowerings)
         lowerings[operator.kind](result, operator)
     return result.steps, shared
 

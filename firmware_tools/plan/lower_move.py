@@ -8,9 +8,9 @@ from itertools import product
 
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.graph import Operator
-from firmware_tools.plan.lower import Lowering, Place, check_int8, quantization
+from firmware_tools.plan.lower import RESHAPES, Lowering, Place, check_int8, quantization
 from firmware_tools.plan.lower_elementwise import same_quantization
-from firmware_tools.plan.support import RESHAPES, refuse
+from firmware_tools.plan.support import refuse
 
 
 def block_copies(

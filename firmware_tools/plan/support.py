@@ -1,20 +1,12 @@
-"""Which operators the engine runs, which of a model's operators it needs, and what to use instead of the others."""
+"""Which of a model's operators its output needs, and what to use instead of those that the engine does not run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from firmware_tools.errors import PlanError
 from firmware_tools.plan.graph import Operator
 
-RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-SUPPORTED = frozenset(
-    {
-        *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "MEAN", "SOFTMAX", "QUANTIZE"),
-        *("AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "PAD", "PADV2", *RESHAPES),
-        *("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH"),
-    }
-)
 # The one that says most to whoever wrote the model first: VAR_HANDLE makes what the others use.
 _STATE = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 _OTHER_GRAPHS = ("IF", "WHILE", "CALL", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")
@@ -96,19 +88,19 @@ def split(operators: Sequence[Operator], outputs: Sequence[int]) -> tuple[tuple[
     )
 
 
-def check_kinds(operators: Sequence[Operator]) -> None:
-    """Raise PlanError for an operator that no way to convert the model would bring the engine to run.
+def check_kinds(operators: Sequence[Operator], supported: Container[str]) -> None:
+    """Raise PlanError for an operator that is not supported, however the model is converted.
 
-    DEQUANTIZE comes of the way: what the model's input says of that is clearer.
+    Another way to convert it removes DEQUANTIZE: types of inputs and outputs are checked first.
     """
     for operator in operators:
         if operator.kind != "DEQUANTIZE":
-            check_kind(operator)
+            check_kind(operator, supported)
 
 
-def check_kind(operator: Operator) -> None:
-    """Raise PlanError for an operator that the engine does not run; says the nearest that it does."""
-    if operator.kind not in SUPPORTED:
+def check_kind(operator: Operator, supported: Container[str]) -> None:
+    """Raise PlanError for an operator that is not supported; says the nearest that is."""
+    if operator.kind not in supported:
         other = _STABLEHLO if operator.kind.startswith("STABLEHLO_") else _ANY
         nearest = _NEAREST_CUSTOM.get(operator.custom) or _NEAREST.get(operator.kind, other)
         raise refuse(operator, f"is not supported: {nearest}")

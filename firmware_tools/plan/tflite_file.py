@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,17 +40,17 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 _MALFORMED = (struct.error, IndexError, KeyError, ValueError, TypeError, OverflowError, AttributeError)
 
 
-def read(tflite: bytes) -> Graph:
-    """The graph of a .tflite file.
+def read(tflite: bytes, supported: Container[str]) -> Graph:
+    """The graph of a .tflite file whose operators are of the `supported` kinds, schema names.
 
-    Raises PlanError: not a readable file, operators that the engine does not run, or not one network of static shapes
+    Raises PlanError: not a readable file, operators that are not supported, or not one network of static shapes
     with one input and one output. Of several reasons it says the one that no other way to convert would mend.
     """
     schema = _schema()
     if tflite[4:8] != b"TFL3":
         raise PlanError("not a .tflite file: it has no TFL3 at byte 4; give the file that the converter wrote")
     try:
-        return _Reader(schema, tflite).graph()
+        return _Reader(schema, tflite).graph(supported)
     except _MALFORMED as error:
         raise PlanError(
             "malformed .tflite file, it cannot be read to its end: copy or convert it again",
@@ -75,7 +75,7 @@ class _Reader:
         self.types = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
         self.tensors: dict[int, Tensor] = {}
 
-    def graph(self) -> Graph:
+    def graph(self, supported: Container[str]) -> Graph:
         if self.model.Version() != 3:
             raise PlanError(f"schema version {self.model.Version()} is not supported: convert to version 3")
         if (graphs := self.model.SubgraphsLength()) == 0:
@@ -89,7 +89,7 @@ class _Reader:
         support.check_graph(operators)
         sources, results = (_integers(read()) for read in (self.subgraph.InputsAsNumpy, self.subgraph.OutputsAsNumpy))
         used, unused = support.split(operators, results)
-        support.check_kinds(used)
+        support.check_kinds(used, supported)
         if graphs != 1:
             raise PlanError(f"the model has {graphs} graphs, 1 is supported: convert one function (signature) alone")
         ends = _only("input", sources), _only("output", results)
@@ -99,6 +99,8 @@ class _Reader:
         return Graph(self.tensors, used, *ends, unused)
 
     def _read_tensors(self, operators: Sequence[Operator], ends: Sequence[int]) -> None:
+        for tensor in ends:
+            self._tensor(tensor)
         for operator in operators:
             if (count := len(operator.inputs)) > _MAX_INPUTS:
                 raise refuse(operator, f"has {count} inputs: at most {_MAX_INPUTS} are supported; join fewer at a time")
@@ -107,8 +109,6 @@ class _Reader:
             for tensor in (*operator.inputs, *operator.outputs):
                 if tensor != -1:
                     self._tensor(tensor)
-        for tensor in ends:
-            self._tensor(tensor)
 
     def _operator(self, index: int) -> Operator:
         table = self.subgraph.Operators(index)

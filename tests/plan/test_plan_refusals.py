@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +13,7 @@ from tflite_builder import Op, T, model, tflite
 
 import firmware_tools.plan
 from firmware_tools.errors import PlanError
-from firmware_tools.plan import compile_plan, support
+from firmware_tools.plan import compile_plan, lower
 
 SHORT = 160  # characters: a file's name stands before them, and both are to be less than 200
 PLAN = Path(firmware_tools.plan.__file__).parent
@@ -78,18 +77,11 @@ def test_of_several_reasons_the_one_that_says_most(whole: bytes, reason: str) ->
     assert reason in line(whole)
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS - support.SUPPORTED))
+@pytest.mark.parametrize("kind", sorted(KINDS - lower.kinds()))
 def test_every_other_operator_is_named(kind: str) -> None:
     error = refused(chain(Op(kind, [0], [1])))
     assert f"operator 0 ({kind}) " in line(chain(Op(kind, [0], [1])))
     assert (error.fields["operator"], error.fields["name"]) == (0, kind)
-
-
-def test_what_is_supported_is_what_there_are_lowerings_for() -> None:
-    modules = [
-        importlib.import_module(f"firmware_tools.plan.lower_{name}") for name in ("elementwise", "move", "weights")
-    ]
-    assert {kind for module in modules for kind in module.LOWERINGS} == support.SUPPORTED
 
 
 def test_every_refusal_has_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
