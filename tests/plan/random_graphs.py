@@ -122,9 +122,9 @@ class _Net:
             return self.preferred
         return found[-1 - min(int(self.rng.exponential(2)), len(found) - 1)] if found else -1
 
-    def pick_image(self, least: int = 1) -> int:
+    def pick_image(self) -> int:
         """One of [1, height, width, channels]."""
-        return self.pick(lambda tensor: len(tensor.shape) == 4 and min(tensor.shape[1:3]) >= least)
+        return self.pick(lambda tensor: len(tensor.shape) == 4)
 
     def write(self, shape: Sequence[int], quantisation: tuple[float, int] | None = None) -> int:
         """A new activation, with a shared quantisation unless one is given."""
