@@ -14,8 +14,7 @@ BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
-  campaign-uneven campaign-debian13 firmware clean
+  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling campaign-uneven campaign-debian13 campaign-graphs firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -86,6 +85,9 @@ campaign-uneven: setup
 campaign-mcu: setup
 	@test -d "$(DATA)" || { echo "campaign-mcu: DATA=FOLDER names the folder with int8 .tflite models" >&2; exit 2; }
 	$(BIN)/python benchmarks/mcu_engine.py --data "$(DATA)" --json > benchmarks/results/mcu_engine.json 2> benchmarks/results/mcu_engine.txt
+
+campaign-graphs: setup
+	$(BIN)/python benchmarks/graphs.py > benchmarks/results/graphs.txt
 
 campaign-ssh: setup
 	$(BIN)/python benchmarks/ssh_link.py --json > benchmarks/results/ssh_link.json 2> benchmarks/results/ssh_link.txt

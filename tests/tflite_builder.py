@@ -27,6 +27,7 @@ _OPTIONS = {
     "LEAKY_RELU": "LeakyReluOptions",
     "MEAN": "ReducerOptions",
     "RESHAPE": "ReshapeOptions",
+    "SQUEEZE": "SqueezeOptions",
     "QUANTIZE": "QuantizeOptions",
     "HARD_SWISH": "HardSwishOptions",
     "PAD": "PadOptions",
@@ -139,8 +140,9 @@ def _operator(b: Any, code: int, op: Op) -> int:
     inputs, outputs = _ints(b, op.inputs), _ints(b, op.outputs)
     options = None
     if (name := _OPTIONS.get(op.kind)) is not None:
+        values = {key: _ints(b, value) if isinstance(value, list) else value for key, value in op.options.items()}
         getattr(tflite, f"{name}Start")(b)
-        for key, value in op.options.items():
+        for key, value in values.items():
             getattr(tflite, f"{name}Add{key}")(b, value)
         options = getattr(tflite, f"{name}End")(b)
     tflite.OperatorStart(b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgenas.workflows.plan import Estimate, Need, Planned
-    from firmware_tools.plan.compile import Port
+    from firmware_tools.plan.compile import Port, UnusedOperator
+
+_MAX_NAMED = 3  # operators in a line
 
 
 def plan(
@@ -30,8 +33,9 @@ def plan(
     Example: edgenas plan model.tflite --board mps2-an386
 
     The model is compiled to what edgenas' engine for microcontrollers runs. "live" is what is in use of the arena while
-    an operator runs; * marks the operator with the most. Nothing is connected: the latency on a real board is a prior,
-    a published number of cycles for each instruction that an emulator counts.
+    an operator runs; * marks the operator with the most. Operators whose results nothing reads are left out. Nothing is
+    connected: the latency on a real board is a prior, a published number of cycles for each instruction that an
+    emulator counts.
     """
     import edgenas
     from edgenas.cli import output
@@ -70,6 +74,7 @@ def _present(console: Console, planned: Planned) -> None:
         ("input", _end(found.input)),
         ("output", _end(found.output)),
         ("MACs", f"{sum(operator.macs for operator in found.operators):,}"),
+        ("unused", _unused(found.unused) if found.unused else None),
         ("board", f"{planned.board}, {planned.kernels} kernels"),
         ("RAM", _need(planned, planned.ram, "arena")),
         ("flash", _need(planned, planned.flash, "plan")),
@@ -77,6 +82,12 @@ def _present(console: Console, planned: Planned) -> None:
         ("file", planned.file),
     ]
     facts(console, pairs)
+
+
+def _unused(operators: Sequence[UnusedOperator]) -> str:
+    named = ", ".join(f"{operator.index} {operator.name}" for operator in operators[:_MAX_NAMED])
+    more = f" and {len(operators) - _MAX_NAMED} more" if len(operators) > _MAX_NAMED else ""
+    return f"{named}{more}: left out, nothing reads what they compute"
 
 
 def _latency(found: Estimate) -> str:

@@ -105,6 +105,7 @@ class Planned:
             "output": _port(plan.output),
             "macs": sum(operator.macs for operator in plan.operators),
             "operators": [_operator(operator) for operator in plan.operators],
+            "unused_operators": [{"index": operator.index, "name": operator.name} for operator in plan.unused],
             "peak_operator": self.peak,
             "ram": self.ram.to_json(),
             "flash": self.flash.to_json(),

@@ -42,6 +42,14 @@ class PlannedOperator:
 
 
 @dataclass(frozen=True)
+class UnusedOperator:
+    """An operator of the .tflite file, by index and schema name, whose result nothing reads: a plan leaves it out."""
+
+    index: int
+    name: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """A compiled network. `blob` is what goes to the board: its size is the flash, `arena_bytes` the RAM it takes."""
 
@@ -50,26 +58,28 @@ class Plan:
     operators: tuple[PlannedOperator, ...]
     input: Port
     output: Port
+    unused: tuple[UnusedOperator, ...] = ()
 
 
 def compile_plan(tflite: bytes) -> Plan:
-    """The plan of an int8 .tflite file.
+    """The plan of an int8 .tflite file, without the operators whose results nothing reads: `Plan.unused`.
 
     Raises PlanError: the file is malformed, not int8 throughout, or has an operator or an option that the engine does
     not have; the message names it and what to use instead.
     """
-    graph = tflite_file.read(tflite)
+    graph = tflite_file.read(tflite, lower.kinds())
     steps, roots = lower.steps(graph)
     arranged = layout.lay_out(graph, steps, roots)
     operators = tuple(_placed(arranged, position) for position in range(len(arranged.steps)))
-    ends = [_port(graph, index, arranged.offsets[roots[index]]) for index in (graph.input, graph.output)]
-    ports = [encode.Port(port.offset, port.bytes, port.zero_point, port.scale) for port in ends]
+    source, result = (_port(graph, index, arranged.offsets[roots[index]]) for index in (graph.input, graph.output))
+    ports = [encode.Port(port.offset, port.bytes, port.zero_point, port.scale) for port in (source, result)]
     blob = encode.encode(encode.Program(operators, arranged.arena_bytes, *ports))
     planned = tuple(
         _planned(operator, step, live)
         for operator, step, live in zip(operators, arranged.steps, arranged.live, strict=True)
     )
-    return Plan(blob, arranged.arena_bytes, planned, *ends)
+    unused = tuple(UnusedOperator(operator.index, operator.kind) for operator in graph.unused)
+    return Plan(blob, arranged.arena_bytes, planned, source, result, unused)
 
 
 def _placed(arranged: layout.Layout, position: int) -> plan.Operator:

@@ -148,7 +148,7 @@ def decode(blob: bytes) -> Program:
     the engine does that.
     """
     if len(blob) < _HEADER.size:
-        raise PlanError(f"not a plan: {len(blob)} bytes are less than its header of {_HEADER.size}")
+        raise PlanError(f"not a plan: {len(blob)} bytes are less than its header of {_HEADER.size}; compile it again")
     magic, version, packing, size, crc, arena_bytes, count, at, ops_bytes, *ports = _HEADER.unpack_from(blob)
     if magic != _MAGIC:
         raise PlanError("not a plan: it does not begin with EPLN; compile one from a .tflite file")

@@ -13,6 +13,9 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
+_NAME = 40  # characters of a name in a message: converters join the names of all that they merged
+
+
 def no_values() -> Array:
     """An empty array."""
     return np.zeros(0)
@@ -35,6 +38,17 @@ class Tensor:
         """How many values it holds."""
         return math.prod(self.shape)
 
+    @property
+    def label(self) -> str:
+        """Its name as messages give it."""
+        return clipped(self.name)
+
+
+def clipped(name: str) -> str:
+    """Both ends of a long name."""
+    half = (_NAME - 3) // 2
+    return name if len(name) <= _NAME else f"{name[:half]}...{name[-half:]}"
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -45,13 +59,23 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, float] = field(default_factory=dict)
+    custom: str = ""  # the code of a CUSTOM one
+
+    @property
+    def label(self) -> str:
+        """Its kind as messages give it, a custom one with its code."""
+        return f"{self.kind} {clipped(self.custom)}".rstrip()
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in an order in which they can run, with one input and one output."""
+    """Operators in an order in which they can run, with one input and one output.
+
+    `operators` are those that the output needs; `unused` are the file's others, whose results nothing reads.
+    """
 
     tensors: Mapping[int, Tensor]
     operators: tuple[Operator, ...]
     input: int
     output: int
+    unused: tuple[Operator, ...] = ()

@@ -72,7 +72,7 @@ def _arranged(graph: Graph, steps: Sequence[Step], roots: Mapping[int, int]) -> 
     for position, step in enumerate(steps):
         for place in (*step.reads.values(), step.writes):
             lives.setdefault(place.buffer, []).append(position)
-    lives[roots[graph.output]].append(len(steps) - 1)
+    lives[roots[graph.output]].append(len(steps))  # it is read after the last step
     numbers = {buffer: number for number, buffer in enumerate(lives)}
     buffers = [memory.Buffer(graph.tensors[buffer].elements, min(live), max(live)) for buffer, live in lives.items()]
     overlaps = _overlaps(steps, buffers, numbers)

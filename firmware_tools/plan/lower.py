@@ -7,7 +7,7 @@ nothing: their output is the same buffer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from firmware_tools.plan import fixed_point
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.fold import fold_pads
 from firmware_tools.plan.graph import Array, Graph, Operator, Tensor
+from firmware_tools.plan.support import check_kind, refuse
 
 MAX_PLAN_BYTES = 1 << 26
 _MAX_STEPS = 16384
@@ -44,13 +45,6 @@ class Step:
     macs: int = 0
 
 
-def refuse(operator: Operator, problem: str, **fields: object) -> PlanError:
-    """The error that names an operator; `problem` says the value and the next step."""
-    return PlanError(
-        f"operator {operator.index} ({operator.kind}) {problem}", operator=operator.index, name=operator.kind, **fields
-    )
-
-
 @dataclass
 class Lowering:
     """What the lowering of one graph has come to."""
@@ -76,8 +70,9 @@ class Lowering:
         """The values of input `index`, which has to be a constant."""
         tensor = self.tensor(operator, index)
         if tensor.data is None or tensor.dtype != dtype:
-            kind = tensor.dtype if tensor.data is not None else "computed"
-            raise refuse(operator, f"has {kind} {what}: {dtype} constants are supported")
+            way = "make them constant" if tensor.data is None else "quantise to int8 throughout"
+            kind = "computed" if tensor.data is None else tensor.dtype
+            raise refuse(operator, f"has {kind} {what}: {dtype} constants are supported; {way}")
         return tensor.data
 
     def activation(self, operator: Operator, index: int) -> Tensor:
@@ -102,8 +97,10 @@ class Lowering:
     ) -> None:
         """Append a step; `reads` are inputs of `source` by number, or places."""
         self.constant_bytes += constant_bytes
-        if self.constant_bytes > MAX_PLAN_BYTES or len(self.steps) == _MAX_STEPS:
-            raise refuse(source, f"makes the plan exceed {MAX_PLAN_BYTES} bytes or {_MAX_STEPS} steps: split the model")
+        if self.constant_bytes > MAX_PLAN_BYTES:
+            raise refuse(source, f"takes the constants over {MAX_PLAN_BYTES} bytes: use fewer weights")
+        if len(self.steps) == _MAX_STEPS:
+            raise refuse(source, f"takes the plan over {_MAX_STEPS} steps: join or pad along fewer positions")
         places = {
             name: what if isinstance(what, Place) else Place(self.roots[source.inputs[what]])
             for name, what in reads.items()
@@ -118,12 +115,20 @@ def check_int8(operator: Operator, tensor: Tensor, what: str) -> Tensor:
     if tensor.dtype != "int8":
         raise refuse(
             operator,
-            f"has the {what} {tensor.name} of type {tensor.dtype}: quantise to int8 throughout, inputs and outputs too",
+            f"has the {what} {tensor.label} of type {tensor.dtype}: quantise to int8 throughout, inputs, outputs too",
             dtype=tensor.dtype,
         )
-    if len(tensor.scales) != 1 or not -128 <= int(tensor.zero_points[0]) <= 127:
-        raise refuse(operator, f"has the {what} {tensor.name} without one scale and an int8 zero point: quantise again")
+    if (problem := unquantised(tensor)) is not None:
+        raise refuse(operator, f"has the {what} {tensor.label} with {problem}: quantise the model again")
     return tensor
+
+
+def unquantised(tensor: Tensor) -> str | None:
+    """What an int8 tensor has in place of one scale and an int8 zero point; None if it has those."""
+    if len(tensor.scales) != 1:
+        return f"{len(tensor.scales)} scales in place of 1" if len(tensor.scales) else "no scale"
+    point = int(tensor.zero_points[0])
+    return None if -128 <= point <= 127 else f"the zero point {point}, not one of -128 to 127"
 
 
 def quantization(tensor: Tensor) -> tuple[float, int]:
@@ -142,12 +147,11 @@ def clamp(operator: Operator, output: Tensor) -> tuple[int, int]:
         with np.errstate(over="ignore"):
             steps = 0.0 if real is None else float(np.float32(real) / scale)
         if abs(steps) > 2**31:
-            raise refuse(operator, f"has the output scale {float(scale):g}: its activation does not fit an int32")
+            raise refuse(
+                operator, f"has the output scale {float(scale):g}: its activation does not fit an int32; quantise again"
+            )
         bounds.append(limit if real is None else zero_point + fixed_point.round_away(steps))
-    low, high = max(-128, bounds[0]), min(127, bounds[1])
-    if low > high:
-        raise refuse(operator, f"has an activation that leaves no value ({low} to {high}): quantise the model again")
-    return low, high
+    return max(-128, bounds[0]), min(127, bounds[1])
 
 
 def requantize(operator: Operator, real: float) -> tuple[int, int]:
@@ -171,21 +175,29 @@ def roots(graph: Graph) -> dict[int, int]:
     return result
 
 
+def _lowerings() -> Mapping[str, Callable[[Lowering, Operator], None]]:
+    from firmware_tools.plan import lower_elementwise, lower_move, lower_weights
+
+    return {**lower_weights.LOWERINGS, **lower_elementwise.LOWERINGS, **lower_move.LOWERINGS}
+
+
+def kinds() -> frozenset[str]:
+    """The operators that there is a lowering for, by schema name."""
+    return frozenset(_lowerings())
+
+
 def steps(graph: Graph) -> tuple[list[Step], dict[int, int]]:
     """The plan's operators in the graph's order, and the buffer (a tensor's index) of every activation.
 
     Raises PlanError: an operator or an option that the engine does not have; says the nearest that it has.
     """
-    from firmware_tools.plan import lower_elementwise, lower_move, lower_weights
-
-    lowerings = {**lower_weights.LOWERINGS, **lower_elementwise.LOWERINGS, **lower_move.LOWERINGS}
+    lowerings = _lowerings()
     graph = fold_pads(graph)
     shared = roots(graph)
     _check_batch(graph)
     result = Lowering(graph, shared)
     for operator in graph.operators:
-        if operator.kind not in lowerings:
-            raise refuse(operator, f"is not supported: {_NEAREST.get(operator.kind, _ANY)}")
+        check_kind(operator, lowerings)
         lowerings[operator.kind](result, operator)
     return result.steps, shared
 
@@ -193,41 +205,13 @@ def steps(graph: Graph) -> tuple[list[Step], dict[int, int]]:
 def _check_batch(graph: Graph) -> None:
     for what, index in (("input", graph.input), ("output", graph.output)):
         tensor = graph.tensors[index]
-        if tensor.dtype != "int8" or len(tensor.scales) != 1 or not -128 <= int(tensor.zero_points[0]) <= 127:
+        named = f"the model's {what} {tensor.label}"
+        if tensor.dtype != "int8":
             raise PlanError(
-                f"the model's {what} {tensor.name} is {tensor.dtype} with {len(tensor.scales)} scales: convert it with "
-                "full integer quantisation, int8 inputs and outputs",
+                f"{named} is {tensor.dtype}: convert with full integer quantisation, int8 inputs and outputs",
                 dtype=tensor.dtype,
             )
+        if (problem := unquantised(tensor)) is not None:
+            raise PlanError(f"{named} has {problem}: convert with full integer quantisation")
         if len(tensor.shape) > 1 and tensor.shape[0] != 1:
-            raise PlanError(
-                f"the model's {what} {tensor.name} has the shape {list(tensor.shape)}: convert it with batch 1",
-                shape=tensor.shape,
-            )
-
-
-_ANY = (
-    "use convolutions, FULLY_CONNECTED, ADD, MUL, pooling, MEAN, PAD, RESHAPE, CONCATENATION, SOFTMAX or an activation"
-)
-_NEAREST = {
-    "TRANSPOSE_CONV": "enlarge before the network, or use a CONV_2D on a smaller output",
-    "RESIZE_BILINEAR": "enlarge before the network",
-    "RESIZE_NEAREST_NEIGHBOR": "enlarge before the network",
-    "SUB": "fold the sign into the weights before it and use ADD",
-    "DIV": "multiply by the reciprocal with MUL",
-    "SUM": "use MEAN, and scale the weights behind it",
-    "REDUCE_MAX": "use MAX_POOL_2D over the whole input",
-    "PRELU": "use LEAKY_RELU or RELU",
-    "ELU": "use RELU, LEAKY_RELU or HARD_SWISH",
-    "GELU": "use RELU or HARD_SWISH",
-    "BATCH_MATMUL": "use FULLY_CONNECTED with constant weights",
-    "DEQUANTIZE": "convert with int8 inputs and outputs",
-    "TRANSPOSE": "keep channels last throughout",
-    "STRIDED_SLICE": "use a stride or VALID padding in the convolution before it",
-    "SLICE": "use a stride or VALID padding in the convolution before it",
-    "SPLIT": "use two convolutions on the same input",
-    "CONV_3D": "use CONV_2D",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": "use convolutions over time",
-    "SVDF": "use a DEPTHWISE_CONV_2D over time",
-    "CUSTOM": "replace it by built-in operators before converting",
-}
+            raise PlanError(f"{named} has the shape {list(tensor.shape)}: convert it with batch 1", shape=tensor.shape)

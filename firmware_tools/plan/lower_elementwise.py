@@ -16,10 +16,10 @@ from firmware_tools.plan.lower import (
     check_int8,
     clamp,
     quantization,
-    refuse,
     requantize,
 )
 from firmware_tools.plan.lower_weights import window
+from firmware_tools.plan.support import refuse
 
 _MAX_DEPTH = 4095
 _MAX_COUNT = 1 << 22  # the sum of so many differences fits an int32
@@ -53,18 +53,16 @@ def _operands(lowering: Lowering, operator: Operator, output: Tensor) -> tuple[t
     if tensors[0].elements < output.elements or tensors[0].data is not None:
         order = (1, 0)
     first, second = (tensors[index] for index in order)
+    if first.data is not None:
+        raise refuse(operator, "joins two constants: let the converter fold constants")
     small = list(second.shape)
     while small and small[0] == 1:
         small.pop(0)
-    if (
-        first.data is not None
-        or math.prod(first.shape) != output.elements
-        or small != list(first.shape)[len(first.shape) - len(small) :]
-    ):
+    if first.elements != output.elements or small != list(first.shape)[len(first.shape) - len(small) :]:
         raise refuse(
             operator,
-            f"joins {list(tensors[0].shape)} and {list(tensors[1].shape)}: equal shapes, a scalar, or a vector over "
-            "the channels is supported, at most one of them constant",
+            f"joins {list(tensors[0].shape)} and {list(tensors[1].shape)} to {list(output.shape)}: use equal shapes, "
+            "a scalar, or a vector over the channels",
         )
     return order, first, second
 
@@ -114,8 +112,8 @@ def same_quantization(operator: Operator, input_: Tensor, output: Tensor) -> Non
     if abs(scale - out_scale) > 1e-6 or point != out_point:
         raise refuse(
             operator,
-            f"maps scale {scale:g} and zero point {point} to {out_scale:g} and {out_point}: they have to be the same; "
-            "quantise again, or put a QUANTIZE before it",
+            f"maps scale {scale:.9g} and zero point {point} to {out_scale:.9g} and {out_point}: quantise them "
+            "alike, or put a QUANTIZE before it",
         )
 
 
@@ -127,7 +125,9 @@ def _mean(lowering: Lowering, operator: Operator) -> None:
     reduced = [axis in axes for axis, size in enumerate(input_.shape) if size > 1]
     sizes = [size for size in input_.shape if size > 1]
     if reduced != sorted(reduced, reverse=True):
-        raise refuse(operator, f"averages the axes {sorted(axes)} of {list(input_.shape)}: height and width together")
+        raise refuse(
+            operator, f"averages the axes {sorted(axes)} of {list(input_.shape)}: average height and width together"
+        )
     count = math.prod(size for size, gone in zip(sizes, reduced, strict=True) if gone)
     channels = input_.elements // count
     if count > _MAX_COUNT:
@@ -148,10 +148,12 @@ def _softmax(lowering: Lowering, operator: Operator) -> None:
     input_, output = lowering.activation(operator, 0), lowering.output(operator)
     scale, point = quantization(output)
     if (scale, point) != (1 / 256, -128):
-        raise refuse(operator, f"has output scale {scale:g} and zero point {point}: 1/256 and -128 are supported")
+        raise refuse(
+            operator, f"has output scale {scale:g} and zero point {point}: 1/256 and -128 are supported; quantise again"
+        )
     depth = input_.shape[-1] if input_.shape else 1
     if depth > _MAX_DEPTH:
-        raise refuse(operator, f"has {depth} classes: at most {_MAX_DEPTH} are supported")
+        raise refuse(operator, f"has {depth} classes: at most {_MAX_DEPTH} are supported; end the model before it")
     _same_size(operator, input_, output)
     table = tables.softmax(operator, quantization(input_)[0])
     lowered = plan.Softmax(0, 0, input_.elements // depth, depth, table.astype("<i4").tobytes())

@@ -8,8 +8,9 @@ from itertools import product
 
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.graph import Operator
-from firmware_tools.plan.lower import RESHAPES, Lowering, Place, check_int8, quantization, refuse
+from firmware_tools.plan.lower import RESHAPES, Lowering, Place, check_int8, quantization
 from firmware_tools.plan.lower_elementwise import same_quantization
+from firmware_tools.plan.support import refuse
 
 
 def block_copies(
@@ -67,7 +68,7 @@ def _pad(lowering: Lowering, operator: Operator) -> None:
         values = lowering.constant(operator, 2, "padding value", "int8").reshape(-1)
         same_quantization(operator, constant, output)
         if len(values) != 1:
-            raise refuse(operator, f"has {len(values)} padding values: 1 is supported")
+            raise refuse(operator, f"has {len(values)} padding values: 1 is supported; convert it again")
         value = int(values[0])
     same_quantization(operator, input_, output)
     if (
@@ -76,7 +77,9 @@ def _pad(lowering: Lowering, operator: Operator) -> None:
         or len(output.shape) != len(pads)
         or any(sum(pair) + size != out for pair, size, out in zip(pads, input_.shape, output.shape, strict=True))
     ):
-        raise refuse(operator, f"pads {list(input_.shape)} by {pads} to {list(output.shape)}: convert it again")
+        raise refuse(
+            operator, f"pads {list(input_.shape)} to {list(output.shape)}, unlike its paddings: convert it again"
+        )
     if any(pair != [0, 0] for pair in pads):
         lowering.add(operator, plan.Fill(0, output.elements, value), {})
     buffer = lowering.roots[operator.inputs[0]]

@@ -8,7 +8,8 @@ import numpy as np
 
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.graph import Array, Operator, Tensor
-from firmware_tools.plan.lower import Lowering, clamp, quantization, refuse, requantize
+from firmware_tools.plan.lower import Lowering, clamp, quantization, requantize
+from firmware_tools.plan.support import refuse
 
 STRIP_ROWS = 16  # of a depthwise convolution's output, at most; layout.py may take fewer
 _MAX_SIZE = 65535
@@ -17,15 +18,20 @@ _MAX_KERNEL = 255
 
 def window(operator: Operator, input_: Tensor, output: Tensor, kernel: tuple[int, int]) -> plan.Window:
     """The window of a convolution or a pool over [1, height, width, channels]."""
-    if len(input_.shape) != 4 or len(output.shape) != 4:
-        raise refuse(operator, f"has the input shape {list(input_.shape)}: [1, height, width, channels] is supported")
-    if input_.shape[0] != 1 or output.shape[0] != 1:
-        raise refuse(operator, f"has batch {input_.shape[0]}: convert with batch 1")
-    if max(*input_.shape, *output.shape) > _MAX_SIZE or max(kernel) > _MAX_KERNEL:
-        raise refuse(operator, f"has a size above {_MAX_SIZE} or a kernel above {_MAX_KERNEL}: make it smaller")
+    for what, shape in (("input", input_.shape), ("output", output.shape)):
+        if len(shape) != 4:
+            raise refuse(
+                operator, f"has the {what} shape {list(shape)}: [1, height, width, channels] is supported; reshape it"
+            )
+        if shape[0] != 1:
+            raise refuse(operator, f"has the {what} shape {list(shape)}: convert with batch 1")
+        if max(shape) > _MAX_SIZE:
+            raise refuse(operator, f"has the {what} shape {list(shape)}: make no size larger than {_MAX_SIZE}")
+    if max(kernel) > _MAX_KERNEL:
+        raise refuse(operator, f"has the kernel {list(kernel)}: use at most {_MAX_KERNEL}")
     strides = _option(operator, "StrideH"), _option(operator, "StrideW")
     if not all(1 <= stride <= 255 for stride in strides):
-        raise refuse(operator, f"has the strides {list(strides)}: 1 to 255 are supported")
+        raise refuse(operator, f"has the strides {list(strides)}: use 1 to 255")
     dilations = [int(operator.options.get(name, 1)) for name in ("DilationHFactor", "DilationWFactor")]
     if dilations != [1, 1]:
         raise refuse(operator, f"has dilation {max(dilations)}: use dilation 1 with a larger kernel")
@@ -58,10 +64,14 @@ def _weights(lowering: Lowering, operator: Operator, rank: int, axis: int) -> tu
     values = lowering.constant(operator, 1, "weights", "int8")
     tensor = lowering.tensor(operator, 1)
     if len(tensor.shape) != rank:
-        raise refuse(operator, f"has weights of shape {list(tensor.shape)}: {rank} dimensions are supported")
+        raise refuse(
+            operator, f"has weights of shape {list(tensor.shape)}: {rank} dimensions are supported; convert it again"
+        )
     if len(tensor.scales) not in (1, tensor.shape[axis]) or (len(tensor.scales) > 1 and tensor.axis != axis):
         raise refuse(
-            operator, f"has {len(tensor.scales)} weight scales: one, or one for each output channel, is supported"
+            operator,
+            f"has {len(tensor.scales)} weight scales on axis {tensor.axis}: quantise with one, or one for each output "
+            "channel",
         )
     if tensor.zero_points.any():
         raise refuse(operator, "has weights with a zero point: quantise the weights symmetrically")
@@ -130,6 +140,8 @@ def _conv(lowering: Lowering, operator: Operator) -> None:
     weights, values = _weights(lowering, operator, 4, 0)
     channels, kernel_h, kernel_w, in_c = weights.shape
     view = window(operator, input_, output, (kernel_h, kernel_w))
+    if view.in_c % in_c:
+        raise refuse(operator, f"has weights for {in_c} channels and an input of {view.in_c}: convert it again")
     if in_c != view.in_c:
         raise refuse(operator, f"has {view.in_c // in_c} groups: use groups 1, or DEPTHWISE_CONV_2D")
     _check_channels(operator, channels, view.out_c)
@@ -183,7 +195,9 @@ def _dense(lowering: Lowering, operator: Operator) -> None:
         )
     if positions > 1:  # the same weights at every position: a 1x1 convolution
         if max(positions, inputs, outputs) > _MAX_SIZE:
-            raise refuse(operator, f"has a size above {_MAX_SIZE}: make it smaller")
+            raise refuse(
+                operator, f"maps {inputs} values to {outputs} at {positions} positions: at most {_MAX_SIZE} each"
+            )
         point = quantization(input_)[1]
         view = plan.Window(1, positions, inputs, 1, positions, outputs, 1, 1, 1, 1, 0, 0, point)
         _add_conv(lowering, operator, view, rows, (input_, weights, output))

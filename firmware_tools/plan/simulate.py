@@ -133,7 +133,7 @@ def _replay(plan: bytes, rows: npt.NDArray[np.int8], output_bytes: int, folder: 
             raise _refused(int(status), int(operator), plan)
         if done.returncode:
             found = next((line for line in done.stderr.splitlines() if "rror" in line), f"exit {done.returncode}")
-            raise PlanError(f"the engine fails under the sanitizers: {found}", output=done.stderr)
+            raise PlanError(f"the engine fails under the sanitizers: {found.strip()[-120:]}", output=done.stderr)
         return np.frombuffer(outputs.read_bytes(), np.int8).reshape(len(rows), output_bytes)
 
 
@@ -164,7 +164,7 @@ def _built(folder: Path, name: str, more: Sequence[Path], flags: Sequence[str]) 
                 _compile(compiler, [*_FLAGS, *flags, "-o", str(Path(scratch, name)), *map(str, sources)])
                 Path(scratch, name).replace(built)  # whole, or not there: other processes may build at the same time
         except OSError as error:
-            message = f"cannot build the engine in {folder} ({error.strerror}): name a writable folder"
+            message = f"cannot build the engine in {folder} ({error.strerror}): set XDG_CACHE_HOME to a writable folder"
             raise PlanError(message, folder=str(folder)) from error
     return built
 
@@ -192,5 +192,5 @@ def _compile(compiler: Sequence[str], arguments: Sequence[str]) -> None:
     done = subprocess.run([*compiler, *arguments], capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         found = next((line for line in done.stderr.splitlines() if "error" in line), f"exit {done.returncode}")
-        message = f"{shlex.join(compiler)} cannot compile the engine ({found}): set CC to a C11 compiler"
+        message = f"{shlex.join(compiler)} cannot compile the engine ({found.strip()[-80:]}): set CC to a C11 compiler"
         raise PlanError(message, output=done.stderr)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
 
 from firmware_tools.errors import PlanError
-from firmware_tools.plan.graph import Array, Graph, Operator, Tensor, no_values
+from firmware_tools.plan import support
+from firmware_tools.plan.graph import Array, Graph, Operator, Tensor, clipped, no_values
+from firmware_tools.plan.support import refuse
 
 MAX_TENSOR_BYTES = 1 << 24
 _MAX_OPERATORS = 4096
@@ -38,19 +40,20 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 _MALFORMED = (struct.error, IndexError, KeyError, ValueError, TypeError, OverflowError, AttributeError)
 
 
-def read(tflite: bytes) -> Graph:
-    """The graph of a .tflite file.
+def read(tflite: bytes, supported: Container[str]) -> Graph:
+    """The graph of a .tflite file whose operators are of the `supported` kinds, schema names.
 
-    Raises PlanError: not a readable file, or not one network of static shapes with one input and one output.
+    Raises PlanError: not a readable file, operators that are not supported, or not one network of static shapes
+    with one input and one output. Of several reasons it says the one that no other way to convert would mend.
     """
     schema = _schema()
     if tflite[4:8] != b"TFL3":
         raise PlanError("not a .tflite file: it has no TFL3 at byte 4; give the file that the converter wrote")
     try:
-        return _Reader(schema, tflite).graph()
+        return _Reader(schema, tflite).graph(supported)
     except _MALFORMED as error:
         raise PlanError(
-            f"malformed .tflite file ({type(error).__name__} while reading it): copy or convert it again",
+            "malformed .tflite file, it cannot be read to its end: copy or convert it again",
             cause=type(error).__name__,
         ) from error
 
@@ -72,27 +75,40 @@ class _Reader:
         self.types = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
         self.tensors: dict[int, Tensor] = {}
 
-    def graph(self) -> Graph:
+    def graph(self, supported: Container[str]) -> Graph:
         if self.model.Version() != 3:
             raise PlanError(f"schema version {self.model.Version()} is not supported: convert to version 3")
-        if (count := self.model.SubgraphsLength()) != 1:
-            raise PlanError(f"the model has {count} subgraphs, 1 is supported: convert it without control flow")
+        if (graphs := self.model.SubgraphsLength()) == 0:
+            raise PlanError("the model has no graph: convert it again")
         self.subgraph = self.model.Subgraphs(0)
-        ends = [self._end("input", self.subgraph.InputsAsNumpy), self._end("output", self.subgraph.OutputsAsNumpy)]
         count = self.subgraph.OperatorsLength()
         if not 0 < count <= _MAX_OPERATORS:
-            raise PlanError(f"the model has {count} operators: 1 to {_MAX_OPERATORS} are supported")
+            way = "split the model" if count else "convert it again"
+            raise PlanError(f"the model has {count} operators: 1 to {_MAX_OPERATORS} are supported; {way}")
         operators = tuple(self._operator(index) for index in range(count))
-        for index in ends:
-            self._tensor(index)
-        _check_order(self.tensors, operators, *ends)
-        return Graph(self.tensors, operators, *ends)
+        support.check_graph(operators)
+        sources, results = (_integers(read()) for read in (self.subgraph.InputsAsNumpy, self.subgraph.OutputsAsNumpy))
+        used, unused = support.split(operators, results)
+        support.check_kinds(used, supported)
+        if graphs != 1:
+            raise PlanError(f"the model has {graphs} graphs, 1 is supported: convert one function (signature) alone")
+        ends = _only("input", sources), _only("output", results)
+        self._read_tensors(used, ends)
+        _check_ends(self.tensors, used, *ends)
+        _check_order(self.tensors, used, ends[0])
+        return Graph(self.tensors, used, *ends, unused)
 
-    def _end(self, what: str, read: Callable[[], Any]) -> int:
-        indices = _integers(read())
-        if len(indices) != 1:
-            raise PlanError(f"the model has {len(indices)} {what}s, 1 is supported: split it")
-        return indices[0]
+    def _read_tensors(self, operators: Sequence[Operator], ends: Sequence[int]) -> None:
+        for tensor in ends:
+            self._tensor(tensor)
+        for operator in operators:
+            if (count := len(operator.inputs)) > _MAX_INPUTS:
+                raise refuse(operator, f"has {count} inputs: at most {_MAX_INPUTS} are supported; join fewer at a time")
+            if (count := len(operator.outputs)) != 1:
+                raise refuse(operator, f"has {count} outputs: 1 is supported; convert the model again")
+            for tensor in (*operator.inputs, *operator.outputs):
+                if tensor != -1:
+                    self._tensor(tensor)
 
     def _operator(self, index: int) -> Operator:
         table = self.subgraph.Operators(index)
@@ -100,17 +116,8 @@ class _Reader:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         kind = self.kinds.get(number, f"operator code {number}")
         inputs, outputs = _integers(table.InputsAsNumpy()), _integers(table.OutputsAsNumpy())
-        if len(inputs) > _MAX_INPUTS or len(outputs) != 1:
-            raise PlanError(
-                f"operator {index} ({kind}) has {len(inputs)} inputs and {len(outputs)} outputs: at most "
-                f"{_MAX_INPUTS} and exactly 1 are supported",
-                operator=index,
-                name=kind,
-            )
-        for tensor in (*inputs, *outputs):
-            if tensor != -1:
-                self._tensor(tensor)
-        return Operator(index, kind, inputs, outputs, self._options(kind, table))
+        custom = _text(code.CustomCode()) if kind == "CUSTOM" else ""
+        return Operator(index, kind, inputs, outputs, self._options(kind, table), custom)
 
     def _options(self, kind: str, table: Any) -> dict[str, float]:
         if kind not in _OPTIONS or table.BuiltinOptions() is None:
@@ -129,33 +136,39 @@ class _Reader:
         if len(self.tensors) == _MAX_TENSORS:
             raise PlanError(f"the operators name more than {_MAX_TENSORS} tensors: split the model")
         table = self.subgraph.Tensors(self._below(index, self.subgraph.TensorsLength()))
-        name = (table.Name() or b"").decode("utf-8", "replace")[:80]
-        name = "".join(letter if letter.isprintable() else "?" for letter in name)
+        name = _text(table.Name())
+        label = clipped(name)
         kind = self.types.get(table.Type(), f"type {table.Type()}")
-        data = self._data(name, table, kind)
-        shape = self._shape(name, table, data is not None)
+        if table.IsVariable():
+            raise PlanError(f"tensor {label} keeps state between inferences: export the model without streaming")
+        if table.Sparsity() is not None:
+            raise PlanError(f"tensor {label} is sparse: convert with dense weights")
+        data = self._data(label, table, kind)
+        shape = self._shape(label, table, data is not None)
         if data is not None:
             if data.size != math.prod(shape):
-                raise PlanError(f"tensor {name} has {data.size} values for the shape {list(shape)}: convert it again")
+                raise PlanError(f"tensor {label} has {data.size} values for the shape {list(shape)}: convert it again")
             data = data.reshape(shape)
-        if table.IsVariable() or table.Sparsity() is not None:
-            raise PlanError(f"tensor {name} is a variable or sparse: convert without state and with dense weights")
-        scales, zero_points, axis = _quantization(name, table)
+        scales, zero_points, axis = _quantization(label, table)
         dtype = _DTYPES.get(kind, kind)
         self.tensors[index] = Tensor(name, shape, dtype, scales, zero_points, axis, data)
 
     def _shape(self, name: str, table: Any, constant: bool) -> tuple[int, ...]:
         shape, signature = _integers(table.ShapeAsNumpy()), _integers(table.ShapeSignatureAsNumpy())
         if len(shape) > _MAX_RANK:
-            raise PlanError(f"tensor {name} has {len(shape)} dimensions: at most {_MAX_RANK} are supported")
+            raise PlanError(f"tensor {name} has {len(shape)} dimensions: at most {_MAX_RANK} are supported; join some")
         # A batch that is left open, with 1 as its value, is what converters write by default.
         open_sizes = [size for size in signature[1:] if size < 0] if len(signature) == len(shape) else []
         if not constant and (open_sizes or (signature[:1] == (-1,) and shape[:1] != (1,))):
-            raise PlanError(f"tensor {name} has the dynamic shape {list(signature)}: convert with fixed sizes, batch 1")
+            raise PlanError(
+                f"tensor {name} has the dynamic shape {_sizes(signature)}: convert with fixed sizes, batch 1"
+            )
         if any(size <= 0 for size in shape):
             raise PlanError(f"tensor {name} has the shape {list(shape)}: convert with fixed sizes of at least 1")
         if math.prod(shape) > MAX_TENSOR_BYTES:
-            raise PlanError(f"tensor {name} has {math.prod(shape)} values: at most {MAX_TENSOR_BYTES} are supported")
+            raise PlanError(
+                f"tensor {name} has {math.prod(shape)} values: at most {MAX_TENSOR_BYTES} are supported; split it"
+            )
         return shape
 
     def _data(self, name: str, table: Any, kind: str) -> Array | None:
@@ -189,6 +202,25 @@ def _integers(vector: Any) -> tuple[int, ...]:
     return tuple(int(value) for value in vector)
 
 
+def _text(text: bytes | None) -> str:
+    """A text of the file, one line of at most 80 characters."""
+    decoded = (text or b"").decode("utf-8", "replace")[:80]
+    return "".join(letter if letter.isprintable() else "?" for letter in decoded)
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    """A shape, of which a file may give any number of sizes."""
+    return str(list(shape)) if len(shape) <= _MAX_RANK else f"{str(list(shape[:_MAX_RANK]))[:-1]}, ...]"
+
+
+def _only(what: str, indices: tuple[int, ...]) -> int:
+    if len(indices) != 1:
+        ways = {"input": "use a model with one", "output": "convert one model for each"}
+        way = ways[what] if indices else "convert it again"
+        raise PlanError(f"the model has {len(indices)} {what}s, 1 is supported: {way}")
+    return indices[0]
+
+
 def _quantization(name: str, table: Any) -> tuple[Array, Array, int]:
     quantization = table.Quantization()
     if quantization is None or isinstance(quantization.ScaleAsNumpy(), int):
@@ -208,27 +240,30 @@ def _quantization(name: str, table: Any) -> tuple[Array, Array, int]:
     return scales, points, int(quantization.QuantizedDimension())
 
 
-def _check_order(tensors: dict[int, Tensor], operators: tuple[Operator, ...], source: int, result: int) -> None:
+def _check_ends(tensors: dict[int, Tensor], operators: Sequence[Operator], source: int, result: int) -> None:
+    """The input varies, and an operator computes the output."""
+    if tensors[source].data is not None:
+        raise PlanError(f"the model's input {tensors[source].label} is a constant: convert it again")
+    output = f"the model's output {tensors[result].label}"
+    if result == source:
+        raise PlanError(f"{output} is its input, which no operator computes: convert it with a computed output")
+    if tensors[result].data is not None:
+        raise PlanError(f"{output} is a constant, which no operator computes: convert it with a computed output")
+    if not operators:
+        raise PlanError(f"{output} is what no operator writes: convert it again")
+
+
+def _check_order(tensors: dict[int, Tensor], operators: Sequence[Operator], source: int) -> None:
     """Every activation is written once, before it is read."""
     written = {source}
-    if tensors[source].data is not None:
-        raise PlanError("the model's input is a constant: convert it again")
     for operator in operators:
-        where = {"operator": operator.index, "name": operator.kind}
         for index in operator.inputs:
             if index != -1 and tensors[index].data is None and index not in written:
-                raise PlanError(
-                    f"operator {operator.index} ({operator.kind}) reads tensor {tensors[index].name}, which nothing "
-                    "has written before: convert the model again",
-                    **where,
-                )
+                label = tensors[index].label
+                raise refuse(operator, f"reads tensor {label}, which nothing has written before: convert it again")
         (output,) = operator.outputs
-        if output in written or output == -1 or tensors[output].data is not None:
-            raise PlanError(
-                f"operator {operator.index} ({operator.kind}) writes a constant, or what is written already: convert "
-                "the model again",
-                **where,
-            )
+        if tensors[output].data is not None:
+            raise refuse(operator, f"writes the constant {tensors[output].label}: convert the model again")
+        if output in written:
+            raise refuse(operator, f"writes {tensors[output].label}, which is written already: convert the model again")
         written.add(output)
-    if result == source or result not in written:
-        raise PlanError("no operator writes the model's output: convert it again")

@@ -39,7 +39,7 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def model(program: Program) -> Path:
-    """A convolution and a dense layer; and beside it the same cut off, and the same as float32."""
+    """A convolution and a dense layer; and beside it the same cut off, the same as float32 and others."""
     pytest.importorskip("tflite", reason="needs the packages of edgenas[mcu]")
     from tflite_builder import Op, T, constant
     from tflite_builder import model as build
@@ -60,6 +60,11 @@ def model(program: Program) -> Path:
     ]
     path = program.folder / "model.tflite"
     path.write_bytes(build(tensors, ops, [0], [6]))
+    behind = [Op("SOFTMAX", [6], [7]), Op("QUANTIZE", [7], [8])]
+    unread = [*tensors, T((1, 5), 1 / 256, -128), T((1, 5), 0.5)]
+    (program.folder / "logits.tflite").write_bytes(build(unread, [*ops, *behind], [0], [6]))
+    state = [Op("VAR_HANDLE", [], [7]), Op("READ_VARIABLE", [7], [6])]
+    (program.folder / "stream.tflite").write_bytes(build(unread, state, [0], [6]))
     (program.folder / "cut.tflite").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     floats = [T(t.shape, None, 0, "float32", None if t.data is None else t.data.astype(np.float32)) for t in tensors]
     (program.folder / "float.tflite").write_bytes(build(floats, ops, [0], [6]))
@@ -75,6 +80,16 @@ def test_people_get_a_table_the_peak_and_what_limits(program: Program, model: Pa
     assert lines[2].split()[:4] == ["1*", "FULLY_CONNECTED", "dense", "1x5"]
     assert "of 4,194,304, limits first" in done.stdout
     assert not program.home.exists()
+
+
+def test_operators_that_nothing_reads_are_left_out_and_named(program: Program, model: Path) -> None:
+    whole = program.run("plan", model, "--board", "mps2-an386", "--json").json()
+    found = program.run("plan", "logits.tflite", "--board", "mps2-an386", "--json").json()
+    assert found["unused_operators"] == [{"index": 2, "name": "SOFTMAX"}, {"index": 3, "name": "QUANTIZE"}]
+    assert whole["unused_operators"] == []
+    assert [found[key] for key in ("plan", "operators", "ram")] == [whole[key] for key in ("plan", "operators", "ram")]
+    shown = program.run("plan", "logits.tflite", "--board", "mps2-an386").stdout
+    assert "unused   2 SOFTMAX, 3 QUANTIZE: left out, nothing reads what they compute" in shown
 
 
 def test_programs_get_every_number_and_the_plan(program: Program, model: Path) -> None:
@@ -126,6 +141,7 @@ def test_a_model_that_does_not_fit_is_shown_and_refused(program: Program, model:
     [
         ("cut.tflite", (), 2, "cut.tflite: malformed .tflite file"),
         ("float.tflite", (), 2, "float32"),
+        ("stream.tflite", (), 2, "operator 0 (VAR_HANDLE) keeps state"),
         ("text.tflite", (), 2, "text.tflite is not a TFLite model"),
         ("missing.tflite", (), 2, "missing.tflite cannot be read: No such file or directory"),
         ("empty", (), 2, "empty/manifest.json: cannot be read"),

@@ -56,7 +56,7 @@ def compiles(tflite: bytes) -> bool:
         text, code = str(error), error.exit_code
     assert time.monotonic() - start < 60  # a tenth of a second: only a hang is caught
     assert "\n" not in text
-    assert len(text) < 400
+    assert len(text) < 200
     assert code == 2
     return not text
 
@@ -100,78 +100,11 @@ def test_arbitrary_bytes(data: bytes, marked: bool) -> None:
     assert not compiles(data[:4] + b"TFL3" + data[4:] if marked else data)
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"input": T((1, 4, 4, 2), None, dtype="float32")}, "float32"),
-        ({"input": T((2, 4, 4, 2), 0.1), "output": T((2, 2, 2, 3), 0.2)}, "batch 1"),
-        ({"input": T((1, -1, 4, 2), 0.1)}, "fixed sizes"),
-        ({"input": T((1, 4, 4, 2), 0.1, signature=(1, -1, 4, 2))}, "dynamic shape"),
-        ({"input": T((1, 1 << 30, 4, 2), 0.1)}, "at most 16777216"),
-        ({"input": T((1, 4, 4, 2), [0.1, 0.2])}, "2 scales"),
-        ({"input": T((1, 4, 4, 2), 0.1, 200)}, "int8"),
-        ({"input": T((1, 4, 4, 2), float("nan"))}, "not a positive number"),
-        ({"input": T((1, 4, 4, 4), 0.1)}, "2 groups"),
-        ({"output": T((1, 3, 2, 3), 0.2)}, "[2, 2] follow"),
-        ({"output": T((1, 2, 2, 3), 1e-30)}, "at most 2^30"),
-        ({"weights": T((3, 3, 3, 2), 0.1)}, "nothing has written"),
-        ({"weights": constant(np.zeros((3, 3, 3, 2)), None, "float32")}, "float32 weights: int8"),
-        ({"weights": constant(np.zeros((3, 3, 3, 2)), [0.1, 0.2, 0.3], axis=3)}, "3 weight scales"),
-        ({"weights": T((3, 3, 3, 2), 0.1, 5, data=np.zeros((3, 3, 3, 2), np.int8))}, "symmetrically"),
-        ({"weights": T((3, 3, 3, 2), 0.1, data=np.zeros(7, np.int8))}, "7 values"),
-        ({"bias": constant([1, 2], None, "int32")}, "2 biases"),
-        ({"bias": constant([2**31 - 1, 0, 0], None, "int32")}, "leave an int32"),
-    ],
-)
-def test_tensors(changes: dict[str, T], said: str) -> None:
-    text = refused(model(conv(**changes), [Op("CONV_2D", [0, 2, 3], [1], CONV)], [0], [1]))
-    assert said in text
-
-
-@pytest.mark.parametrize(
-    ("op", "said"),
-    [
-        (Op("CONV_2D", [0, 2, 3], [1], {**CONV, "DilationHFactor": 2}), "dilation 2: use dilation 1"),
-        (Op("CONV_2D", [0, 2, 3], [1], {**CONV, "StrideH": 0}), "strides [0, 1]"),
-        (Op("CONV_2D", [0, 2, 3], [1], {**CONV, "FusedActivationFunction": 4}), "use none, RELU"),
-        (Op("CONV_2D", [0], [1], CONV), "lacks its input 1"),
-        (Op("CONV_2D", [0, 2, 9], [1], CONV), "malformed"),
-        (Op("CONV_2D", [0, 2, 3], [2], CONV), "writes a constant"),
-        (Op("TRANSPOSE_CONV", [0, 2, 3], [1]), "operator 0 (TRANSPOSE_CONV) is not supported: enlarge"),
-        (Op("COS", [0], [1]), "operator 0 (COS) is not supported: use convolutions"),
-        (Op("ADD", [0, 0], [1]), "equal shapes"),
-        (Op("MEAN", [0, 3], [1]), "convert"),
-        (Op("SOFTMAX", [0], [1]), "1/256 and -128 are supported"),
-        (Op("CONCATENATION", [0, 0], [1], {"Axis": 7}), "zero point"),
-        (Op("PAD", [0, 3], [1]), "zero point"),
-        (Op("RESHAPE", [0], [1]), "[1, 4, 4, 2] to [1, 2, 2, 3]"),
-    ],
-)
-def test_operators(op: Op, said: str) -> None:
-    text = refused(model(conv(), [op], [0], [1]))
-    assert said in text
-    if "operator 0" in text:
-        assert op.kind in text
-
-
 def test_fields_name_the_operator() -> None:
     with pytest.raises(PlanError) as caught:
         compile_plan(model(conv(), [Op("TRANSPOSE_CONV", [0, 2, 3], [1])], [0], [1]))
     assert caught.value.fields["operator"] == 0
     assert caught.value.fields["name"] == "TRANSPOSE_CONV"
-
-
-def test_graphs() -> None:
-    relu = [T((1, 4)), T((1, 4)), T((1, 4))]
-    assert "0 operators" in refused(model(relu, [], [0], [1]))
-    assert "2 inputs" in refused(model(relu, [Op("RELU6", [0], [2])], [0, 1], [2]))
-    assert "0 outputs" in refused(model(relu, [Op("RELU6", [0], [2])], [0], []))
-    circle = [Op("RELU6", [2], [1]), Op("RELU6", [1], [2])]
-    assert "nothing has written before" in refused(model(relu, circle, [0], [1]))
-    twice = [Op("RELU6", [0], [1]), Op("RELU6", [0], [1])]
-    assert "written already" in refused(model(relu, twice, [0], [1]))
-    assert "no operator writes" in refused(model(relu, [Op("RELU6", [0], [1])], [0], [2]))
-    assert "no operator writes" in refused(model(relu, [Op("RELU6", [0], [1])], [0], [0]))
 
 
 def test_a_batch_that_is_left_open_is_batch_1() -> None:
