@@ -13,8 +13,9 @@ BENCHMARKS_VENV := .venv-benchmarks
 BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling campaign-uneven campaign-debian13 campaign-graphs firmware clean
+.PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz campaign-mcu \
+  campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
+  campaign-uneven campaign-debian13 campaign-graphs firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
