@@ -93,7 +93,7 @@ def test_plain_install_is_light(described: Message) -> None:
 
 
 def test_every_import_is_a_declared_dependency(described: Message) -> None:
-    extras = tuple(f"extra == {quote}{name}{quote}" for name in ("search", "mcu", "ssh") for quote in "'\"")
+    extras = tuple(f"extra == {quote}{name}{quote}" for name in ("search", "mcu", "ssh", "heic") for quote in "'\"")
     required = described.get_all("Requires-Dist", [])
     declared = {_name(text) for text in required if "extra ==" not in text or text.endswith(extras)}
     distributions = metadata.packages_distributions()
