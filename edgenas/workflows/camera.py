@@ -7,8 +7,9 @@
     jpeg_reduced_to     a JPEG file is decoded at the least of 1, 1/2, 1/4 and 1/8 of its size that keeps both sides at
                         this many pixels or more (Pillow's `Image.draft`); null where there were no files
     transparency        "white": it is laid over white; null where there were no files
-    color               "RGB" or "grayscale": the channels of the input, red first
-    gray_from_rgb       how a colour picture becomes gray, in integers (BT.601, Pillow's `convert("L")`); null in RGB
+    color               "RGB" or "grayscale": the channels of the input; three of an .npz are taken for red first
+    gray_from_rgb       how a camera's colour picture becomes gray, in integers (BT.601, Pillow's `convert("L")`): what
+                        the model was trained on was gray before; null in RGB
     width, height       of the input in pixels
     resize              "none": every image had this size, nothing is known of others. "cover": a box in the middle, as
                         large as fits and of the input's ratio of width to height, its edges at fractions of a pixel, is

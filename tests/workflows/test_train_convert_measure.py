@@ -84,7 +84,7 @@ def test_a_model_that_fails_the_gate_is_not_written(
     checkpoint, folder = tmp_path / "net.pt", tmp_path / "artifact"
     edgenas.train(TEXT, data="digits", out=checkpoint, epochs=1)
 
-    def refuse(*parts: object) -> None:
+    def refuse(*parts: object, **options: object) -> None:
         raise ConversionError("the gate says no", check="accuracy")
 
     monkeypatch.setattr("edgenas.workflows.convert.gate", refuse)
