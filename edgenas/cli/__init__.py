@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from edgenas.cli import failures
+from edgenas.cli import failures, streams
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program with `arguments` (the command line's) and return its exit code; raises nothing."""
+    streams.repair()
     with failures.signals() as caught:
         try:
             from edgenas.cli import app  # here, where Ctrl-C is heard already: it takes up to a tenth of a second
@@ -19,3 +20,5 @@ def main(arguments: list[str] | None = None) -> int:
             return app.run(sys.argv[1:] if arguments is None else arguments)
         except BaseException as error:  # noqa: BLE001  # every way to fail becomes a line and an exit code, in one place
             return failures.report(error, caught)
+        finally:
+            streams.settle()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+
+from edgenas.cli import streams
 
 _SEARCH_MODULES = {
     *("PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "mlxtend", "onnx", "onnxscript"),
@@ -64,7 +65,7 @@ def report(error: BaseException, caught: list[int]) -> int:
         return _say(str(error), code)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _SEARCH_MODULES:
         return _say(f"this command needs the package {error.name}: pip install 'edgenas[search]'", 1)
-    if isinstance(error, BrokenPipeError) and _stdout_is_gone():
+    if isinstance(error, BrokenPipeError) and streams.reader_is_gone():
         return 1
     if isinstance(error, OSError) and (line := _file_system(error)):
         return _say(line, 1)
@@ -104,20 +105,6 @@ def _file_system(error: OSError) -> str | None:
     if error.errno in _FILE_SYSTEM and where:
         return f"{at}{error.strerror}: choose another folder, or mend its permissions"
     return None
-
-
-def _stdout_is_gone() -> bool:
-    """Whether nobody reads stdout any more; if so, what is still buffered is thrown away without a word."""
-    try:
-        handle = sys.stdout.fileno()
-        ready = select.poll()
-        ready.register(handle, select.POLLOUT)
-        if not any(event & (select.POLLERR | select.POLLHUP) for _, event in ready.poll(0)):
-            return False
-        os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
-    except (AttributeError, OSError, ValueError):  # no poll on this system, or stdout is no file
-        return False
-    return True
 
 
 def _say(line: str, code: int) -> int:
