@@ -32,9 +32,9 @@ def run(arguments: list[str]) -> int:
     command = typer.main.get_command(_app())
     only_help = not {"-h", "--help"}.isdisjoint(arguments)
     try:
-        with streams.printing() if only_help else nullcontext():
-            with command.make_context("edgenas", list(arguments)) as context:
-                command.invoke(context)
+        help_alone = streams.printing() if only_help else nullcontext()
+        with help_alone, command.make_context("edgenas", list(arguments)) as context:
+            command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
     return 0

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from edgenas.cli import streams
@@ -21,8 +21,16 @@ _SEARCH_MODULES = {
     *("PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "mlxtend", "onnx", "onnxscript"),
     *("scipy", "sklearn", "torch"),
 }
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_FILE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_FILE_SYSTEM = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EIO,
+}
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -98,13 +106,19 @@ def _usage(error: BaseException) -> str | None:
 
 def _file_system(error: OSError) -> str | None:
     """A line for what the disk or its permissions refuse; None for what only a fault explains."""
-    where = error.filename2 or error.filename
-    at = f"{where}: " if where else ""
-    if error.errno in _FULL:
-        return f"{at}no disk space left: free some, or choose another folder with --runs or EDGENAS_HOME"
-    if error.errno in _FILE_SYSTEM and where:
-        return f"{at}{error.strerror}: choose another folder, or mend its permissions"
-    return None
+    from edgenas.resources import FULL, reason, way_out
+
+    name = error.filename2 or error.filename
+    if not isinstance(name, str) or not name:
+        if "temporary directory" in str(error):  # Python writes into several to find one
+            return "no folder for temporary files can be written: free some disk space, or set TMPDIR to another folder"
+        if error.errno in FULL:
+            return "no disk space left: free some, or choose another folder with --runs, TMPDIR or EDGENAS_HOME"
+        return None
+    where = Path(name)
+    if error.errno not in FULL | _FILE_SYSTEM and not (error.errno == errno.ENOENT and not where.parent.exists()):
+        return None
+    return f"{where}: {reason(error)}: {way_out(where, error)}"
 
 
 def _say(line: str, code: int) -> int:

@@ -31,7 +31,7 @@ def repair() -> None:
             _open_null(number, flags)
             _closed.add(name)
         if getattr(sys, name) is None:
-            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115  a descriptor
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  a descriptor
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
 
