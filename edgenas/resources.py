@@ -36,7 +36,10 @@ def home() -> Path:
 
 
 def writable_home() -> Path:
-    """`home()`, made if it is not there. Raises UsageError if it cannot be written, EdgenasError if its disk is full."""
+    """`home()`, made if it is not there.
+
+    Raises UsageError, which names EDGENAS_HOME, if it cannot be written, EdgenasError if its disk is full.
+    """
     folder = home()
     try:
         folder.mkdir(parents=True, exist_ok=True)

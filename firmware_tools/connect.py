@@ -103,9 +103,8 @@ def parse(url: str) -> tuple[str, dict[str, str]]:
     scheme, colon, rest = url.partition(":")
     backend = _BACKENDS.get(scheme)
     if _PASSWORD.match(rest) or _BARE_PASSWORD.match(url):  # before anything repeats the URL
-        raise DeviceUrlError(
-            f"{'ssh' if backend is None else scheme}: a password in a URL can be read by others: leave it out, it is asked for"
-        )
+        name = "ssh" if backend is None else scheme
+        raise DeviceUrlError(f"{name}: a password in a URL can be read by others: leave it out, it is asked for")
     if backend is not None and not colon:
         raise DeviceUrlError(
             f"{url.rstrip(':')}: no device URL, write {scheme}: or {backend.example}", url=url, value=url

@@ -11,12 +11,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def way_out(root: Path, home: Path) -> str:
-    """How to give a device another folder than `root`: it lives in the user's folder `home`, or in one that was named."""
+    """How to give a device another folder than `root`, which is one in the user's folder `home`, or was named."""
     return "set EDGENAS_HOME to another folder" if home in root.parents else "name another by root=DIR"
 
 
 def refused(name: str, root: Path, error: OSError, otherwise: str) -> HostFolderError:
-    """The error of a folder `root` that the system refuses; `name` of the device begins it, `otherwise` is a way out."""
+    """The error of a folder `root` that the system refuses; the device's `name` begins it, `otherwise` is a way out."""
     return unusable(name, root, error.strerror or str(error), otherwise, full=error.errno in _FULL)
 
 

@@ -46,7 +46,8 @@ def run_tflite(tflite: bytes, inputs: Array, threads: int = 1) -> Array:
     Float32 inputs of an integer model are quantised (round half to even, saturate) and its outputs dequantised to
     float32; inputs in the model's own dtype give outputs in the model's own dtype. Returns (n, classes).
 
-    Raises ConversionError as `interpreter` does and if the runtime fails on the model, ValueError for inputs of another dtype or shape.
+    Raises ConversionError as `interpreter` does and if the runtime fails on the model, ValueError for inputs of another
+    dtype or shape.
     """
     model = interpreter(tflite, threads)
     source, target = model.get_input_details()[0], model.get_output_details()[0]

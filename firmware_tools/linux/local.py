@@ -21,8 +21,8 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
     """Start an agent and make sure that it answers.
 
     `options`: `python` is the interpreter that runs it (this one), `root` the folder that holds its slots
-    (`home/devices/local`). Raises HostFolderError if that cannot be used, DeviceError if it does not start, DeviceBusyError if another agent has the folder,
-    RuntimeMissingError if it lacks `runtime`.
+    (`home/devices/local`). Raises HostFolderError if that cannot be used, DeviceError if it does not start,
+    DeviceBusyError if another agent has the folder, RuntimeMissingError if it lacks `runtime`.
     """
     python = str(Path(options.get("python", sys.executable)).expanduser())
     root = Path(options.get("root", home / "devices" / "local")).expanduser().absolute()
