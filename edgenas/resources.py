@@ -29,7 +29,7 @@ def home() -> Path:
         folder = Path(os.environ.get("EDGENAS_HOME") or "~/.edgenas").expanduser().absolute()
         is_other = folder.exists() and not folder.is_dir()
     except (OSError, RuntimeError) as error:  # no home folder; a folder on the way that may not be looked into
-        raise _unusable_home(getattr(error, "strerror", None) or str(error)) from error
+        raise _unusable_home(getattr(error, "strerror", None) or str(error).rstrip(".")) from error
     if is_other:
         raise _unusable_home("it is no folder")
     return folder

@@ -94,7 +94,8 @@ def _build(progress: Progress) -> None:
         )
         progress("converter: installing onnx2tf (about 20 s, once)")
         options = ["--no-deps", "--ignore-requires-python", "--only-binary=:all:", "--disable-pip-version-check"]
-        _run([str(python()), "-I", "-m", "pip", "install", "--quiet", *options, "-r", str(LOCK)], "pip install")
+        command = [str(python()), "-I", "-m", "pip", "install", "--quiet", *options, "-r", str(LOCK)]
+        _run(command, "pip install", None)
         progress("converter: verifying it")
         _verify()
     except OSError as error:
@@ -125,7 +126,7 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.0f} MB"
 
 
-def _run(command: list[str], what: str, next_step: str = "") -> None:
+def _run(command: list[str], what: str, next_step: str | None) -> None:
     try:
         done = subprocess.run(
             command,

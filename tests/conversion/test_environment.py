@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgenas.conversion import environment
-from edgenas.errors import ConversionError
+from edgenas.errors import ConversionError, UsageError
 
 
 @pytest.fixture
@@ -123,5 +123,5 @@ def test_without_the_package_index(home: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "file"))
-    with pytest.raises(ConversionError, match="cannot be written"):
+    with pytest.raises(UsageError, match="EDGENAS_HOME is .*file, which cannot be used"):
         environment.ensure()
