@@ -100,9 +100,18 @@ def require_package(name: str) -> None:
 
 
 def require_new(path: str | Path, doing: str) -> None:
-    """Raise UsageError if the file that is to be written exists; `doing` is the command's verb."""
-    if Path(path).exists():
+    """Raise UsageError if the file that is to be written exists; `doing` is the command's verb.
+
+    Raises EdgenasError, before minutes of work, if it is plain that it cannot be written.
+    """
+    path = Path(path)
+    if path.exists():
         raise UsageError(f"{path} exists: name another file, or delete it to {doing} again", file=str(path))
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise not_written(path, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(folder, os.W_OK):
+        raise not_written(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ def refused(name: str, root: Path, error: OSError, otherwise: str) -> HostFolder
 
 def unusable(name: str, root: Path, reason: str, otherwise: str, *, full: bool) -> HostFolderError:
     """The same, of a reason in words."""
+    name = name.partition("?")[0].rstrip(":")  # the folder, which may be long, is said once
     if full:
         message = f"{name}: no disk space left for {root} ({reason}): free some, or {otherwise}"
         return HostFullError(message, root=str(root))

@@ -10,7 +10,7 @@ import errno
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -57,8 +57,8 @@ def signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def report(error: BaseException, caught: list[int]) -> int:
-    """Say what went wrong and return the exit code; `caught` are the signals of `signals`."""
+def report(error: BaseException, caught: list[int], arguments: Sequence[str] = ()) -> int:
+    """Say what went wrong and return the exit code; `caught` are the signals of `signals`, `arguments` what was typed."""
     if caught or isinstance(error, KeyboardInterrupt):
         # Also if another error came out of it: an interrupt inside a module's import can surface as an ImportError.
         # CPython remembers an interrupt inside exec(text), which many imports use, and `python -m` then dies of SIGINT
@@ -67,7 +67,7 @@ def report(error: BaseException, caught: list[int]) -> int:
         return _say("interrupted: run the same command again to go on", 128 + (caught[0] if caught else signal.SIGINT))
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else _say(str(error.code), 1)
-    if (line := _usage(error)) is not None:
+    if (line := _usage(error, arguments)) is not None:
         return _say(line, 2)
     if (code := _purpose(error)) is not None:
         return _say(str(error), code)
@@ -90,7 +90,7 @@ def _purpose(error: BaseException) -> int | None:
     return error.exit_code if isinstance(error, EdgenasError | DeviceError) else None
 
 
-def _usage(error: BaseException) -> str | None:
+def _usage(error: BaseException, arguments: Sequence[str]) -> str | None:
     """What typer says of a command line that it does not understand, and where help is; None for other errors."""
     import typer  # here: whoever waits for the program to start may interrupt it before it is imported
 
@@ -101,7 +101,19 @@ def _usage(error: BaseException) -> str | None:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "edgenas"
     message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
+    value = _given(getattr(getattr(error, "param", None), "opts", ()), arguments)
+    if value is not None and repr(value) not in message:
+        message = message.replace("Invalid value for", f"Invalid value {value!r} for", 1)
     return f"{message[:1].lower()}{message[1:]}; see {path} --help"
+
+
+def _given(names: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """The value that was typed for an option, which typer does not always repeat."""
+    for at, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name in names:
+            return value if equals else next(iter(arguments[at + 1 :]), None)
+    return None
 
 
 def _file_system(error: OSError) -> str | None:
