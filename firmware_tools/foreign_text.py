@@ -32,7 +32,7 @@ def telling(text: str, most: int = MOST) -> str:
 def _first_of_alike(line: str) -> tuple[str, int]:
     alike = re.sub(r"\d", "0", line)
     start = alike[:_ALIKE]
-    second = alike.find(start, 1)
+    second = alike.find(start, _ALIKE)
     return (line, 0) if len(line) < _ALIKE or second < 0 else (line[:second], alike.count(start) - 1)
 
 

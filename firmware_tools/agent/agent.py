@@ -1686,11 +1686,12 @@ def trtexec(work: str, *arguments: str) -> None:
         errors = [line.strip() for line in lines if "[E]" in line] or [line.strip() for line in lines if line.strip()]
         why = " | ".join(errors[-3:]) or "it printed nothing"
         int8 = "hardware with Int8 support" in why
-        hint = ": this GPU computes no int8, leave --precision out for half precision" if int8 else ""
+        hint = ": this GPU computes no int8: leave --precision out for half precision" if int8 else ""
         code = process.returncode
         how = f"of signal {-code}" if code < 0 else f"with status {code}"
         reason = "crashed" if code < 0 else "refused"
-        message = f"trtexec {arguments[0]} ended {how}: {why}{hint}"
+        option = arguments[0].partition("=")[0]  # without the path
+        message = f"trtexec {option} ended {how}: {why}{hint}"
         raise Refusal("inference", message, reason=reason, code=code, said=why)
 
 
