@@ -49,7 +49,7 @@ def writable_home() -> Path:
     except OSError as error:
         if error.errno in FULL:
             raise not_written(folder, error) from error
-        raise _unusable_home(error.strerror) from error
+        raise _unusable_home(reason(error)) from error
     return folder
 
 

@@ -139,7 +139,9 @@ def test_new_files_and_folders_have_the_rights_that_the_umask_leaves(
         modes = _modes(home)
     made = {"spaces", "spaces/space.json", "measurements.sqlite", "devices/local/slots/a", "devices/local/log"}
     assert made < set(modes)
-    folders = {path for path in modes if not Path(path).suffix and path not in ("devices/local/log", "devices/local/lock")}
+    folders = {
+        path for path in modes if not Path(path).suffix and path not in ("devices/local/log", "devices/local/lock")
+    }
     assert modes == {path: oct((0o777 if path in folders else 0o666) & ~umask) for path in modes}
 
 

@@ -58,7 +58,10 @@ def signals() -> Iterator[list[int]]:
 
 
 def report(error: BaseException, caught: list[int], arguments: Sequence[str] = ()) -> int:
-    """Say what went wrong and return the exit code; `caught` are the signals of `signals`, `arguments` what was typed."""
+    """Say what went wrong and return the exit code.
+
+    `caught` are the signals of `signals`, `arguments` what was typed.
+    """
     if caught or isinstance(error, KeyboardInterrupt):
         # Also if another error came out of it: an interrupt inside a module's import can surface as an ImportError.
         # CPython remembers an interrupt inside exec(text), which many imports use, and `python -m` then dies of SIGINT

@@ -136,7 +136,9 @@ def test_home_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = Program(tmp_path / "file" / "home", tmp_path).run(*DEPLOY)
     assert done.code == 2
-    assert done.message.startswith(f"EDGENAS_HOME is {tmp_path / 'file' / 'home'}, which cannot be used (Not a directory)")
+    assert done.message.startswith(
+        f"EDGENAS_HOME is {tmp_path / 'file' / 'home'}, which cannot be used (Not a directory)"
+    )
 
 
 @pytest.fixture

@@ -202,7 +202,9 @@ def test_a_runtime_that_complains_of_every_tensor_is_heard_once(device: Device) 
         at = 3 * number
         options = {"Padding": 0, "StrideW": 1, "StrideH": 1, "DepthMultiplier": 1}
         ops.append(Op("DEPTHWISE_CONV_2D", [at, at + 1, at + 2], [at + 3], options))
-    with pytest.raises(InferenceError, match=r"refuses the model: .*and 11 more\): .* try another --runtime$") as caught:
+    with pytest.raises(
+        InferenceError, match=r"refuses the model: .*and 11 more\): .* try another --runtime$"
+    ) as caught:
         device.time([model(tensors, ops, [0], [len(tensors) - 1])], SHORT)
     assert len(caught.value.message) < 200 + len(device.url)
 

@@ -17,8 +17,12 @@ ERROR: Could not find a version that satisfies the requirement onnx==1.20.1 (fro
 ERROR: No matching distribution found for onnx==1.20.1
 """
 _OPENOCD = "Open On-Chip Debugger 0.12.0\n\x1b[31mError: unable to find a matching CMSIS-DAP device\x1b[0m\n\n"
-_TRTEXEC = "[11/30/2026-19:00:00] [E] Error[4]: ModelImporter.cpp:768: node Conv_3\n&&&& FAILED TensorRT.trtexec # trtexec"
-_KERNEL = "external/org_tensorflow/tensorflow/lite/kernels/conv.cc:343 input->dims->size != 4 (3 != 4)Node number 0 failed."
+_TRTEXEC = (
+    "[11/30/2026-19:00:00] [E] Error[4]: ModelImporter.cpp:768: node Conv_3\n&&&& FAILED TensorRT.trtexec # trtexec"
+)
+_KERNEL = (
+    "external/org_tensorflow/tensorflow/lite/kernels/conv.cc:343 input->dims->size != 4 (3 != 4)Node number 0 failed."
+)
 
 _LONG = string.ascii_letters + string.ascii_letters[::-1]
 
