@@ -106,7 +106,7 @@ def _usage(error: BaseException, arguments: Sequence[str]) -> str | None:
     message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
     value = _given(getattr(getattr(error, "param", None), "opts", ()), arguments)
     if value is not None and repr(value) not in message:
-        message = message.replace("Invalid value for", f"Invalid value {value!r} for", 1)
+        message += f", not {value!r}"
     return f"{message[:1].lower()}{message[1:]}; see {path} --help"
 
 
