@@ -13,12 +13,12 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from firmware_tools.errors import DeviceBusyError, DeviceError, DeviceLostError, EmulatorError
-from firmware_tools.foreign_text import telling
 
 DEFAULT_BAUD = 115200
 _POLL_S = 0.02
 _WRITE_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 5.0
+_TAIL_BYTES = 100
 
 
 class Pipe(Protocol):
@@ -205,7 +205,7 @@ class ProcessPipe:
         with suppress(subprocess.TimeoutExpired):  # its output ends a moment before it does
             self._process.wait(1.0)
         self._stderr.seek(0)
-        words = telling(self._stderr.read().decode("utf-8", "replace"))
+        words = " ".join(self._stderr.read().decode("utf-8", "replace")[-_TAIL_BYTES:].split())
         message = f"{self._name}: the board's process ended (exit {self._process.returncode}; {words or 'silently'})"
         return DeviceLostError(f"{message}: start it again", exit=self._process.returncode, stderr=words)
 
