@@ -18,6 +18,7 @@ from urllib.parse import quote
 from edgenas import resources
 from edgenas.errors import EdgenasError, ProfileError, UsageError
 from edgenas.units import MS, UNITS, Unit
+from firmware_tools.meant import as_device
 
 if TYPE_CHECKING:
     from firmware_tools.device import DeviceInfo
@@ -281,7 +282,7 @@ class BoardProfile:
         try:
             resources.write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
         except OSError as error:
-            raise EdgenasError(f"{path}: cannot be written: {error.strerror}", file=str(path)) from error
+            raise resources.not_written(path, error) from error
         return path
 
 
@@ -317,15 +318,31 @@ def _find(source: str | Path) -> Path:
         path = Path(source).expanduser()
         path = path / _FILE if path.is_dir() else path
         if not path.is_file():
+            _refuse_device(str(source))
             raise UsageError(f"no board at {path}: name a folder that holds {_FILE}, or a .toml file", file=str(path))
         return path
     known = _known()
     if source not in known:
         names = sorted(known)
         near = difflib.get_close_matches(str(source), names, n=3)
+        if not near:
+            _refuse_device(str(source))
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UsageError(f"unknown board {source!r}: {hint}known are {', '.join(names)}", value=source, known=names)
+        message = f"unknown board {source!r}: {hint}`edgenas boards` lists all {len(names)}"
+        raise UsageError(message, value=source, known=names)
     return known[str(source)]
+
+
+def _refuse_device(text: str) -> None:
+    """Raise UsageError if somebody wrote where a board is, in place of which one it is."""
+    if (url := as_device(text)) is not None:
+        message = f"board {text!r} is where a board is, not which one: say --device {url} and --board NAME"
+        raise UsageError(message, value=text)
+
+
+def is_board(name: str) -> bool:
+    """Whether there is a board of that name, shipped or the user's."""
+    return name in _known()
 
 
 def _known() -> dict[str, Path]:

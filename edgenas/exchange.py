@@ -20,7 +20,7 @@ from typing import Any
 
 from edgenas import latency, resources, spaces
 from edgenas.board import PRECISIONS, STATISTICS, Board, BoardProfile, ProfileKey
-from edgenas.errors import EdgenasError, ProfileError, UsageError
+from edgenas.errors import ProfileError, UsageError
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
 from edgenas.version import __version__
@@ -106,7 +106,7 @@ class Exchange:
         try:
             resources.write_text(path, json.dumps({**content, "sha256": digest(content)}, indent=1) + "\n")
         except OSError as error:
-            raise EdgenasError(f"{path}: cannot be written: {error.strerror}", file=str(path)) from error
+            raise resources.not_written(path, error) from error
 
 
 def digest(content: Mapping[str, Any]) -> str:

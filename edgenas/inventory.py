@@ -12,15 +12,16 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgenas import resources
-from edgenas.board import Board
+from edgenas.board import Board, is_board
 from edgenas.errors import ProfileError, UsageError
 from firmware_tools.connect import SCHEMES
+from firmware_tools.meant import meant
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,6 +32,8 @@ _KEYS = ("name", "url", "board", "tags")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # no colon: what has one is a URL
 _PASSWORD = re.compile(r"[a-z]+://[^/?@]*:[^/?]*@")
 _EXAMPLE = "local: or ssh://pi@raspberrypi.local"
+_LIKE = f"a URL is like {_EXAMPLE}"
+_MOST_NAMES = 6  # in a message, which is one line
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,20 @@ def find(name: str) -> Entry:
     known = {entry.name: entry for entry in entries()}
     if name in known:
         return known[name]
+    if is_board(name):
+        raise UsageError(
+            f"device {name!r} is a board: say --board {name}; --device says where it is, {_LIKE}", value=name
+        )
     near = difflib.get_close_matches(name, [*known, *(f"{scheme}:" for scheme in SCHEMES)], n=3)
+    if not near and (url := meant(name)) is not None:
+        raise UsageError(f"unknown device {name!r}: did you mean {url}? Names are those of {file()}", value=name)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    names = f"{file()} has {', '.join(sorted(known))}" if known else f"no device is named in {file()}"
-    raise UsageError(f"unknown device {name!r}: {hint}{names}; a URL is like {_EXAMPLE}", value=name)
+    names = f"{file()} has {_few(sorted(known))}" if known else f"no device is named in {file()}"
+    raise UsageError(f"unknown device {name!r}: {hint}{names}; {_LIKE}", value=name)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} others, see `edgenas devices`"
 
 
 def resolve(board: str | None, device: str | None) -> tuple[Board, str]:
@@ -107,8 +120,19 @@ def resolve(board: str | None, device: str | None) -> tuple[Board, str]:
     if board is None and device is not None and not _is_here(device):
         # The URL is not repeated: somebody may have written a password into it.
         raise UsageError("--device names no board: say which one it is with --board, `edgenas boards` lists them")
-    loaded = Board.load(board or "host")
+    loaded = _board(board or "host")
     return loaded, loaded.url(device)
+
+
+def _board(name: str) -> Board:
+    try:
+        return Board.load(name)
+    except ProfileError:
+        raise
+    except UsageError as error:
+        if name in {entry.name for entry in entries()}:
+            raise UsageError(f"board {name!r} is a device of {file()}: say --device {name}", value=name) from error
+        raise
 
 
 def _is_here(url: str) -> bool:
@@ -126,7 +150,7 @@ def _named(entry: Entry, asked: str | None) -> tuple[Board, str]:
                 value=entry.name,
             )
         return board, board.url(entry.url)
-    board = Board.load(asked)
+    board = _board(asked)
     if known is not None and known.id != board.id:
         raise UsageError(
             f"device {entry.name!r} is board {known.id} in {file()}, --board says {board.id}: leave --board out, "

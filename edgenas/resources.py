@@ -2,21 +2,84 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from edgenas.errors import EdgenasError, UsageError
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
 _PACKAGE = Path(__file__).resolve().parent
+_LONGEST_PREFIX = 40  # of a temporary file's name: the whole must not be longer than a file system takes
 
 
 def home() -> Path:
-    """The user's folder: `$EDGENAS_HOME`, else `~/.edgenas`. Created when something is written into it."""
-    return Path(os.environ.get("EDGENAS_HOME") or Path.home() / ".edgenas").expanduser()
+    """The user's folder, absolute: `$EDGENAS_HOME` if it is set and not empty, else `~/.edgenas`.
+
+    Created when something is written into it. Raises UsageError, which names EDGENAS_HOME, if there cannot be such a
+    folder: a file is there, or nobody knows where `~` is.
+    """
+    try:
+        folder = Path(os.environ.get("EDGENAS_HOME") or "~/.edgenas").expanduser().absolute()
+        is_other = folder.exists() and not folder.is_dir()
+    except (OSError, RuntimeError) as error:  # no home folder; a folder on the way that may not be looked into
+        raise _unusable_home(getattr(error, "strerror", None) or str(error).rstrip(".")) from error
+    if is_other:
+        raise _unusable_home("it is no folder")
+    return folder
+
+
+def writable_home() -> Path:
+    """`home()`, made if it is not there.
+
+    Raises UsageError, which names EDGENAS_HOME, if it cannot be written, EdgenasError if its disk is full.
+    """
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+            file.flush()
+    except OSError as error:
+        if error.errno in FULL:
+            raise not_written(folder, error) from error
+        raise _unusable_home(reason(error)) from error
+    return folder
+
+
+def _unusable_home(reason: str) -> UsageError:
+    value = os.environ.get("EDGENAS_HOME")
+    if value:
+        message = f"EDGENAS_HOME is {value}, which cannot be used ({reason}): set it to a folder that you can write"
+    else:
+        message = f"~/.edgenas cannot be used ({reason}): set EDGENAS_HOME to a folder that you can write"
+    return UsageError(message, value=value)
+
+
+def not_written(path: Path, error: OSError) -> EdgenasError:
+    """What to raise where the system refuses to write `path`: the file, why, and the way out."""
+    return EdgenasError(f"{path} cannot be written ({reason(error)}): {way_out(path, error)}", file=str(path))
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in a few words."""
+    return "no disk space left" if error.errno in FULL else error.strerror or str(error)
+
+
+def way_out(path: Path, error: OSError) -> str:
+    """What the user can do about a file or folder of theirs that the system refuses to write."""
+    step = "free some" if error.errno in FULL else "mend that"
+    try:
+        in_home = home() in (path.absolute(), *path.absolute().parents)
+    except (OSError, UsageError):
+        in_home = True
+    return f"{step}, or set EDGENAS_HOME to another folder" if in_home else f"{step}, or name another"
 
 
 def shipped(name: str) -> Path:
@@ -37,30 +100,60 @@ def require_package(name: str) -> None:
 
 
 def require_new(path: str | Path, doing: str) -> None:
-    """Raise UsageError if the file that is to be written exists; `doing` is the command's verb."""
-    if Path(path).exists():
+    """Raise UsageError if the file that is to be written exists; `doing` is the command's verb.
+
+    Raises EdgenasError, before minutes of work, if it is plain that it cannot be written.
+    """
+    path = Path(path)
+    if path.exists():
         raise UsageError(f"{path} exists: name another file, or delete it to {doing} again", file=str(path))
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise not_written(path, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(folder, os.W_OK):
+        raise not_written(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed over `path`, else removed.
 
-    The reader of `path` sees the old content or the new, never a part.
+    The reader of `path` sees the old content or the new, never a part. A new file has the rights that the umask leaves,
+    one that is replaced keeps its own, and a symbolic link stays: what it leads to is replaced.
+    Raises UsageError if `path` is there and no file, OSError that names `path` if the system refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    Path(name).chmod(0o644)  # mkstemp's files are the owner's alone
-    part = Path(name)
+    if path.exists() and not path.is_file():  # a rename would replace /dev/null, too
+        raise UsageError(f"{path} is there and no file: name another", file=str(path))
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".{target.name[:_LONGEST_PREFIX]}.{secrets.token_hex(4)}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # the system takes the umask off
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
+        _keep_rights(target, part)
+        part.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        if error.filename is None or str(error.filename) == str(part):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _keep_rights(old: Path, new: Path) -> None:
+    """Let `new` belong to whom `old`, if there is one, belongs, with its mode; what the system forbids stays."""
+    if os.name != "posix" or not old.exists():
+        return
+    was, now = old.stat(), new.stat()
+    if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
+        with suppress(OSError):
+            os.chown(new, was.st_uid, was.st_gid)
+    with suppress(OSError):
+        new.chmod(stat.S_IMODE(was.st_mode))
 
 
 def write_text(path: Path, text: str) -> None:

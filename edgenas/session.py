@@ -34,6 +34,7 @@ from edgenas.choices import (
     statistic_of,
     tensorrt_precision,
 )
+from edgenas.connection import connect
 from edgenas.conversion import Converter, Precision
 from edgenas.drift import SteadiedDevice
 from edgenas.errors import UsageError
@@ -42,14 +43,14 @@ from edgenas.latency.engine import EngineModel
 from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
 from edgenas.refine import contradicted, refreshed
-from edgenas.resources import home, require_package
+from edgenas.resources import require_package, writable_home
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement, Store
 from edgenas.strategies import design
 from edgenas.strategies.exact import Limits
 from edgenas.units import MINSN
 from edgenas.version import __version__
-from firmware_tools.connect import Access, connect
+from firmware_tools.connect import Access
 from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
 
 _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for models that are one of many
@@ -94,10 +95,11 @@ class Session:
         self._told = False  # of other boards' profiles
         self._steadied: SteadiedDevice | None = None
         self._reference: Architecture | None = None
+        writable_home()  # measurements and profiles are kept there
         require_package("torch")  # before anything is opened or installed for nothing
         with ExitStack() as stack:
             url = opened.url(device)
-            self.device: Device = stack.enter_context(connect(url, home=home(), runtime=runtime, access=access))
+            self.device: Device = stack.enter_context(connect(url, runtime=runtime, access=access))
             self.info: DeviceInfo = self.device.info()
             opened.check_device(self.info)
             self._governor = governor_of(governor, self.info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import time
@@ -151,6 +152,7 @@ class Store:
         try:
             if self._connection is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.touch()  # with the rights that the umask leaves, which SQLite's own files then have, too
                 self._connection = _open(self.path)
             yield self._connection
         except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
@@ -160,14 +162,19 @@ class Store:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> EdgenasError:
-        reason = str(error)
+        reason = resources.reason(error) if isinstance(error, OSError) else str(error)
         if isinstance(error, sqlite3.OperationalError) and "locked" in reason:
             step = "another process holds it: run the command again when that one has finished"
         elif isinstance(error, (sqlite3.OperationalError, OSError)):
-            step = "check the disk's space and the folder's permissions"
+            step = resources.way_out(self.path, error if isinstance(error, OSError) else _disk_error(reason))
         else:
             step = "the file is damaged: move it away and run `edgenas profile` to measure again"
         return EdgenasError(f"{self.path}: {reason}; {step}", file=str(self.path), reason=reason)
+
+
+def _disk_error(reason: str) -> OSError:
+    """What the system told SQLite, as far as SQLite passes it on."""
+    return OSError(errno.ENOSPC if "full" in reason else errno.EACCES, reason)
 
 
 def _open(path: Path) -> sqlite3.Connection:

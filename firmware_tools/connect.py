@@ -12,9 +12,11 @@ from urllib.parse import unquote
 from firmware_tools.device import Device
 from firmware_tools.errors import DeviceUrlError
 from firmware_tools.linux.local import open_local
+from firmware_tools.meant import meant
 
 RUNTIMES = ("litert", "tflite", "tensorflow", "tensorrt")
 _PASSWORD = re.compile("//[^/?@]*:[^/?]*@")
+_BARE_PASSWORD = re.compile(r"(?!(?:local|qemu|serial|ssh|unicorn):)[^/?@:]+:[^/?@]+@")  # user:password@host
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,27 @@ def connect(url: str, *, home: Path, runtime: str | None = None, access: Access 
     return backend.open(url, options, home, runtime, access or Access())
 
 
+def lives_in_home(url: str) -> bool:
+    """Whether the device at `url` keeps its slots in `connect`'s `home`. Raises DeviceUrlError."""
+    scheme, options = parse(url)
+    return "root" in _BACKENDS[scheme].options and scheme != "ssh" and "root" not in options
+
+
 def parse(url: str) -> tuple[str, dict[str, str]]:
     """The scheme of a device's URL and its options, decoded. Raises DeviceUrlError."""
     scheme, colon, rest = url.partition(":")
-    if _PASSWORD.match(rest):  # before anything repeats the URL
-        raise DeviceUrlError(f"{scheme}: a password in a URL can be read by others: leave it out, it is asked for")
     backend = _BACKENDS.get(scheme)
+    if _PASSWORD.match(rest) or _BARE_PASSWORD.match(url):  # before anything repeats the URL
+        name = "ssh" if backend is None else scheme
+        raise DeviceUrlError(f"{name}: a password in a URL can be read by others: leave it out, it is asked for")
     if backend is not None and not colon:
         raise DeviceUrlError(
             f"{url.rstrip(':')}: no device URL, write {scheme}: or {backend.example}", url=url, value=url
         )
+    if (backend is None or (scheme == "ssh" and not rest.startswith("//"))) and (near := meant(url)) is not None:
+        raise DeviceUrlError(f"{url}: no URL of a device, did you mean {near}?", url=url, value=url, near=(near,))
     if backend is None:
-        raise _unknown("device scheme", scheme, _BACKENDS, url, " ".join(b.example for b in _BACKENDS.values()))
+        raise _unknown("device scheme", scheme, _BACKENDS, url, "ssh://pi@raspberrypi.local")
     path, _, query = rest.partition("?")
     if path and backend.path is None:
         raise DeviceUrlError(

@@ -10,6 +10,8 @@
     +-- ProtocolError            exit 4  what answers does not speak the board's wire, or another version of it
     +-- RuntimeMissingError      exit 4  no usable TFLite runtime in that interpreter; says the pip command
     +-- DeviceFullError          exit 4  no disk space, or a model larger than the slot; the active model is as it was
+    +-- HostFolderError          exit 1  the folder of a device on this computer (local:, qemu:) cannot be used
+    |   +-- HostFullError        exit 1  and a DeviceFullError: no disk space for that folder
     +-- TransferError            exit 4  bytes read back from the device have another sha256
     +-- InferenceError           exit 4  the runtime refused the model or its inputs, crashed or hung
     +-- OutputMismatchError      exit 4  golden inputs give other outputs on the device than on the host
@@ -74,6 +76,16 @@ class RuntimeMissingError(DeviceError):
 
 class DeviceFullError(DeviceError):
     """No disk space on the device; the partial file was removed."""
+
+
+class HostFolderError(DeviceError):
+    """The folder of a device on this computer, local or emulated, cannot be used: the device has not failed."""
+
+    exit_code = 1
+
+
+class HostFullError(HostFolderError, DeviceFullError):
+    """There is no space for the folder of a device on this computer."""
 
 
 class TransferError(DeviceError):

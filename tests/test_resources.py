@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgenas import resources
-from edgenas.errors import EdgenasError
+from edgenas.errors import EdgenasError, UsageError
+from edgenas.store import Store
+from firmware_tools.connect import connect
 
 # Writes the file again and again, each time with another letter, until it is killed.
 WRITER = """
@@ -100,3 +104,106 @@ def test_the_users_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
         else:
             monkeypatch.setenv("EDGENAS_HOME", unset)
         assert resources.home() == Path.home() / ".edgenas"
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def _modes(root: Path) -> dict[str, str]:
+    """The rights of everything below `root`, symbolic links left out."""
+    return {
+        str(path.relative_to(root)): oct(stat.S_IMODE(path.stat().st_mode))
+        for path in root.rglob("*")
+        if not path.is_symlink()
+    }
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+
+
+@posix
+def test_new_files_and_folders_have_the_rights_that_the_umask_leaves(
+    umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("EDGENAS_HOME", str(home))
+    resources.write_text(home / "spaces" / "space.json", "{}")
+    with Store() as store:
+        store.append([])
+        with connect("local:", home=resources.writable_home()) as device:
+            device.status()
+        modes = _modes(home)
+    made = {"spaces", "spaces/space.json", "measurements.sqlite", "devices/local/slots/a", "devices/local/log"}
+    assert made < set(modes)
+    folders = {
+        path for path in modes if not Path(path).suffix and path not in ("devices/local/log", "devices/local/lock")
+    }
+    assert modes == {path: oct((0o777 if path in folders else 0o666) & ~umask) for path in modes}
+
+
+@posix
+def test_a_file_that_is_replaced_keeps_its_rights_and_its_link(tmp_path: Path) -> None:
+    file, link = tmp_path / "there" / "file", tmp_path / "link"
+    file.parent.mkdir()
+    file.write_text("old")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    resources.write_text(link, "new")
+    assert (file.read_text(), link.is_symlink(), stat.S_IMODE(file.stat().st_mode)) == ("new", True, 0o640)
+    assert [path.name for path in file.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="root alone gives files away")
+def test_a_file_of_another_user_stays_theirs(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    file.chmod(0o600)
+    os.chown(file, 1234, 4321)
+    resources.write_text(file, "new")
+    assert (file.stat().st_uid, file.stat().st_gid, stat.S_IMODE(file.stat().st_mode)) == (1234, 4321, 0o600)
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", Path(os.devnull)):
+        with pytest.raises(UsageError, match="is there and no file: name another"):
+            resources.write_text(path, "new")
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_a_name_as_long_as_file_systems_take(tmp_path: Path) -> None:
+    resources.write_text(tmp_path / ("x" * 250), "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["x" * 250]
+
+
+@posix
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("{folder}/file", "it is no folder"),
+        ("{folder}/file/below", "Not a directory"),
+        ("/proc/nothing", "No such file or directory"),
+        ("~nobody-of-this-name/x", "Could not determine home directory"),
+    ],
+)
+def test_a_home_that_cannot_be_used_is_named(
+    value: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    named = value.format(folder=tmp_path)
+    monkeypatch.setenv("EDGENAS_HOME", named)
+    with pytest.raises(UsageError) as caught:
+        resources.writable_home()
+    expected = f"EDGENAS_HOME is {named}, which cannot be used ({reason}): set it to a folder that you can write"
+    assert caught.value.message == expected
+
+
+def test_a_relative_home_is_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGENAS_HOME", "mine")
+    assert resources.writable_home() == tmp_path / "mine"
+    assert list((tmp_path / "mine").iterdir()) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgenas.board import ProfileKey
-from edgenas.errors import EdgenasError
+from edgenas.errors import EdgenasError, UsageError
 from edgenas.store import Measurement, Store
 
 KEY = ProfileKey("host", "ai-edge-litert", "2.3.0", "int8", 1, "p10")
@@ -225,5 +225,5 @@ def test_a_newer_file_is_refused(home: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(home: Path) -> None:
     home.write_text("a file where the folder should be")
-    with pytest.raises(EdgenasError, match=r"measurements\.sqlite: .*check the disk's space"), Store() as store:
+    with pytest.raises(UsageError, match=r"EDGENAS_HOME is .*, which cannot be used"), Store() as store:
         store.append([ONE])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -20,6 +20,7 @@ from edgenas.cli import (
     profiles,
     rollback,
     search,
+    streams,
     train,
 )
 from edgenas.version import __version__
@@ -29,12 +30,13 @@ def run(arguments: list[str]) -> int:
     """Run the command that `arguments` name and return 0 or the exit code it asks for; raises whatever goes wrong."""
     # Not `app(...)`: typer would turn an interrupt and a broken pipe, also the device's, into exit codes of its own.
     command = typer.main.get_command(_app())
+    only_help = not {"-h", "--help"}.isdisjoint(arguments)
     try:
-        with command.make_context("edgenas", list(arguments)) as context:
+        help_alone = streams.printing() if only_help else nullcontext()
+        with help_alone, command.make_context("edgenas", list(arguments)) as context:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
-    sys.stdout.flush()  # here, where a reader that went away is still an error that can be handled
     return 0
 
 
@@ -62,7 +64,8 @@ def _edgenas(
 
     Begin with: edgenas deploy --board host --data mnist --latency 40%
     """
-    if version:
-        typer.echo(f"edgenas {__version__}")
-    elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+    with streams.printing():
+        if version:
+            typer.echo(f"edgenas {__version__}")
+        elif context.invoked_subcommand is None:
+            typer.echo(context.get_help())

@@ -7,21 +7,30 @@
 from __future__ import annotations
 
 import errno
-import os
-import select
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
+
+from edgenas.cli import streams
 
 _SEARCH_MODULES = {
     *("PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "mlxtend", "onnx", "onnxscript"),
     *("scipy", "sklearn", "torch"),
 }
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_FILE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_FILE_SYSTEM = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EIO,
+}
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -48,8 +57,11 @@ def signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def report(error: BaseException, caught: list[int]) -> int:
-    """Say what went wrong and return the exit code; `caught` are the signals of `signals`."""
+def report(error: BaseException, caught: list[int], arguments: Sequence[str] = ()) -> int:
+    """Say what went wrong and return the exit code.
+
+    `caught` are the signals of `signals`, `arguments` what was typed.
+    """
     if caught or isinstance(error, KeyboardInterrupt):
         # Also if another error came out of it: an interrupt inside a module's import can surface as an ImportError.
         # CPython remembers an interrupt inside exec(text), which many imports use, and `python -m` then dies of SIGINT
@@ -58,13 +70,13 @@ def report(error: BaseException, caught: list[int]) -> int:
         return _say("interrupted: run the same command again to go on", 128 + (caught[0] if caught else signal.SIGINT))
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else _say(str(error.code), 1)
-    if (line := _usage(error)) is not None:
+    if (line := _usage(error, arguments)) is not None:
         return _say(line, 2)
     if (code := _purpose(error)) is not None:
         return _say(str(error), code)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _SEARCH_MODULES:
         return _say(f"this command needs the package {error.name}: pip install 'edgenas[search]'", 1)
-    if isinstance(error, BrokenPipeError) and _stdout_is_gone():
+    if isinstance(error, BrokenPipeError) and streams.reader_is_gone():
         return 1
     if isinstance(error, OSError) and (line := _file_system(error)):
         return _say(line, 1)
@@ -81,7 +93,7 @@ def _purpose(error: BaseException) -> int | None:
     return error.exit_code if isinstance(error, EdgenasError | DeviceError) else None
 
 
-def _usage(error: BaseException) -> str | None:
+def _usage(error: BaseException, arguments: Sequence[str]) -> str | None:
     """What typer says of a command line that it does not understand, and where help is; None for other errors."""
     import typer  # here: whoever waits for the program to start may interrupt it before it is imported
 
@@ -92,32 +104,36 @@ def _usage(error: BaseException) -> str | None:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "edgenas"
     message = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
+    value = _given(getattr(getattr(error, "param", None), "opts", ()), arguments)
+    if value is not None and repr(value) not in message:
+        message += f", not {value!r}"
     return f"{message[:1].lower()}{message[1:]}; see {path} --help"
+
+
+def _given(names: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """The value that was typed for an option, which typer does not always repeat."""
+    for at, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name in names:
+            return value if equals else next(iter(arguments[at + 1 :]), None)
+    return None
 
 
 def _file_system(error: OSError) -> str | None:
     """A line for what the disk or its permissions refuse; None for what only a fault explains."""
-    where = error.filename2 or error.filename
-    at = f"{where}: " if where else ""
-    if error.errno in _FULL:
-        return f"{at}no disk space left: free some, or choose another folder with --runs or EDGENAS_HOME"
-    if error.errno in _FILE_SYSTEM and where:
-        return f"{at}{error.strerror}: choose another folder, or mend its permissions"
-    return None
+    from edgenas.resources import FULL, reason, way_out
 
-
-def _stdout_is_gone() -> bool:
-    """Whether nobody reads stdout any more; if so, what is still buffered is thrown away without a word."""
-    try:
-        handle = sys.stdout.fileno()
-        ready = select.poll()
-        ready.register(handle, select.POLLOUT)
-        if not any(event & (select.POLLERR | select.POLLHUP) for _, event in ready.poll(0)):
-            return False
-        os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
-    except (AttributeError, OSError, ValueError):  # no poll on this system, or stdout is no file
-        return False
-    return True
+    name = error.filename2 or error.filename
+    if not isinstance(name, str) or not name:
+        if "temporary directory" in str(error):  # Python writes into several to find one
+            return "no folder for temporary files can be written: free some disk space, or set TMPDIR to another folder"
+        if error.errno in FULL:
+            return "no disk space left: free some, or choose another folder with --runs, TMPDIR or EDGENAS_HOME"
+        return None
+    where = Path(name)
+    if error.errno not in FULL | _FILE_SYSTEM and not (error.errno == errno.ENOENT and not where.parent.exists()):
+        return None
+    return f"{where}: {reason(error)}: {way_out(where, error)}"
 
 
 def _say(line: str, code: int) -> int:

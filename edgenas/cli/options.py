@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from edgenas.errors import UsageError
+from edgenas.cli import streams
+from edgenas.errors import EdgenasError, UsageError
 
 Data = Annotated[
     str,
@@ -96,7 +97,18 @@ Size = Annotated[
     int | None, typer.Option(metavar="N", help="Scale images to N x N pixels; else by the size of the images.")
 ]
 Runs = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the folder of this run is made.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; all else goes to stderr.")]
+
+
+def _require_stdout(as_json: bool) -> bool:
+    if as_json and streams.stdout_is_closed():  # before minutes of work whose result nobody could read
+        raise EdgenasError("--json prints on stdout, which is closed: send it to a file (>FILE), or leave --json out")
+    return as_json
+
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", callback=_require_stdout, help="Print one JSON object on stdout; all else goes to stderr."),
+]
 
 
 def refuse_before_subcommand(context: typer.Context) -> None:

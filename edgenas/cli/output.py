@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from edgenas.cli import streams
 from edgenas.units import Unit
 from firmware_tools.device import Conditions
 
@@ -163,10 +164,11 @@ def working(*, quiet: bool = False) -> Iterator[LiveReporter | PlainReporter]:
 
 def show(result: Mapping[str, Any], as_json: bool, present: Callable[[Console], None]) -> None:
     """Print `result` as one JSON object, or let `present` print it for people."""
-    if as_json:
-        print(json.dumps(result, indent=2, allow_nan=False))
-    else:
-        present(console())
+    with streams.printing():
+        if as_json:
+            print(json.dumps(result, indent=2, allow_nan=False))
+        else:
+            present(console())
 
 
 def console() -> Console:

@@ -11,20 +11,27 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgenas.errors import ConversionError
-from edgenas.resources import home, write_text
+from edgenas.resources import home, reason, way_out, writable_home, write_text
+from firmware_tools.foreign_text import telling
 
 LOCK = Path(__file__).with_name("converter.lock")
 _READY = "ready.json"
 _INSTALL_TIMEOUT_S = 1800.0
+# Measured with the list of November 2026 on Python 3.11, x86-64: 291 MB installed (`du`), out of 60 MB of wheels, which
+# pip keeps in the folder for temporary files meanwhile; and a sixth more, as other platforms' wheels differ.
+_INSTALLED_BYTES = 340_000_000
+_DOWNLOADED_BYTES = 70_000_000
 
 Progress = Callable[[str], None]
 
@@ -59,7 +66,8 @@ def ensure(progress: Progress | None = None) -> Path:
     """The interpreter of a ready environment; builds it first if needed (about 20 s, needs the package index).
 
     A second process waits for the first one's build. An interrupted build leaves no `ready.json` and is redone.
-    Raises ConversionError (check "environment") with pip's last line and the next step.
+    Raises ConversionError (check "environment") with what pip says went wrong, or how much room is missing, and the
+    next step; UsageError for an $EDGENAS_HOME that cannot be written.
     """
     if check() is None:
         return python()
@@ -79,26 +87,46 @@ def _build(progress: Progress) -> None:
     started = time.monotonic()
     try:
         shutil.rmtree(target, ignore_errors=True)
+        _require_room(target.parent)
         progress("converter: creating its environment")
         _run(
             [sys.executable, "-m", "venv", str(target)], "python -m venv", "install your system's python3-venv package"
         )
         progress("converter: installing onnx2tf (about 20 s, once)")
         options = ["--no-deps", "--ignore-requires-python", "--only-binary=:all:", "--disable-pip-version-check"]
-        _run(
-            [str(python()), "-I", "-m", "pip", "install", "--quiet", *options, "-r", str(LOCK)],
-            "pip install",
-            "check the network or the package index, then run the same command again",
-        )
+        command = [str(python()), "-I", "-m", "pip", "install", "--quiet", *options, "-r", str(LOCK)]
+        _run(command, "pip install", None)
         progress("converter: verifying it")
         _verify()
     except OSError as error:
-        raise _failed(f"cannot be written to {target}: {error}", "free some space or set EDGENAS_HOME") from error
+        raise _failed(f"{target} cannot be written ({reason(error)})", way_out(target, error)) from error
     facts = {"verified": True, "python": sys.version.split()[0], "seconds": round(time.monotonic() - started, 1)}
     write_text(target / _READY, json.dumps(facts) + "\n")
 
 
-def _run(command: list[str], what: str, next_step: str) -> None:
+def _require_room(installed: Path) -> None:
+    """Raise ConversionError if there is no room, which pip would find out after half a minute."""
+    temporary = Path(tempfile.gettempdir())
+    needs = {installed: _INSTALLED_BYTES, temporary: _DOWNLOADED_BYTES}
+    if installed.stat().st_dev == temporary.stat().st_dev:
+        needs = {installed: _INSTALLED_BYTES + _DOWNLOADED_BYTES}
+    for place, needed in needs.items():
+        free = shutil.disk_usage(place).free
+        if free < needed:
+            variable = "TMPDIR" if place == temporary else "EDGENAS_HOME"
+            raise _failed(
+                f"it needs {_megabytes(needed)} in {place}, {_megabytes(free)} are free",
+                f"free some, or set {variable} to another folder",
+                needed_bytes=needed,
+                free_bytes=free,
+            )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"
+
+
+def _run(command: list[str], what: str, next_step: str | None) -> None:
     try:
         done = subprocess.run(
             command,
@@ -110,9 +138,30 @@ def _run(command: list[str], what: str, next_step: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise _failed(f"{what} took more than {_INSTALL_TIMEOUT_S:.0f} s", next_step) from error
+        step = next_step or "check the network, then run the same command again"
+        raise _failed(f"{what} took more than {_INSTALL_TIMEOUT_S:.0f} s", step) from error
     if done.returncode != 0:
-        raise _failed(f"{what} failed: {last_line(done.stderr) or last_line(done.stdout)}", next_step)
+        said = done.stderr.strip() or done.stdout
+        raise _failed(f"{what} failed: {telling(said)}", next_step or _next_step(said))
+
+
+def _next_step(said: str) -> str:
+    """What to do about what pip says."""
+    if re.search(r"No space left|Disk quota exceeded", said):
+        return "free some disk space, or set TMPDIR or EDGENAS_HOME to another folder"
+    if re.search(r"Permission denied|Read-only file system", said):
+        return "mend the folder, or set EDGENAS_HOME to another"
+    if re.search(r"No matching distribution|Connection|Max retries|timed out|resolution|resolve|Proxy|SSL|HTTP", said):
+        return "check the network or the package index, then run the same command again"
+    return f"see {_log(said)}"
+
+
+def _log(said: str) -> Path:
+    """The file that keeps all that pip said."""
+    path = folder().with_suffix(".log")
+    with suppress(OSError):
+        path.write_text(said, encoding="utf-8")
+    return path
 
 
 def _verify() -> None:
@@ -130,31 +179,26 @@ def _verify() -> None:
     )
     done = subprocess.run([str(python()), "-I", "-c", code], capture_output=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
-        raise _failed(f"it does not import onnx: {last_line(done.stderr.decode(errors='replace'))}", "report this line")
+        raise _failed(f"it does not import onnx: {telling(done.stderr.decode(errors='replace'))}", "report this line")
     with OnnxWorker(python()) as worker:
         tflite = worker.convert(done.stdout)
     if tflite[4:8] != b"TFL3":
         raise _failed("its first conversion was no TFLite file", "report this line")
 
 
-def _failed(what: str, next_step: str) -> ConversionError:
-    return ConversionError(f"the converter's environment: {what}; {next_step}", check="environment")
-
-
-def last_line(text: str) -> str:
-    """The last line of `text` that is not blank, shortened to 300 characters."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+def _failed(what: str, next_step: str, **fields: object) -> ConversionError:
+    return ConversionError(f"the converter's environment: {what}: {next_step}", check="environment", **fields)
 
 
 @contextmanager
 def _exclusive(path: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it if the holder dies."""
     try:
+        writable_home()
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     except OSError as error:
-        raise _failed(f"cannot be written: {error}", "free some space or set EDGENAS_HOME") from error
+        raise _failed(f"{path} cannot be written ({reason(error)})", way_out(path, error)) from error
     with file:
         if sys.platform != "win32":  # without file locks there, two first runs at once are the user's to avoid
             import fcntl

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from edgenas.conversion.environment import last_line
 from edgenas.errors import ConversionError
+from firmware_tools.foreign_text import telling
 
 _WORKER = Path(__file__).with_name("worker.py")
 _START_TIMEOUT_S = 60.0
@@ -79,7 +79,9 @@ class OnnxWorker:
             source.write_bytes(onnx)
             answer = running.ask({"id": self._count, "onnx": str(source), "tflite": str(result)}, self._timeout_s)
             if "error" in answer:
-                raise ConversionError(f"onnx2tf refuses this model: {answer['error']}", check="conversion")
+                raise ConversionError(
+                    f"onnx2tf refuses this model: {telling(str(answer['error']))}", check="conversion"
+                )
             return result.read_bytes()
         except ConversionError as error:
             if error.fields.get("timed_out"):
@@ -109,7 +111,7 @@ class OnnxWorker:
 
 
 class _DiedError(Exception):
-    """The worker ended without an answer; the text is the last line that it printed."""
+    """The worker ended without an answer; the text is the line of what it printed that tells most."""
 
 
 class _Running:
@@ -177,7 +179,7 @@ class _Running:
 
     def _last_words(self) -> str:
         try:
-            return last_line(self._log.read_text(encoding="utf-8", errors="replace")) or "it printed nothing"
+            return telling(self._log.read_text(encoding="utf-8", errors="replace")) or "it printed nothing"
         except OSError:
             return "it printed nothing"
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgenas.errors import ConversionError
+from firmware_tools.foreign_text import telling
 
 Array = npt.NDArray[Any]
 
@@ -33,8 +34,9 @@ def interpreter(tflite: bytes, threads: int = 1) -> Any:
             made = Interpreter(model_content=tflite, num_threads=threads)
             made.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        text = " ".join(str(error).split())[:300]
-        raise ConversionError(f"the TFLite runtime refuses this model: {text}", check="structure") from error
+        raise ConversionError(
+            f"the TFLite runtime refuses this model: {telling(str(error))}", check="structure"
+        ) from error
     return made
 
 
@@ -44,7 +46,8 @@ def run_tflite(tflite: bytes, inputs: Array, threads: int = 1) -> Array:
     Float32 inputs of an integer model are quantised (round half to even, saturate) and its outputs dequantised to
     float32; inputs in the model's own dtype give outputs in the model's own dtype. Returns (n, classes).
 
-    Raises ConversionError as `interpreter` does, ValueError for inputs of another dtype or shape.
+    Raises ConversionError as `interpreter` does and if the runtime fails on the model, ValueError for inputs of another
+    dtype or shape.
     """
     model = interpreter(tflite, threads)
     source, target = model.get_input_details()[0], model.get_output_details()[0]
@@ -59,7 +62,11 @@ def run_tflite(tflite: bytes, inputs: Array, threads: int = 1) -> Array:
     outputs = np.empty((len(inputs), *target["shape"][1:]), target["dtype"])
     for index in range(len(ready)):
         model.set_tensor(source["index"], ready[index : index + 1])
-        model.invoke()
+        try:
+            model.invoke()
+        except (ValueError, RuntimeError) as error:
+            message = f"the TFLite runtime fails on this model: {telling(str(error))}"
+            raise ConversionError(message, check="structure") from error
         outputs[index] = model.get_tensor(target["index"])[0]
     return dequantised(outputs, *target["quantization"]) if converted else outputs
 

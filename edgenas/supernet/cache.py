@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -67,8 +68,9 @@ def obtain(
 
 
 def _write(path: Path, state: SupernetState) -> None:
-    with resources.writing(path) as part:
-        torch.save(state.to_dict(), part)
+    content = io.BytesIO()  # torch's own writer hides why a write failed
+    torch.save(state.to_dict(), content)
+    resources.write_bytes(path, content.getvalue())
 
 
 def _read(space: SearchSpace, data: ImageData, seed: int, recipe: Recipe, say: Callable[[str], None]) -> SupernetState:

@@ -12,13 +12,13 @@ from urllib.parse import unquote
 
 from edgenas import inventory
 from edgenas.board import Board, list_boards
+from edgenas.connection import connect
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.inventory import Entry
 from edgenas.parallel import in_parallel
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home
 from edgenas.units import MS, UNITS, Unit
-from firmware_tools.connect import connect
 from firmware_tools.device import Device, DeviceInfo, DeviceStatus
 from firmware_tools.errors import DeviceBusyError, DeviceError, DeviceLostError, UnreachableError
 from firmware_tools.mcu.ports import SerialPort, ask_port, serial_ports
@@ -147,7 +147,7 @@ def _ask(place: _Place) -> Found:
             why = f"no board has its USB id {port.usb} ({port.description})" if port.usb else "not a USB port"
             return replace(found, note=f"{why}: name it in {inventory.file()} to have it asked")
         return _answer(found, place, lambda: ask_port(port, home()))
-    return _answer(found, place, lambda: connect(place.url, home=home()))
+    return _answer(found, place, lambda: connect(place.url))
 
 
 def _answer(found: Found, place: _Place, opened: Callable[[], Device]) -> Found:
@@ -158,7 +158,7 @@ def _answer(found: Found, place: _Place, opened: Callable[[], Device]) -> Found:
         return replace(found, state=BUSY, note=error.message)
     except (DeviceLostError, UnreachableError) as error:
         return replace(found, state=NO_ANSWER, note=_guess(place.boards) + error.message)
-    except DeviceError as error:
+    except (DeviceError, EdgenasError) as error:
         return replace(found, state=REFUSED, note=_guess(place.boards) + error.message)
     unit = UNITS.get(info.unit, MS)
     found = replace(found, state=READY, info=info, active=_active(status, unit))

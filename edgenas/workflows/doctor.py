@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from edgenas.conversion import environment
+from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home, shipped
 from edgenas.version import __version__
@@ -24,6 +25,7 @@ _SEARCH_PACKAGES = (
     "mlxtend",
     "scikit-learn",
 )
+_ELSEWHERE = "set EDGENAS_HOME to a folder of yours"
 _LEAST_FREE_BYTES = 1 << 30  # the converter's environment takes 0.4 GB, a run's checkpoints some 10 MB
 
 
@@ -64,19 +66,25 @@ def _packages() -> Iterator[Check]:
 
 
 def _converter() -> Check:
-    wrong = environment.check()
+    try:
+        wrong = environment.check()
+    except UsageError:  # of $EDGENAS_HOME
+        return Check("converter", False, "its folder cannot be used, see below", "edgenas doctor --mend")
     return Check(
         "converter", wrong is None, wrong or str(environment.folder()), "edgenas doctor --mend" if wrong else ""
     )
 
 
 def _folder() -> Check:
-    folder = home()
+    try:
+        folder = home()
+    except UsageError as error:
+        return Check("folder", False, error.message, _ELSEWHERE)
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     found = f"{folder}, {free / 1e9:.1f} GB free"
     if not os.access(existing, os.W_OK):
-        return Check("folder", False, f"{folder} cannot be written", "set EDGENAS_HOME to a folder of yours")
+        return Check("folder", False, f"{folder} cannot be written", _ELSEWHERE)
     return Check("folder", free >= _LEAST_FREE_BYTES, found, "free some disk space, or set EDGENAS_HOME elsewhere")
 
 

@@ -13,11 +13,10 @@ from urllib.parse import unquote
 
 from edgenas import inventory
 from edgenas.board import Board
+from edgenas.connection import connect
 from edgenas.errors import ProfileError, UsageError
 from edgenas.progress import Reporter, Silent
-from edgenas.resources import home
 from firmware_tools.bootloader import WAYS, Command, FileWrite, Image, Plan, Way, run
-from firmware_tools.connect import connect
 from firmware_tools.device import DeviceInfo
 from firmware_tools.errors import DeviceError, DeviceLostError, FlashError
 from firmware_tools.mcu import images
@@ -172,7 +171,7 @@ def _answer(board: Board, url: str, reporter: Reporter) -> DeviceInfo:
     end = time.monotonic() + _ANSWER_TIMEOUT_S
     while True:
         try:
-            with connect(url, home=home()) as device:
+            with connect(url) as device:
                 info = device.info()
                 break
         except DeviceError as error:

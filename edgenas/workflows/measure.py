@@ -9,13 +9,13 @@ from typing import Any
 from edgenas import inventory
 from edgenas.artifact import read_model, read_onnx
 from edgenas.choices import governor_of, on_tensorrt, runtime_of, statistic_of
+from edgenas.connection import connect
 from edgenas.errors import UsageError
 from edgenas.layers import OF_ONE, Layers, time_layers
 from edgenas.microcontroller import Memory, memory
 from edgenas.progress import Reporter, Silent
-from edgenas.resources import home
 from edgenas.units import Unit
-from firmware_tools.connect import Access, connect
+from firmware_tools.connect import Access
 from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
 
 
@@ -82,7 +82,7 @@ def measure(
     path, data = read_onnx(source) if source.suffix == ".onnx" else read_model(source)
     plan = TimingPlan(processes=described.processes, threads=described.threads, statistic=chosen)
     reporter.stage("measure")
-    with connect(url, home=home(), runtime=runtime, access=access) as opened:
+    with connect(url, runtime=runtime, access=access) as opened:
         info = opened.info()
         described.check_device(info)
         runtime_of(info)

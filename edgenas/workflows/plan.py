@@ -9,7 +9,7 @@ from typing import Any
 from edgenas import resources
 from edgenas.artifact import read_model
 from edgenas.board import Board, Prior
-from edgenas.errors import EdgenasError, InfeasibleError, UsageError
+from edgenas.errors import InfeasibleError, UsageError
 from edgenas.microcontroller import counted, engine_of, ram_bytes
 from firmware_tools.errors import EmulatorError, PlanError
 from firmware_tools.plan import compile_plan
@@ -159,9 +159,7 @@ def _written(planned: Planned, out: Path) -> Planned:
     try:
         resources.write_bytes(out, planned.plan.blob)
     except OSError as error:
-        raise EdgenasError(
-            f"{out} cannot be written: {error.strerror}: name a file that can be, or mend the folder", file=str(out)
-        ) from error
+        raise resources.not_written(out, error) from error
     return replace(planned, file=str(out))
 
 

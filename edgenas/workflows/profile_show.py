@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgenas import latency, resources, spaces
 from edgenas.board import Board
-from edgenas.errors import EdgenasError, UsageError
+from edgenas.errors import UsageError
 from edgenas.refine import name_of
 from edgenas.review import Review, review
 from edgenas.store import Store
@@ -78,7 +78,7 @@ def _draw(reviews: tuple[Review, ...], unit: Unit, path: Path) -> None:
         with resources.writing(path) as part:
             figure.savefig(part, format=path.suffix[1:].lower())
     except OSError as error:
-        raise EdgenasError(f"{path}: cannot be written: {error.strerror}", file=str(path)) from error
+        raise resources.not_written(path, error) from error
 
 
 def _scatter(axes: Axes, each: Review, unit: Unit) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edgenas import inventory
-from edgenas.resources import home
-from firmware_tools.connect import Access, connect
+from edgenas.connection import connect
+from firmware_tools.connect import Access
 from firmware_tools.device import DeviceStatus
 
 
@@ -14,7 +14,7 @@ def rollback(board: str | None = None, *, device: str | None = None, access: Acc
     Raises NothingToRollBackError if there is none, UsageError for an unknown board, DeviceError if the device fails.
     """
     described, url = inventory.resolve(board, device)
-    with connect(url, home=home(), access=access) as opened:
+    with connect(url, access=access) as opened:
         info = opened.info()
         described.check_device(info)
         return opened.rollback()

@@ -32,6 +32,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from typing import IO, Any, Callable, Iterator, NoReturn
 
 PROTOCOL = 2
@@ -1039,8 +1040,15 @@ class Agent:
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             free = shutil.disk_usage(self.root).free
             message = f"no space on the device: {error.strerror}, {free} bytes free at {self.root}; free some and retry"
-            return {"kind": "full", "message": message, "root": self.root, "free_bytes": free}
+            return {"kind": "full", "message": message, "root": self.root, "reason": error.strerror, "free_bytes": free}
+        if isinstance(error, OSError) and self._in_folder(error.filename):
+            message = f"{error.filename}: {error.strerror}: the folder {self.root} cannot be used, mend it"
+            return {"kind": "folder", "message": message, "root": self.root, "reason": error.strerror}
         return {"kind": "device", "message": f"the device failed: {type(error).__name__}: {error}"}
+
+    def _in_folder(self, path: object) -> bool:
+        # Or on the way to it.
+        return isinstance(path, str) and (path.startswith(self.root) or self.root.startswith(path.rstrip("/") + "/"))
 
     def _do(self, store: Store, request: dict[str, Any]) -> dict[str, Any]:
         name = field(request, "do", str)
@@ -1301,8 +1309,9 @@ def _crash(code: int, log: IO[bytes]) -> Refusal:
     log.seek(0)
     tail = " | ".join(log.read()[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:])
     how = f"of signal {-code}" if code < 0 else f"with status {code}"
-    message = f"the process that runs the model ended {how}: {tail or 'it printed nothing'}"
-    return Refusal("inference", message, reason="crashed", code=code)
+    said = tail or "it printed nothing"
+    message = f"the process that runs the model ended {how}: {said}: try another --runtime"
+    return Refusal("inference", message, reason="crashed", code=code, said=said)
 
 
 def hello(store: Store) -> dict[str, Any]:
@@ -1352,6 +1361,9 @@ def work(answers: IO[bytes]) -> NoReturn:
         send({"end": True})
     except Refusal as refusal:
         send({"error": refusal.answer})
+    except (ValueError, RuntimeError) as error:  # of `invoke`: what a runtime raises there has no class of its own
+        traceback.print_exc()
+        send({"error": refused("fails on the model", error).answer})
     os._exit(0)  # as in main
 
 
@@ -1382,9 +1394,15 @@ def loaded(make: Callable[..., Any], path: str, threads: int) -> Any:
         interpreter = make(model_path=path, num_threads=threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        why = " ".join(str(error).split())
-        raise Refusal("inference", f"the runtime refuses the model: {why}", reason="refused") from error
+        raise refused("refuses the model", error) from error
     return interpreter
+
+
+def refused(what: str, error: Exception) -> Refusal:
+    """What a runtime raised. It may complain of every tensor, so the host shortens `said`."""
+    said = " ".join(str(error).split())
+    message = f"the runtime {what}: {said}: convert it anew, or try another --runtime"
+    return Refusal("inference", message, reason="refused", said=said)
 
 
 def fill_inputs(interpreter: Any) -> None:
@@ -1667,12 +1685,14 @@ def trtexec(work: str, *arguments: str) -> None:
     if process.returncode != 0:
         errors = [line.strip() for line in lines if "[E]" in line] or [line.strip() for line in lines if line.strip()]
         why = " | ".join(errors[-3:]) or "it printed nothing"
-        if "hardware with Int8 support" in why:
-            why += " | this GPU computes no int8: leave --precision out for half precision"
+        int8 = "hardware with Int8 support" in why
+        hint = ": this GPU computes no int8: leave --precision out for half precision" if int8 else ""
         code = process.returncode
         how = f"of signal {-code}" if code < 0 else f"with status {code}"
         reason = "crashed" if code < 0 else "refused"
-        raise Refusal("inference", f"trtexec {arguments[0]} ended {how}: {why}", reason=reason, code=code)
+        option = arguments[0].partition("=")[0]  # without the path
+        message = f"trtexec {option} ended {how}: {why}{hint}"
+        raise Refusal("inference", message, reason=reason, code=code, said=why)
 
 
 def engine_of(model: str, engines: str, work: str) -> str:

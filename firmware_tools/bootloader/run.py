@@ -14,6 +14,7 @@ from pathlib import Path
 
 from firmware_tools.bootloader.way import Command, FileWrite, Plan
 from firmware_tools.errors import FlashError, FlashUsageError
+from firmware_tools.foreign_text import telling
 
 _LIMIT_S = 900.0  # 8 MiB at 115200 baud take 12 minutes
 _END_TIMEOUT_S = 5.0
@@ -47,7 +48,7 @@ def _run(step: Command, said: Callable[[bytes], None], limit_s: float) -> None:
     if code == 0:
         return
     # What went wrong is on stderr, if anything is there: stdout's last line is often the last thing that went well.
-    last = _reason(tails[err]) or _reason(tails[out]) if tails else ""
+    last = _told(tails[err]) or _told(tails[out]) if tails else ""
     ended = f"did not end within {limit_s:g} s: end what holds it and repeat" if late else f"failed (exit {code})"
     raise FlashError(f"{name} {ended}{last and ': '}{last}", command=shlex.join(step.arguments), exit=code)
 
@@ -73,12 +74,8 @@ def _relayed(files: tuple[int, int], said: Callable[[bytes], None], limit_s: flo
     return tails
 
 
-def _reason(tail: bytes) -> str:
-    """The last line that says "error:", else the last."""
-    # Carriage returns are how a program overwrites its own progress.
-    text = tail.decode("utf-8", "replace").replace("\r", "\n")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "error:" in line.lower()), lines[-1] if lines else "")
+def _told(tail: bytes) -> str:
+    return telling(tail.decode("utf-8", "replace"))
 
 
 @contextmanager

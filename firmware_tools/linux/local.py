@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from firmware_tools.agent import AGENT_PATH
 from firmware_tools.errors import DeviceError
+from firmware_tools.host_folder import unusable, way_out
 from firmware_tools.linux.agent_device import AgentDevice
 from firmware_tools.linux.session import AgentSession
 
@@ -19,8 +21,8 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
     """Start an agent and make sure that it answers.
 
     `options`: `python` is the interpreter that runs it (this one), `root` the folder that holds its slots
-    (`home/devices/local`). Raises DeviceError if it does not start, DeviceBusyError if another agent has the folder,
-    RuntimeMissingError if it lacks `runtime`.
+    (`home/devices/local`). Raises HostFolderError if that cannot be used, DeviceError if it does not start,
+    DeviceBusyError if another agent has the folder, RuntimeMissingError if it lacks `runtime`.
     """
     python = str(Path(options.get("python", sys.executable)).expanduser())
     root = Path(options.get("root", home / "devices" / "local")).expanduser().absolute()
@@ -38,7 +40,8 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
     assert agent.stdin is not None
     assert agent.stdout is not None
     assert agent.stderr is not None
-    session = AgentSession(url.rstrip(":"), agent.stdin, agent.stdout, agent.stderr)
+    session = _Session(url.rstrip(":"), agent.stdin, agent.stdout, agent.stderr)
+    session.root, session.way_out = root, way_out(root, home.absolute())
     device = AgentDevice(url, session, runtime, lambda: _end(agent))
     try:
         device.check()
@@ -46,6 +49,23 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
         device.close()
         raise
     return device
+
+
+class _Session(AgentSession):
+    """With an agent whose folder is one of this computer's: it is not the device that fails where that is refused."""
+
+    root: Path
+    way_out: str
+
+    def refused(self, kind: str, message: str, fields: dict[str, Any]) -> DeviceError:
+        """The error that a refusal stands for."""
+        if kind not in ("full", "folder"):
+            return super().refused(kind, message, fields)
+        full = kind == "full"
+        reason = f"{fields['reason']}, {fields['free_bytes']} bytes free" if full else fields["reason"]
+        error = unusable(self.name, self.root, reason, self.way_out, full=full)
+        error.fields.update(fields, kind=kind)
+        return error
 
 
 def _end(agent: subprocess.Popen[bytes]) -> None:

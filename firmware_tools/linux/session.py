@@ -21,6 +21,7 @@ from firmware_tools.errors import (
     RuntimeMissingError,
     TransferError,
 )
+from firmware_tools.foreign_text import telling
 
 ANSWER_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 5.0
@@ -83,10 +84,15 @@ class AgentSession:
             self._in_step = True
             if "error" in answer:
                 refusal = dict(answer["error"])
-                kind, message = refusal.pop("kind"), refusal.pop("message")
-                raise _ERRORS.get(kind, DeviceError)(f"{self.name}: {message}", **refusal, kind=kind)
+                raise self.refused(refusal.pop("kind"), refusal.pop("message"), refusal)
             result: dict[str, Any] = answer["ok"]
             return result
+
+    def refused(self, kind: str, message: str, fields: dict[str, Any]) -> DeviceError:
+        """The error that a refusal stands for; what a runtime said is shortened in it."""
+        if said := fields.get("said"):
+            message = message.replace(str(said), telling(str(said)))
+        return _ERRORS.get(kind, DeviceError)(f"{self.name}: {message}", **fields, kind=kind)
 
     def close(self) -> None:
         """Take leave if the agent listens, and close its stdin, which ends it in any case."""
@@ -126,7 +132,7 @@ class AgentSession:
     def _lost(self, do: str, what: str) -> DeviceLostError:
         # The agent's last words may still be on their way when its end is seen.
         self._threads[1].join(1.0 if what == "the agent ended" else 0.0)
-        tail = " | ".join(self._tail) or "nothing on its stderr"
+        tail = telling("\n".join(self._tail)) or "nothing on its stderr"
         kept = "either of two whole models is active" if do in _SWITCHES else "the active model is unchanged"
         message = f"{self.name}: {what} during {do} ({tail}): {kept}, run the command again"
         return DeviceLostError(message, do=do, stderr=list(self._tail))

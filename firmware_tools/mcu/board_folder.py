@@ -8,7 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from firmware_tools.errors import DeviceBusyError, DeviceError
+from firmware_tools.errors import DeviceBusyError
+from firmware_tools.host_folder import refused
 from firmware_tools.mcu.emulator import FLASH_FILE
 
 _ORPHAN_TIMEOUT_S = 5.0
@@ -18,23 +19,24 @@ class BoardFolder:
     """The folder `root` of one emulated board, ours alone until `close`; `name` stands in the messages.
 
     `flash` is the file that plays its flash, of `flash_bytes`; erased when there is none yet.
-    Raises DeviceBusyError if another process has it, DeviceError if it cannot be written.
+    `otherwise` says what to do about one that cannot be used.
+    Raises DeviceBusyError if another process has it, HostFolderError if it cannot be written.
     """
 
-    def __init__(self, name: str, root: Path, flash_bytes: int) -> None:
+    def __init__(self, name: str, root: Path, flash_bytes: int, otherwise: str = "name another by root=DIR") -> None:
         self.flash = root / FLASH_FILE
         self._name, self._root, self._ours = name, root, False
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._lock = (root / "lock").open("a+")
         except OSError as error:
-            raise self._unusable(error) from error
+            raise refused(name, root, error, otherwise) from error
         try:
             self._take()
             self._make_flash(flash_bytes)
         except OSError as error:
             self.close()
-            raise self._unusable(error) from error
+            raise refused(name, root, error, otherwise) from error
         except BaseException:
             self.close()
             raise
@@ -79,12 +81,11 @@ class BoardFolder:
         if self.flash.exists() and self.flash.stat().st_size == size:
             return
         new = self.flash.with_suffix(".new")
-        new.write_bytes(b"\xff" * size)
-        new.replace(self.flash)  # whole, or not there
-
-    def _unusable(self, error: OSError) -> DeviceError:
-        message = f"{self._name}: cannot use the folder {self._root} ({error.strerror}): name another by root=DIR"
-        return DeviceError(message, root=str(self._root))
+        try:
+            new.write_bytes(b"\xff" * size)
+            new.replace(self.flash)  # whole, or not there
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def _alive(pid: int | None) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from firmware_tools.errors import DeviceUrlError, EmulatorError
+from firmware_tools.host_folder import way_out
 from firmware_tools.link.pipes import ProcessPipe
 from firmware_tools.link.session import Link
 from firmware_tools.mcu import images, qemu
@@ -47,7 +48,7 @@ def open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: str
     root = Path(options.get("root", home / "devices" / machine.name)).expanduser().absolute()
     stack = ExitStack()
     try:
-        folder = BoardFolder(name, root, machine.flash.bytes)
+        folder = BoardFolder(name, root, machine.flash.bytes, way_out(root, home.absolute()))
         stack.callback(folder.close)
         pipe = ProcessPipe(board_command(scheme, machine, image, folder.flash), name, (folder.lock_fd,))
         stack.callback(pipe.close)

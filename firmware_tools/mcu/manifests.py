@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_tools.errors import DeviceError
+from firmware_tools.host_folder import refused
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Manifests:
             return None
 
     def put(self, plan_sha256: str, sent: Sent) -> None:
-        """Remember where a plan comes from. Raises DeviceError if the folder cannot be written."""
+        """Remember where a plan comes from. Raises HostFolderError if the folder cannot be written."""
         path = self._folder / f"{plan_sha256}.json"
         new = path.with_suffix(f".{os.getpid()}")
         try:
@@ -51,5 +52,6 @@ class Manifests:
             new.write_text(json.dumps(asdict(sent), indent=1) + "\n")
             new.replace(path)
         except OSError as error:
-            message = f"cannot write {path} ({error.strerror}): free space there, or name another folder"
-            raise DeviceError(message, path=str(path)) from error
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise refused("what this board holds", path.parent, error, "set EDGENAS_HOME to another folder") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from firmware_tools.errors import EmulatorError
+from firmware_tools.foreign_text import telling
 from firmware_tools.mcu.emulator import FLASH_FILE, NS_SHIFT, Machine
 
 PROGRAM = "qemu-system-arm"
@@ -64,6 +65,6 @@ def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
                 timeout_s=timeout_s,
             ) from error
     if finished.returncode != 0:
-        reason = (finished.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
+        reason = telling(finished.stderr.decode("utf-8", "replace")) or "no message"
         raise EmulatorError(f"{PROGRAM} ended with {finished.returncode}: {reason}", command=line)
     return finished.stdout.decode("ascii", "replace")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgenas.conversion import environment
-from edgenas.errors import ConversionError
+from edgenas.errors import ConversionError, UsageError
 
 
 @pytest.fixture
@@ -123,5 +123,42 @@ def test_without_the_package_index(home: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "file"))
-    with pytest.raises(ConversionError, match="cannot be written"):
+    with pytest.raises(UsageError, match=r"EDGENAS_HOME is .*file, which cannot be used"):
         environment.ensure()
+
+
+def test_no_room_is_told_before_anything_is_installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = _fake_build(monkeypatch)
+    # As on a disk that is too small: more than any has.
+    monkeypatch.setattr(environment, "_INSTALLED_BYTES", 10**18)
+    with pytest.raises(
+        ConversionError, match=r"it needs \d{10,} MB in .*converter, \d+ MB are free: .*EDGENAS_HOME"
+    ) as caught:
+        environment.ensure()
+    assert commands == []
+    assert caught.value.fields["free_bytes"] < caught.value.fields["needed_bytes"]
+    monkeypatch.setattr(environment, "_INSTALLED_BYTES", 1)
+    environment.ensure()
+    assert commands == ["python -m venv", "pip install", "verify"]
+
+
+@pytest.mark.parametrize(
+    ("said", "step"),
+    [
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            "free some disk space",
+        ),
+        ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/x'", "mend the folder"),
+        ("ERROR: No matching distribution found for onnx==1.20.1", "check the network or the package index"),
+        ("ERROR: onnx-1.20.1-cp311-manylinux.whl is not a supported wheel on this platform.", "see "),
+    ],
+)
+def test_the_network_is_named_only_where_it_was_the_network(home: Path, said: str, step: str) -> None:
+    (home / "converter").mkdir()
+    with pytest.raises(ConversionError) as caught:
+        environment._run(["sh", "-c", 'echo "$0" >&2; exit 1', said], "pip install", None)
+    assert f": {step}" in caught.value.message
+    assert ("check the network" in caught.value.message) == step.startswith("check the network")
+    logs = [path.read_text() for path in (home / "converter").glob("*.log")]
+    assert logs == ([f"{said}\n".strip()] if step == "see " else [])

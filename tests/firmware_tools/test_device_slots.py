@@ -191,6 +191,24 @@ def test_a_file_that_is_no_model_is_refused_and_the_session_goes_on(device: Devi
     assert device.time(models[:1], SHORT)[0].n > 0
 
 
+def test_a_runtime_that_complains_of_every_tensor_is_heard_once(device: Device) -> None:
+    from tflite_builder import Op, T, constant, model  # here: it skips tests where the package tflite is missing
+
+    # As in public files: the scales of biases are said to lie along dimension 3, which a bias has not.
+    tensors, ops = [T((1, 4, 4, 4))], []
+    for number in range(12):
+        weights = constant(np.ones((1, 3, 3, 4)), [0.01] * 4, axis=3)
+        tensors += [weights, constant(np.zeros(4), [0.01] * 4, "int32", axis=3), T((1, 4, 4, 4))]
+        at = 3 * number
+        options = {"Padding": 0, "StrideW": 1, "StrideH": 1, "DepthMultiplier": 1}
+        ops.append(Op("DEPTHWISE_CONV_2D", [at, at + 1, at + 2], [at + 3], options))
+    with pytest.raises(
+        InferenceError, match=r"refuses the model: .*and 11 more\): .* try another --runtime$"
+    ) as caught:
+        device.time([model(tensors, ops, [0], [len(tensors) - 1])], SHORT)
+    assert len(caught.value.message) < 200 + len(device.url)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""

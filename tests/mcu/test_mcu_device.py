@@ -366,7 +366,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     if name is None:
         pytest.skip("no emulator")
     (tmp_path / "file").write_text("")
-    with pytest.raises(DeviceError, match=r"cannot use the folder .*: name another by root=DIR"):
+    with pytest.raises(DeviceError, match=r"cannot use the folder .*: mend that, or name another by root=DIR"):
         emulated(name, tmp_path / "file" / "board")
 
 
