@@ -150,7 +150,7 @@ def _descended(x: Array, target: Array, w: Array, start: Weights) -> Weights:
         error = (hidden @ layers[-2].T + layers[-1])[:, 0] - outputs[batch]
         loss = (weight[batch] * error**2).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
     return tuple(layer.detach().double().numpy() for layer in layers)

@@ -170,7 +170,7 @@ def train_alpha(surrogate: Surrogate, lattice: Lattice, target_ms: float, seed: 
         multiplier += _LAMBDA_RATE * min(off[0].item(), 1.0)
         objective = (loss + multiplier * off + _PENALTY / 2 * off**2)[1:].mean()
         optimiser.zero_grad()
-        objective.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(objective)
         optimiser.step()
     with torch.no_grad():
         argmax = tables.architecture([choice[0] for choice in tables.draw(alpha, _COLD, generator)])

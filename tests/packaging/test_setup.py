@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 def _python(path: Path, version: tuple[int, int], missing: str = "") -> Path:
     """A program that is this Python under another version, without the module `missing`; its venvs hold it itself."""
     change = f"import sys; sys.version_info = ({version[0]}, {version[1]}, 0); sys.modules['{missing}'] = None"
+    change += f"; sys._base_executable = '{path}'"
     path.parent.mkdir(exist_ok=True)
     path.write_text(
         '#!/bin/sh\nif [ "$1 $2" = "-m venv" ]; then mkdir -p "$3/bin"; exec cp "$0" "$3/bin/python"; fi\n'
@@ -160,6 +161,9 @@ def test_environment_is_kept_if_whole_and_of_the_same_python(tmp_path: Path) -> 
     package.touch()
     subprocess.run([START, venv, newer], check=True)
     assert not package.exists(), "one that was interrupted"
+    package.touch()
+    subprocess.run([START, venv, venv / "bin/python"], check=True)
+    assert not package.exists(), "interrupted, and activated: its own Python comes first in PATH"
 
 
 Install = Callable[..., subprocess.CompletedProcess[str]]
