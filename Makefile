@@ -12,7 +12,7 @@ BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling firmware clean
+  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-ssh-matrix campaign-arm64 campaign-latency campaign-profiling firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -93,6 +93,9 @@ campaign-mcu: setup
 
 campaign-ssh: setup
 	$(BIN)/python benchmarks/ssh_link.py --json > benchmarks/results/ssh_link.json 2> benchmarks/results/ssh_link.txt
+
+campaign-ssh-matrix: setup
+	$(BIN)/python benchmarks/ssh_matrix.py > benchmarks/results/ssh_matrix.txt
 
 campaign-arm64: setup
 	$(BIN)/python benchmarks/arm64_deploy.py --epochs 4 --json > benchmarks/results/arm64_deploy.json 2> benchmarks/results/arm64_deploy.txt
