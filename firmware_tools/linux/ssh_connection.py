@@ -30,7 +30,8 @@ from firmware_tools.linux.ssh_command import ERROR_MARK, MARK, command_line
 from firmware_tools.linux.ssh_login import Ask, Login, not_opened
 from firmware_tools.linux.ssh_process import Process, Session
 
-_START_TIMEOUT_S = 30.0
+_OPEN_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 30.0  # of the account's start-up files
 _CHUNK_BYTES = 256 << 10
 _CLOSE_TIMEOUT_S = 5.0
 _SAID_CHARACTERS = 40  # of what start-up files print, in a message
@@ -144,7 +145,7 @@ class Connection:
         async def start() -> Process:
             command = command_line(argv, in_its_place=True)
             opened = self._last.create_session(partial(Session, str(self.target)), command, encoding=None)
-            channel, session = await asyncio.wait_for(opened, _START_TIMEOUT_S)
+            channel, session = await asyncio.wait_for(opened, _OPEN_TIMEOUT_S)
             assert isinstance(session, Session)
             try:
                 with suppress(asyncio.TimeoutError):
@@ -157,7 +158,7 @@ class Connection:
                 raise
             return Process(self._loop, channel, session)
 
-        return self._call(start(), f"{argv[0]} did not start in {_START_TIMEOUT_S:g} s")
+        return self._call(start(), f"{argv[0]} did not start in {_OPEN_TIMEOUT_S:g} s")
 
     def upload(
         self, data: bytes, path: str, offset: int = 0, progress: Progress | None = None, timeout_s: float = 60.0
@@ -253,7 +254,7 @@ class Connection:
         except asyncio.IncompleteReadError as error:  # the shell has ended, or prints without an end
             ended = process.stdout.at_eof()
             if ended:
-                await asyncio.wait_for(process.wait_closed(), _START_TIMEOUT_S)
+                await asyncio.wait_for(process.wait_closed(), _OPEN_TIMEOUT_S)
             printed = b"\n".join((error.partial, *process.collect_output()))
             raise self._not_begun(ended, process.returncode, printed) from error
 
