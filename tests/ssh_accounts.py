@@ -246,7 +246,7 @@ class Dropbear(Server):
     def command(self) -> list[str]:
         keys = [word for path in self.keys.values() for word in ("-r", str(path))]
         return [
-            "dropbear",
+            str(shutil.which("dropbear", path=_STANDARD)),
             "-F",
             "-E",
             "-p",
