@@ -15,7 +15,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz campaign-mcu \
   campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
-  campaign-uneven campaign-debian13 campaign-graphs firmware clean
+  campaign-uneven campaign-debian13 campaign-graphs campaign-ssh-matrix firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -92,6 +92,9 @@ campaign-graphs: setup
 
 campaign-ssh: setup
 	$(BIN)/python benchmarks/ssh_link.py --json > benchmarks/results/ssh_link.json 2> benchmarks/results/ssh_link.txt
+
+campaign-ssh-matrix: setup
+	$(BIN)/python benchmarks/ssh_matrix.py > benchmarks/results/ssh_matrix.txt
 
 campaign-arm64: setup
 	$(BIN)/python benchmarks/arm64_deploy.py --epochs 4 --json > benchmarks/results/arm64_deploy.json 2> benchmarks/results/arm64_deploy.txt

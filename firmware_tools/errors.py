@@ -6,6 +6,7 @@
     +-- DeviceLostError          exit 4  the agent ended, or fell silent, in mid-command
     +-- UnreachableError         exit 4  no such host, no answer, or nothing that speaks SSH there
     +-- HostKeyError             exit 4  an SSH host's key is unknown or has changed; its `fingerprint` is a field
+    +-- KeyExchangeError         exit 4  an SSH server has only algorithms that are refused; its `offered` is a field
     +-- LoginError               exit 4  the board takes none of the user's keys and passwords
     +-- ProtocolError            exit 4  what answers does not speak the board's wire, or another version of it
     +-- RuntimeMissingError      exit 4  no usable TFLite runtime in that interpreter; says the pip command
@@ -60,6 +61,10 @@ class UnreachableError(DeviceError):
 
 class HostKeyError(DeviceError):
     """The key of an SSH host is unknown, revoked or another than the known one; nothing was sent to it."""
+
+
+class KeyExchangeError(DeviceError):
+    """An SSH server, an old one, offers no algorithm that is still taken; those it has are the field `offered`."""
 
 
 class LoginError(DeviceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 import asyncssh
@@ -13,6 +14,12 @@ from firmware_tools.errors import HostKeyError
 
 _DEFAULT_FILES = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts")
 _DEFAULT_PORT = 22
+# What OpenSSH's client asks for, in its order; the names of RSA's signatures are not that of the key.
+_ALGORITHMS = (
+    *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    *("rsa-sha2-512", "rsa-sha2-256"),
+)
+_OF_AUTHORITIES = tuple(f"{name}-cert-v01@openssh.com" for name in _ALGORITHMS)
 
 
 class HostKeys:
@@ -46,6 +53,30 @@ class HostKeys:
             found = known.match(host, "", None)
         return found
 
+    def algorithms(self, host: str, port: int | None, configured: str) -> list[str]:
+        """What to ask a host's key for, the best first: as OpenSSH does, the types of the keys that are known.
+
+        A server that is asked for a type that it has no key of may hang up, although it offers it (dropbear 2022.83).
+        `configured` is the user's HostKeyAlgorithms, or empty; the result may hold its patterns.
+        """
+        how, named = configured[:1], configured.lstrip("+-^").split(",")
+        if how and how not in "+-^":
+            return named
+        keys, authorities, *_ = self(host, "", port)
+        types = {key.get_algorithm() for key in keys if isinstance(key, asyncssh.SSHKey)}
+        ours = sorted(_ALGORITHMS, key=lambda name: _type(name) not in types)
+        asked = [*(_OF_AUTHORITIES if authorities else ()), *ours]
+        if how == "-":
+            return [name for name in asked if not any(fnmatch(name, pattern) for pattern in named)]
+        return {"": asked, "+": [*asked, *named], "^": [*named, *asked]}[how]
+
+    @property
+    def forget(self) -> str | None:
+        """The command that forgets the host's known keys; None if there are none."""
+        if not self._known:
+            return None
+        return f"ssh-keygen -f {shlex.quote(str(self._files[0]))} -R {shlex.quote(self._name)}"
+
     def passes(self, key: asyncssh.SSHKey) -> bool:
         """Whether to go on with a host that shows `key`, which is none of the known ones."""
         self.shown = key
@@ -69,31 +100,35 @@ class HostKeys:
             message = f"{path}: the host key of {self._name} cannot be written ({error.strerror}): mend the file"
             raise HostKeyError(message, host=self._name, file=str(path)) from error
 
-    def refusal(self, reason: str) -> HostKeyError:
-        """What to tell the user; `reason` is what asyncssh said."""
+    def refusal(self, reason: str, version: str) -> HostKeyError:
+        """What to tell the user; `reason` is what asyncssh said, `version` what the server calls itself."""
         key = self.shown
         if key is None:
             message = f"{self._name}: {reason}: ask whoever looks after the board for its present key"
             return HostKeyError(message, host=self._name)
-        shown, kind = key.get_fingerprint(), key.get_algorithm()
+        shown, kind = key.get_fingerprint(), key.get_algorithm().removeprefix("ssh-").partition("-")[0]
         if not self._known:
-            file = f"/etc/ssh/ssh_host_{kind.removeprefix('ssh-').partition('-')[0]}_key.pub"
+            show = f"ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub"
+            if "dropbear" in version:
+                show = f"dropbearkey -y -f /etc/dropbear/dropbear_{kind}_host_key"
             return HostKeyError(
-                f"{self._name}: unknown host key {shown}: if `ssh-keygen -lf {file}` on the board prints the same, run "
-                "the command again with --accept-new-host-key",
+                f"{self._name}: unknown host key {shown}: if `{show}` there says the same, add --accept-new-host-key",
                 host=self._name,
                 fingerprint=shown,
             )
         known = ", ".join(each.get_fingerprint() for each in self._known)
-        file = shlex.quote(str(self._files[0])) if self._files else "FILE"
         return HostKeyError(
             f"{self._name}: THE HOST KEY HAS CHANGED: it is {shown}, known is {known}. Somebody may stand "
             "between you and the board; nothing was sent. Only if you know why it changed, "
-            f"forget the old one: ssh-keygen -f {file} -R {shlex.quote(self._name)}",
+            f"forget the old one: {self.forget}",
             host=self._name,
             fingerprint=shown,
             known=known,
         )
+
+
+def _type(algorithm: str) -> str:
+    return "ssh-rsa" if algorithm.startswith("rsa-") else algorithm
 
 
 def _read(files: Sequence[Path]) -> asyncssh.SSHKnownHosts:

@@ -38,7 +38,11 @@ _CLOCK = "CERTIFICATE_VERIFY_FAILED"
 _LOADS = """from contextlib import suppress; from %s.interpreter import Interpreter
 with suppress(ValueError): Interpreter(model_content=b"no model")"""
 _LOAD_IT = "load it"
-_SWITCH = 'sync && ln -sfn "$1" "$2.part" && mv -fT "$2.part" "$2" && sync'
+# argv: the environment's name, the link. By Python, because an older busybox's mv would move into the link's folder.
+_SWITCH = (
+    'import os, sys; new, link = sys.argv[1:]; part = link + ".part"; os.sync(); '
+    "os.path.lexists(part) and os.remove(part); os.symlink(new, part); os.replace(part, link); os.sync()"
+)
 _TIDY = 'rm -rf -- "$@" || true'  # what an interrupted pip still writes to is removed the next time
 
 
@@ -93,7 +97,11 @@ def prepare(
     Raises RuntimeMissingError if nothing fits, does not load or crashes; DeviceBusyError if another computer uses the
     board; DeviceFullError; DeviceError.
     """
-    made = plan(survey(connection, url, options), url, runtime, offline)
+    address = url.partition("?")[0]
+    # Beside another command, as everything below: a server may take only one at a time.
+    with connection.start(["cat"]):
+        facts = survey(connection, address, options)
+    made = plan(facts, address, runtime, offline)
     if dry_run:
         return Prepared(made, None)
     base = {"root": made.facts.root}
@@ -117,6 +125,11 @@ def prepare(
 def plan(facts: Facts, url: str, wanted: str | None = None, offline: bool = False) -> Plan:
     """What there is to do; nothing if the board is ready. Raises as `prepare`, for what can be seen beforehand."""
     version = ".".join(map(str, facts.version))
+    if facts.barred is not None:
+        raise DeviceError(
+            f"{url}: {facts.root} on the board cannot be used ({facts.barred}): name another folder by ?root=PATH",
+            root=facts.root,
+        )
     if facts.version < OLDEST_PYTHON:
         raise DeviceError(
             f"{url}: {facts.python} on the board is Python {version}, at least "
@@ -196,7 +209,7 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     steps += [
         Step("board", f"install {runtime.package} {runtime.version}", (*pip, *runtime.requirements)),
         Step("board", _LOAD_IT, (python, "-c", _LOADS % runtime.module)),
-        Step("board", "put it in service", ("sh", "-c", _SWITCH, "sh", folder, f"{root}/venv")),
+        Step("board", "put it in service", (python, "-c", _SWITCH, folder, f"{root}/venv")),
     ]
     done = [wheels] if offline else []
     done += [f"{root}/{facts.current}"] if facts.current is not None else []

@@ -22,7 +22,7 @@ _SILENCE_S = 120.0
 _OLDEST_PYTHON = (3, 7)
 
 # $1 the folder, $2 the interpreter or nothing, $3 the agent's file; answers are separated by NUL, as paths may hold
-# anything else. What the login shell prints by itself comes before the first of them.
+# anything else.
 _LOOK = r"""
 home() { case $1 in /*) path=$1 ;; '~') path=$HOME ;; '~/'*) path=$HOME/${1#'~/'} ;; *) path=$HOME/$1 ;; esac; }
 home "$1"; root=$path
@@ -32,11 +32,12 @@ case $python in
   '') python=python3; if [ -x "$root/venv/bin/python" ]; then python=$root/venv/bin/python; fi ;;
   -* | */* | '~') home "$python"; python=$path ;;
 esac
+why=
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || {
   version=; why=$("$python" -V 2>&1)
 }
 bytes=; if [ -e "$root/$3" ]; then bytes=$(wc -c <"$root/$3"); fi
-printf '\0%s\0%s\0%s\0%s\0%s' "$root" "$python" "$version" "$why" "$bytes"
+printf '%s\0%s\0%s\0%s\0%s' "$root" "$python" "$version" "$why" "$bytes"
 """
 # $1 the folder, $2 what was uploaded, $3 what it is to be called there.
 _PLACE = 'mv -f "$1/$2" "$1/$3" && { sync "$1" 2>/dev/null || sync; }'
@@ -82,7 +83,7 @@ def start_agent(
     """`open_ssh` over an open connection; `close` is called after the agent has ended."""
     data = AGENT_PATH.read_bytes()
     agent = f"agent-{hashlib.sha256(data).hexdigest()[:16]}.py"
-    board = look(connection, url, options, agent)
+    board = look(connection, url.partition("?")[0], options, agent)
     if board.agent_bytes != len(data):
         _place(connection, board.root, agent, data)
     command = [board.python, f"{board.root}/{agent}", "--root", board.root, "--silence-s", str(_SILENCE_S)]
@@ -119,17 +120,11 @@ def look(connection: Connection, url: str, options: Mapping[str, str], agent: st
             raise DeviceUrlError(f"{url}: {name} holds a NUL character, which no path does", url=url, value=value)
     root = options.get("root", "~/.edgenas")
     done = connection.run(["sh", "-c", _LOOK, "sh", root, options.get("python", ""), agent])
-    noise, *found = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    found = done.stdout.decode("utf-8", "surrogateescape").split("\0")
     if done.status != 0 or len(found) != 5:
-        why = one_line(done.stderr) or one_line(noise) or f"status {done.status}"
+        why = one_line(done.stderr) or one_line(done.stdout) or f"status {done.status}"
         raise DeviceError(
             f"{url}: no folder {root} on the board: {why}: name another by ?root=PATH, or mend it", root=root
-        )
-    if noise:
-        raise DeviceError(
-            f"{url}: the board's shell prints {one_line(noise)!r} for every command, which would get between the "
-            "answers: make ~/.bashrc and its like print nothing without a terminal",
-            noise=noise,
         )
     root, python, version, why, size = found
     _check_python(url, python, version, why)

@@ -9,10 +9,10 @@ import asyncio
 import concurrent.futures
 import logging
 import re
-import shlex
 import threading
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -26,18 +26,23 @@ try:
 except ModuleNotFoundError as error:
     raise DeviceError("ssh: boards need the package asyncssh: pip install 'edgenas[ssh]'") from error
 
+from firmware_tools.linux.ssh_command import ERROR_MARK, MARK, command_line
 from firmware_tools.linux.ssh_login import Ask, Login, not_opened
 from firmware_tools.linux.ssh_process import Process, Session
 
-_START_TIMEOUT_S = 30.0
+_OPEN_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 30.0  # of the account's start-up files
 _CHUNK_BYTES = 256 << 10
 _CLOSE_TIMEOUT_S = 5.0
+_SAID_CHARACTERS = 40  # of what start-up files print, in a message
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 # To a file that is synced before the command ends; what goes wrong is told in English.
 _RECEIVE = 'LC_ALL=C; export LC_ALL; cat %s "$1" && { sync "$1" 2>/dev/null || sync; }'
 _ADDRESS = re.compile(r"//(?:([^@/]+)@)?(\[[0-9A-Za-z:.%]+\]|[^@/:\[\]]+)(?::(\d{1,5}))?/?")
 # What OpenSSH refuses as well: it would reach the ProxyCommand of the user's configuration.
 _UNSAFE = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"\\;&<>|(){}$/]")
+# What colours a terminal's text or moves its cursor, and all else that is no character.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()].|[\x00-\x08\x0b-\x1f\x7f]")
 
 T = TypeVar("T")
 
@@ -92,6 +97,7 @@ class Connection:
         self.target = target
         self._hops: list[asyncssh.SSHClientConnection] = []
         logging.getLogger("asyncio").addFilter(_worth_telling)
+        warnings.filterwarnings("ignore", module=r"asyncssh\.")  # what of cryptography's it uses is no user's business
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"ssh {target}", daemon=True)
         self._thread.start()
@@ -125,12 +131,11 @@ class Connection:
         """
 
         async def run() -> Completed:
-            opened = self._last.create_process(shlex.join(argv), input=stdin, encoding=None)
-            process = await asyncio.wait_for(opened, timeout_s)
-            try:
+            async with self._process(argv, timeout_s) as process:
+                with suppress(BrokenPipeError):  # it ended early
+                    process.stdin.write(stdin)
+                    process.stdin.write_eof()
                 return self._completed(await asyncio.wait_for(process.wait(check=False), timeout_s))
-            finally:
-                process.close()
 
         return self._call(run(), f"{argv[0]} ran for more than {timeout_s:g} s")
 
@@ -138,13 +143,22 @@ class Connection:
         """Start a program that is spoken to while it runs. Raises DeviceLostError."""
 
         async def start() -> Process:
-            command = f"exec {shlex.join(argv)}"  # in the shell's place, so that a signal reaches the program
+            command = command_line(argv, in_its_place=True)
             opened = self._last.create_session(partial(Session, str(self.target)), command, encoding=None)
-            channel, session = await asyncio.wait_for(opened, _START_TIMEOUT_S)
+            channel, session = await asyncio.wait_for(opened, _OPEN_TIMEOUT_S)
             assert isinstance(session, Session)
+            try:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(session.begun.wait(), _START_TIMEOUT_S)
+                if not session.runs:
+                    ended = session.ended.is_set()
+                    raise self._not_begun(ended, channel.get_returncode(), session.printed_before)
+            except BaseException:
+                channel.close()
+                raise
             return Process(self._loop, channel, session)
 
-        return self._call(start(), f"{argv[0]} did not start in {_START_TIMEOUT_S:g} s")
+        return self._call(start(), f"{argv[0]} did not start in {_OPEN_TIMEOUT_S:g} s")
 
     def upload(
         self, data: bytes, path: str, offset: int = 0, progress: Progress | None = None, timeout_s: float = 60.0
@@ -211,9 +225,7 @@ class Connection:
         self, data: bytes, path: str, offset: int, progress: Progress | None, timeout_s: float
     ) -> Completed:
         script = _RECEIVE % (">>" if offset else ">")
-        command = shlex.join(["sh", "-c", script, "sh", path])
-        process = await asyncio.wait_for(self._last.create_process(command, encoding=None), timeout_s)
-        try:
+        async with self._process(["sh", "-c", script, "sh", path], timeout_s) as process:
             with suppress(BrokenPipeError):  # it ended early: its status and stderr say why
                 for start in range(offset, len(data), _CHUNK_BYTES):
                     process.stdin.write(data[start : start + _CHUNK_BYTES])
@@ -222,13 +234,51 @@ class Connection:
                         progress(min(start + _CHUNK_BYTES, len(data)), len(data))
                 process.stdin.write_eof()
             return self._completed(await asyncio.wait_for(process.wait(check=False), timeout_s))
+
+    @asynccontextmanager
+    async def _process(self, argv: Sequence[str], timeout_s: float) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
+        """The process of `argv`, once the login shell has started it. Raises DeviceError if it does not."""
+        opened = self._last.create_process(command_line(argv), encoding=None)
+        process = await asyncio.wait_for(opened, timeout_s)
+        try:
+            await self._begin(process)
+            yield process
         finally:
             process.close()
+
+    async def _begin(self, process: asyncssh.SSHClientProcess[bytes]) -> None:
+        try:
+            await asyncio.wait_for(process.stdout.readuntil(MARK), _START_TIMEOUT_S)
+        except asyncio.TimeoutError as error:
+            raise self._not_begun(False, None, b"\n".join(process.collect_output())) from error
+        except asyncio.IncompleteReadError as error:  # the shell has ended, or prints without an end
+            ended = process.stdout.at_eof()
+            if ended:
+                await asyncio.wait_for(process.wait_closed(), _OPEN_TIMEOUT_S)
+            printed = b"\n".join((error.partial, *process.collect_output()))
+            raise self._not_begun(ended, process.returncode, printed) from error
+
+    def _not_begun(self, ended: bool, status: int | None, printed: bytes) -> DeviceError:
+        """What to tell of a login shell that started no program."""
+        said = one_line(printed)[-_SAID_CHARACTERS:] or "it prints nothing"
+        if ended and status is None:
+            return DeviceLostError(f"{self.target}: the connection was lost before a command ran: run it again")
+        if ended:
+            message = (
+                f"{self.target}: the login shell ends with status {status} before any command ({said}): "
+                "set another by chsh, mend its start-up files, or name another user"
+            )
+        else:
+            message = (
+                f"{self.target}: the account's start-up files do not end in {_START_TIMEOUT_S:g} s ({said}): "
+                "make ~/.bashrc and its like ask nothing without a terminal"
+            )
+        return DeviceError(message, status=status, printed=printed.decode("utf-8", "replace"))
 
     def _completed(self, done: asyncssh.SSHCompletedProcess) -> Completed:
         if done.returncode is None:
             raise ConnectionResetError("it ended in mid-command")
-        return Completed(done.returncode, _bytes(done.stdout), _bytes(done.stderr))
+        return Completed(done.returncode, _bytes(done.stdout), _bytes(done.stderr).rpartition(ERROR_MARK)[2])
 
     async def _hang_up(self) -> None:
         for hop in reversed(self._hops):
@@ -251,9 +301,10 @@ class Connection:
         except (asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
             raise DeviceLostError(f"{self.target}: {late}: look at the board, run the command again") from error
         except asyncssh.ChannelOpenError as error:
-            raise DeviceLostError(
-                f"{self.target}: the board takes no more commands ({error}): connect again"
-            ) from error
+            if self._last.is_closed():
+                raise DeviceLostError(f"{self.target}: the connection was lost ({error}): connect again") from error
+            hint = "raise MaxSessions in its sshd_config"
+            raise DeviceError(f"{self.target}: the board takes no more commands at once ({error}): {hint}") from error
         except (asyncssh.Error, OSError) as error:
             why = one_line(str(error)) or type(error).__name__
             message = f"{self.target}: the connection was lost ({why}): run the command again, it goes on from there"
@@ -267,7 +318,8 @@ def one_line(text: bytes | str) -> str:
     """What a program printed, on one line, its end if it is long."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    return " | ".join(filter(None, map(str.strip, text.splitlines())))[-400:]
+    lines = (_CONTROL.sub("", line).strip() for line in text.splitlines())
+    return " | ".join(filter(None, lines))[-400:]
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:

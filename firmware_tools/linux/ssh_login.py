@@ -15,6 +15,7 @@ from typing import Any
 import asyncssh
 
 from firmware_tools.errors import DeviceError, LoginError, UnreachableError
+from firmware_tools.linux import key_exchange
 from firmware_tools.linux.known_hosts import HostKeys
 
 # Gets a prompt, returns the secret; None if nobody can be asked.
@@ -91,13 +92,19 @@ class Login:
         settings: dict[str, Any] = {"known_hosts": keys, "client_factory": lambda: user}
         if options.config.get("Ciphers") is None:
             settings["encryption_algs"] = _CIPHERS
+        asked = keys.algorithms(options.host, options.port, str(options.config.get("HostKeyAlgorithms", "")))
+        settings["server_host_key_algs"] = ",".join(asked)
         try:
             connection = await asyncssh.connect(host, options=options, tunnel=through, **settings)
         except asyncssh.HostKeyNotVerifiable as error:
-            raise keys.refusal(str(error)) from error
-        except asyncssh.DisconnectError as error:
-            if not isinstance(error, asyncssh.PermissionDenied) and "authentication" not in error.reason:
-                raise
+            version = user.connection and user.connection.get_extra_info("server_version")
+            raise keys.refusal(str(error), str(version)) from error
+        except (asyncssh.DisconnectError, OSError) as error:
+            if not isinstance(error, asyncssh.PermissionDenied) and "authentication" not in str(error):
+                failed = key_exchange.failure(error, user.connection, options, keys, asked)
+                if failed is None:
+                    raise
+                raise failed from error
             keys.remember()
             raise user.refusal() from error
         keys.remember()
@@ -128,12 +135,14 @@ class _User(asyncssh.SSHClient):
 
     def __init__(self, login: Login, keys: HostKeys, name: str) -> None:
         self._login, self._keys, self._name = login, keys, name
+        self.connection: asyncssh.SSHClientConnection | None = None
         self._passwords = 0
         self._nobody = False
         self._challenged = True
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """All files are read; from here on keys are used."""
+        self.connection = conn
         self._login.authenticating = True
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
@@ -164,14 +173,13 @@ class _User(asyncssh.SSHClient):
 
     def refusal(self) -> LoginError:
         """What to tell the user who was not let in."""
-        why = "it takes none of your keys (~/.ssh, ssh-agent)"
+        why = "the board takes none of your keys (~/.ssh, ssh-agent)"
         if self._nobody:
             why += " and there is no terminal to ask for a password at"
         elif self._passwords:
             why += " and none of the passwords"
         return LoginError(
-            f"{self._name}: the board does not let the user in: {why}: put a key there with ssh-copy-id {self._name}, "
-            "or name another user by ssh://user@host",
+            f"{self._name}: {why}: put a key there with ssh-copy-id {self._name}, or name another user",
             user=self._name,
         )
 

@@ -11,24 +11,54 @@ from typing import IO, cast
 
 import asyncssh
 
+from firmware_tools.linux.ssh_command import ERROR_MARK, MARK
+
 _BUFFER_BYTES = 64 << 10
+_END_TIMEOUT_S = 5.0
+_MARKS = {None: MARK, asyncssh.EXTENDED_DATA_STDERR: ERROR_MARK}
 
 
 class Session(asyncssh.SSHClientSession[bytes]):
-    """What asyncssh calls, on its loop's thread, with what the program prints."""
+    """What asyncssh calls, on its loop's thread, with what the program prints after the marks of `ssh_command`.
+
+    `begun` is set at the mark on stdout, and when the program ends without one: then `runs` is false, and
+    `printed_before` is what the account's start-up files printed.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.stdout: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.stderr: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.begun = asyncio.Event()
         self.ended = threading.Event()
+        self._before = dict.fromkeys(_MARKS, b"")  # of the streams without a mark so far
+
+    @property
+    def runs(self) -> bool:
+        """Whether the program itself was started."""
+        return None not in self._before
+
+    @property
+    def printed_before(self) -> bytes:
+        """What came before the program was started; nothing once it was."""
+        return b"\n".join(self._before.values())
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Bytes of stdout, or of stderr."""
-        (self.stderr if datatype == asyncssh.EXTENDED_DATA_STDERR else self.stdout).put(data)
+        if datatype in self._before:
+            before, mark, data = (self._before[datatype] + data).partition(_MARKS[datatype])
+            if not mark:
+                self._before[datatype] = before[-_BUFFER_BYTES:]
+                return
+            del self._before[datatype]
+            if datatype is None:
+                self.begun.set()
+        if data:
+            (self.stderr if datatype == asyncssh.EXTENDED_DATA_STDERR else self.stdout).put(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The program ended, or it cannot be heard any more: the same, but for the last line on its stderr."""
+        self.begun.set()
         self.ended.set()
         if exc is not None:
             self.stderr.put(f"the connection to {self._name} was lost: {exc}\n".encode())
@@ -37,7 +67,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
 
 class Process:
-    """`stdin`, `stdout` and `stderr` are blocking binary streams; writing never waits for the program to read."""
+    """`stdin`, `stdout` and `stderr` are blocking binary streams; writing never waits for the program to read.
+
+    A context manager that ends the program, by the end of its stdin.
+    """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, channel: asyncssh.SSHClientChannel[bytes], session: Session
@@ -75,6 +108,16 @@ class Process:
                 self._channel.close()
 
         self._loop.call_soon_threadsafe(kill)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stdin.close()
+        # A command that dropbear gets while another one ends may fail.
+        with suppress(TimeoutError):
+            self.wait(_END_TIMEOUT_S)
+        self.kill()
 
 
 class _Input(io.RawIOBase):

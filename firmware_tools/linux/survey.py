@@ -19,10 +19,11 @@ case $1 in '~/'*) python=$HOME/${1#'~/'} ;; /*) python=$1 ;; -* | */*) python=$H
 shift
 exec "$python" "$@"
 """
-# Read by whatever Python the board has, so that one that is too old can say so. A NUL keeps what the login shell prints
-# apart. Of a 64-bit kernel with 32-bit programs (Raspberry Pi OS), the programs count.
+# Read by whatever Python the board has, so that one that is too old can say so. Of a 64-bit kernel with 32-bit programs
+# (Raspberry Pi OS), the programs count. The agent's folder `scratch` must be writable as the root must; the flags 1 and
+# 8 are ST_RDONLY and ST_NOEXEC.
 _LOOK = r"""
-import json, os, platform, struct, sys
+import errno, json, os, platform, struct, sys
 root = os.path.join(os.path.expanduser("~"), os.path.expanduser(sys.argv[1]))
 machine = platform.machine().lower()
 machine = {"arm64": "aarch64", "amd64": "x86_64", "armv8l": "armv7l"}.get(machine, machine)
@@ -44,18 +45,31 @@ if machine in sys.argv[2].split(","):
         numpy = numpy.__version__
     except Exception:
         pass
-above = root
-while not os.path.exists(above) and above != os.path.dirname(above):
-    above = os.path.dirname(above)
-disk = os.statvfs(above)
+
+def nearest(path):
+    while not os.path.lexists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+barred = None
+for path in (nearest(os.path.join(root, "scratch")), nearest(root)):
+    flags = os.statvfs(path).f_flag if os.path.isdir(path) else 0
+    if not os.path.isdir(path):
+        barred = path + " is no folder"
+    elif not os.access(path, os.W_OK | os.X_OK):
+        barred = os.strerror(errno.EROFS if flags & 1 else errno.EACCES)
+    elif flags & 8:
+        barred = "mounted noexec: no runtime loads from there"
+disk = os.statvfs(path if os.path.isdir(path) else "/")
 link = os.path.join(root, "venv")
 works = os.path.islink(link) and os.path.exists(os.path.join(link, "bin", "python"))
-names = os.listdir(root) if os.path.isdir(root) else []
+names = os.listdir(root) if barred is None and os.path.isdir(root) else []
 made = sorted(name for name in names if name.startswith("venv-") or name == "wheels")
-sys.stdout.write("\0" + json.dumps({
+sys.stdout.write(json.dumps({
     "python": sys.executable, "version": list(sys.version_info[:2]), "machine": machine, "glibc": glibc, "pip": pip,
     "numpy": numpy, "root": root, "made": made, "current": os.readlink(link) if works else None,
-    "foreign": os.path.lexists(link) and not os.path.islink(link), "free_bytes": disk.f_bavail * disk.f_frsize,
+    "barred": barred, "foreign": os.path.lexists(link) and not os.path.islink(link),
+    "free_bytes": disk.f_bavail * disk.f_frsize,
 }))
 """
 
@@ -67,7 +81,7 @@ class Facts:
     `glibc` is None if the C library is another; `pip` is the version that a new virtual environment would have, None if
     none can be made; `numpy` the system's own, looked for only where there are no wheels of it. `made` are the names of
     the environments below `root`, "wheels" if some are kept there, `current` the environment that is in service;
-    `foreign` means that something else has its place.
+    `foreign` means that something else has its place; `barred` says why nothing can be installed below `root`.
     """
 
     python: str
@@ -79,6 +93,7 @@ class Facts:
     root: str
     made: tuple[str, ...]
     current: str | None
+    barred: str | None
     foreign: bool
     free_bytes: int
 
@@ -95,10 +110,10 @@ def survey(connection: Connection, url: str, options: Mapping[str, str]) -> Fact
     arguments = [python, "-c", _LOOK, options.get("root", DEFAULT_ROOT), ",".join(WITHOUT_NUMPY_WHEELS)]
     done = connection.run(["sh", "-c", _RUN, "sh", *arguments])
     try:
-        found = json.loads(done.stdout.decode("utf-8", "replace").rpartition("\0")[2])
+        found = json.loads(done.stdout)
     except ValueError:
         why = one_line(done.stderr or done.stdout) or f"it ended with status {done.status}"
-        hint = "apt-get install python3 python3-venv there, or name an interpreter by ?python=PATH"
+        hint = "apt-get install python3-venv there, or name an interpreter by ?python=PATH"
         raise DeviceError(f"{url}: {python} is no Python on the board ({why}): {hint}", python=python) from None
     versions = {name: _version(found[name]) for name in ("glibc", "pip")}
     return Facts(**{**found, **versions, "version": tuple(found["version"]), "made": tuple(found["made"])})

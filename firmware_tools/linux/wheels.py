@@ -31,7 +31,7 @@ for name, size, sha256 in zip(rest[::3], rest[1::3], rest[2::3]):
             os.rename(file, path) if whole else os.remove(file)
     part = path + ".part"
     have.append(int(size) if os.path.exists(path) else os.path.getsize(part) if os.path.exists(part) else 0)
-print("\0" + json.dumps(have))
+print(json.dumps(have))
 """
 
 
@@ -94,7 +94,7 @@ def push(connection: Connection, python: str, wheels: Sequence[Path], folder: st
         done = connection.run([python, "-c", _RECEIVED, folder, *facts])
         if done.status != 0:
             raise DeviceError(f"{connection.target}: {folder} cannot be written ({one_line(done.stderr)}): mend it")
-        have = json.loads(done.stdout.rpartition(b"\0")[2])
+        have = json.loads(done.stdout)
         if sum(have) == total:
             return
         for wheel, each, got in zip(wheels, data, have, strict=True):

@@ -25,7 +25,7 @@ from firmware_tools.linux.survey import Facts
 
 _PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 _BOARD = Facts(
-    "/usr/bin/python3", (3, 11), "aarch64", (2, 36), (23, 0), None, "/home/pi/.edgenas", (), None, False, 1 << 34
+    "/usr/bin/python3", (3, 11), "aarch64", (2, 36), (23, 0), None, "/home/pi/.edgenas", (), None, None, False, 1 << 34
 )
 _ARMV7 = replace(_BOARD, machine="armv7l", numpy="1.24.2")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import asyncssh
 from ssh_server import free_port
 
+from firmware_tools.linux.ssh_command import MARK
+
 
 class PasswordServer(threading.Thread):
     """Lets in who says "secret"; every command prints "let in"; `tried` are the passwords that were tried."""
@@ -47,7 +49,7 @@ class PasswordServer(threading.Thread):
             )
 
         def run(process: asyncssh.SSHServerProcess[str]) -> None:
-            process.stdout.write("let in\n")
+            process.stdout.write(f"{MARK.decode()}let in\n")
             process.exit(0)
 
         self._loop.run_until_complete(listen())

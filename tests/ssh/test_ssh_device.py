@@ -177,19 +177,6 @@ def test_a_second_host_is_refused_and_the_first_goes_on(server: SshServer, root:
         assert active.valid
 
 
-def test_a_shell_that_talks_is_named(server: SshServer, root: Path) -> None:
-    talk = server.home / ".bashrc"
-    talk.write_text("echo Welcome to the board\n")
-    try:
-        with Connection.open(Target.parse(server.url())) as connection:
-            if b"Welcome" not in connection.run(["true"]).stdout:
-                pytest.skip("the login shell here reads nothing for a command")
-        with pytest.raises(DeviceError, match="the board's shell prints 'Welcome to the board'"):
-            opened(server, root)
-    finally:
-        talk.unlink()
-
-
 def test_a_full_disk_leaves_the_active_model_and_no_part(
     server: SshServer, models: list[bytes], disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
