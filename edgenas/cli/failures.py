@@ -12,50 +12,25 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from contextlib import suppress
 
+INTERRUPTED = "interrupted: run the same command again to go on"
 _SEARCH_MODULES = {
     *("PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "mlxtend", "onnx", "onnxscript"),
     *("scipy", "sklearn", "torch"),
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FILE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-@contextmanager
-def signals() -> Iterator[list[int]]:
-    """Signals that end the program raise KeyboardInterrupt, so that all that is open closes; yields what came.
-
-    One that the caller ignores (nohup, a shell's background job) stays ignored.
-    """
-    caught: list[int] = []
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, end)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def report(error: BaseException, caught: list[int]) -> int:
-    """Say what went wrong and return the exit code; `caught` are the signals of `signals`."""
+    """Say what went wrong and return the exit code; `caught` are the signals that came, see `Interrupts`."""
     if caught or isinstance(error, KeyboardInterrupt):
         # Also if another error came out of it: an interrupt inside a module's import can surface as an ImportError.
         # CPython remembers an interrupt inside exec(text), which many imports use, and `python -m` then dies of SIGINT
         # whatever the exit code is, unless a later exec(text) ends well.
         exec("")
-        return _say("interrupted: run the same command again to go on", 128 + (caught[0] if caught else signal.SIGINT))
+        return _say(INTERRUPTED, 128 + (caught[0] if caught else signal.SIGINT))
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else _say(str(error.code), 1)
     if (line := _usage(error)) is not None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from edgenas.errors import ConversionError
 from edgenas.resources import home, write_text
+from firmware_tools import children
 
 LOCK = Path(__file__).with_name("converter.lock")
 _READY = "ready.json"
@@ -100,15 +101,7 @@ def _build(progress: Progress) -> None:
 
 def _run(command: list[str], what: str, next_step: str) -> None:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_INSTALL_TIMEOUT_S,
-            check=False,
-        )
+        done = children.run(command, _INSTALL_TIMEOUT_S, text=True, errors="replace")
     except subprocess.TimeoutExpired as error:
         raise _failed(f"{what} took more than {_INSTALL_TIMEOUT_S:.0f} s", next_step) from error
     if done.returncode != 0:
@@ -128,7 +121,7 @@ def _verify() -> None:
         "model = h.make_model(graph, opset_imports=[h.make_opsetid('', 18)], ir_version=8)\n"
         "sys.stdout.buffer.write(model.SerializeToString())\n"
     )
-    done = subprocess.run([str(python()), "-I", "-c", code], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    done = children.run([str(python()), "-I", "-c", code])
     if done.returncode != 0:
         raise _failed(f"it does not import onnx: {last_line(done.stderr.decode(errors='replace'))}", "report this line")
     with OnnxWorker(python()) as worker:

@@ -14,6 +14,7 @@ from typing import IO
 
 from edgenas.conversion.environment import last_line
 from edgenas.errors import ConversionError
+from firmware_tools import children
 
 _WORKER = Path(__file__).with_name("worker.py")
 _START_TIMEOUT_S = 60.0
@@ -120,12 +121,11 @@ class _Running:
         self._log = self.scratch / "log.txt"
         try:
             with self._log.open("wb") as log:
-                self.process = subprocess.Popen(
+                self.process = children.start(
                     [str(python), "-I", str(_WORKER), str(self.scratch)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    start_new_session=True,
                 )
         except OSError as error:
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -153,8 +153,7 @@ class _Running:
 
     def stop(self) -> None:
         """Kill the process, wait for it and remove its files."""
-        self.process.kill()
-        self.process.wait()
+        children.kill(self.process)
         self._reader.join()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from firmware_tools import children
 from firmware_tools.agent import AGENT_PATH
 from firmware_tools.errors import DeviceError
 from firmware_tools.linux.agent_device import AgentDevice
@@ -25,12 +26,11 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
     python = str(Path(options.get("python", sys.executable)).expanduser())
     root = Path(options.get("root", home / "devices" / "local")).expanduser().absolute()
     try:
-        agent = subprocess.Popen(
+        agent = children.start(
             [python, str(AGENT_PATH), "--root", str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # the terminal's Ctrl-C is for the host alone, which then closes the agent's stdin
         )
     except OSError as error:
         message = f"{url}: cannot start {python} ({error.strerror}): name an interpreter by local:?python=PATH"
@@ -53,8 +53,7 @@ def _end(agent: subprocess.Popen[bytes]) -> None:
     try:
         agent.wait(_END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        agent.kill()
-        agent.wait()
+        children.kill(agent)
     except BaseException:  # a second Ctrl-C
-        agent.kill()
+        children.kill(agent)
         raise
