@@ -20,11 +20,10 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from edgenas.cli import failures
-from firmware_tools import children
-from firmware_tools.interrupts import SIGNALS
 
 GRACE_S = 1.5  # for closing what is open
 _STEP_S = 0.05
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
 
 
@@ -41,7 +40,7 @@ class Interrupts:
         self._closed = threading.Event()
 
     def __enter__(self) -> Interrupts:
-        self._before = {n: handler for n in SIGNALS if (handler := signal.getsignal(n)) is not signal.SIG_IGN}
+        self._before = {n: handler for n in _SIGNALS if (handler := signal.getsignal(n)) is not signal.SIG_IGN}
         self._hooks = sys.unraisablehook, threading.excepthook
         self._read, self._write = os.pipe()
         if os.name == "posix":  # elsewhere pipes cannot be set
@@ -119,7 +118,9 @@ class Interrupts:
 
     def _end(self, code: int) -> NoReturn:
         """End the process and its children now."""
-        children.end_all()
+        # Not imported here: the device package is not needed to print a help text. Whoever starts a process imports it.
+        if (children := sys.modules.get("firmware_tools.children")) is not None:
+            children.end_all()
         with suppress(OSError):
             if os.isatty(2):
                 os.write(2, _SHOW_CURSOR)
