@@ -12,7 +12,8 @@ BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz \
-  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling firmware clean
+  campaign-mcu campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
+  campaign-signals firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -109,6 +110,9 @@ campaign-fuzz: setup
 
 campaign-powercut: setup
 	$(BIN)/python benchmarks/power_cut.py > benchmarks/results/power_cut.txt
+
+campaign-signals: setup-tests
+	$(BIN)/python benchmarks/signals.py > benchmarks/results/signals.txt
 
 campaign-serial: $(BENCHMARKS_STAMP)
 	$(BENCHMARKS_VENV)/bin/python benchmarks/serial_link.py --json > benchmarks/results/serial_link.json 2> benchmarks/results/serial_link.txt

@@ -68,13 +68,12 @@ class Interrupts:
         os.close(self._write)
 
     def leave(self, code: int) -> NoReturn:
-        """End the process with `code`: at once if a signal came, which nothing that still runs may hold up.
+        """End the process with `code`, at once: a signal does not change any more how it ended.
 
-        If none came Python ends as usual; one that comes meanwhile ends it at once, still with `code`.
+        Python's own end takes up to half a second after torch was imported. A signal in it would print a traceback or
+        kill the process, and a thread that still runs would hold it up.
         """
         self._code = code
-        if not self.caught:
-            sys.exit(code)
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
