@@ -319,6 +319,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     parser.add_argument("--signals", nargs="*", default=["SIGINT", "SIGTERM", "SIGHUP"])
     options = parser.parse_args()
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        signal.signal(number, handler)  # a job in the background ignores them, and so would all that it starts
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="edgenas-signals-")))
         server = stack.enter_context(SshServer(folder / "server"))
