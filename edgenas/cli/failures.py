@@ -27,9 +27,6 @@ def report(error: BaseException, caught: list[int]) -> int:
     """Say what went wrong and return the exit code; `caught` are the signals that came, see `Interrupts`."""
     if caught or isinstance(error, KeyboardInterrupt):
         # Also if another error came out of it: an interrupt inside a module's import can surface as an ImportError.
-        # CPython remembers an interrupt inside exec(text), which many imports use, and `python -m` then dies of SIGINT
-        # whatever the exit code is, unless a later exec(text) ends well.
-        exec("")
         return _say(INTERRUPTED, 128 + (caught[0] if caught else signal.SIGINT))
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else _say(str(error.code), 1)
