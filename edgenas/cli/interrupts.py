@@ -4,7 +4,11 @@ The first one raises KeyboardInterrupt in the main thread, so that all that is o
 way, and a thread looks after them: code that swallows the exception because nobody above it can be told (a callback of
 a C library, a destructor), code that catches it, and C code that is not left in time. What was swallowed is raised
 again. Whatever else holds the program up is cut off after GRACE_S: child processes are killed and the process ends,
-which is as safe as a lost connection or a killed host: files are renamed when whole, boards commit as a whole.
+which is as safe as a lost connection or a killed host: files are renamed when whole, boards commit as a whole. (The
+thread needs the interpreter's lock: C code that kept it for longer than that would be waited for.)
+
+A signal that comes after a commit was sent waits for the board's answer: the exit code is that of the signal, the new
+model is active and confirmed, and the same command goes on and tells the result.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from edgenas.cli import failures
 GRACE_S = 1.5  # for closing what is open
 _STEP_S = 0.05
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
+_SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
 
 class Interrupts:
@@ -112,7 +116,7 @@ class Interrupts:
             if self._swallowed:
                 self._swallowed = False
                 _raise_in_main_thread(number)
-        self._say(failures.INTERRUPTED)
+        _say(failures.INTERRUPTED)
         self._end(128 + number)
 
     def _end(self, code: int) -> NoReturn:
@@ -120,16 +124,15 @@ class Interrupts:
         # Not imported here: the device package is not needed to print a help text. Whoever starts a process imports it.
         if (children := sys.modules.get("firmware_tools.children")) is not None:
             children.end_all()
-        with suppress(OSError):
-            if os.isatty(2):
-                os.write(2, _SHOW_CURSOR)
         os._exit(code)
 
-    def _say(self, line: str) -> None:
-        """A line on stderr, unless that would wait: for whoever reads it, or for the main thread that is writing."""
-        with suppress(OSError):
-            if select.select([], [2], [], 0)[1]:
-                os.write(2, f"edgenas: {line}\n".encode())
+
+def _say(line: str) -> None:
+    """A line on stderr, unless that would wait: for whoever reads it, or for the main thread that is writing."""
+    with suppress(OSError):
+        if select.select([], [2], [], 0)[1]:
+            cursor = _SHOW_CURSOR if os.isatty(2) else ""
+            os.write(2, f"{cursor}edgenas: {line}\n".encode())
 
 
 def _raise_in_main_thread(number: int) -> None:
