@@ -127,7 +127,7 @@ class World:
         (folder / "image.bin").write_bytes(bytes(1000))
         (folder / "large.tflite").write_bytes(large())
         (folder / "small.tflite").write_bytes(fully_connected(1))
-        self._known: set[str] = set()
+        self.before: dict[str, str] = {}  # what is active on a device when an attempt begins
 
     def device(self, case: Case) -> tuple[str, ...]:
         """The options that name the case's device."""
@@ -137,9 +137,9 @@ class World:
         """A program in a home of its own, with an active model on the device."""
         shutil.rmtree(self.work, ignore_errors=True)
         kind = f"template-{case.device or 'none'}"
-        if kind not in self._known:
-            self._known.add(kind)
+        if case.device not in self.before:
             self._prepare(case, self.folder / kind)
+            self.before[case.device] = self.active(case, self.work / "home")
             shutil.rmtree(self.work)
         shutil.copytree(self.folder / kind, self.work, symlinks=True)
         return Program(self.work / "home", self.work / "folder")
@@ -211,7 +211,6 @@ def attempt(world: World, case: Case, number: int, moment: float | None, group: 
         (program.home / "converter").unlink()
     if case.name.startswith("board"):
         shutil.rmtree(world.root / "venv", ignore_errors=True)
-    before = world.active(case, program.home) if case.device != "ssh" or not case.name.startswith("board") else "none"
     path = f"{world.folder / 'bin'}:{os.environ['PATH']}"
     running = program.start(*arguments(world, case), PATH=path).until_it_listens()
     started = time.monotonic()
@@ -223,8 +222,10 @@ def attempt(world: World, case: Case, number: int, moment: float | None, group: 
     done = running.wait(_LIMIT_S if moment is not None else 900)
     seconds = time.monotonic() - (sent if moment is not None else started)
     left = survivors(world, program)
-    after = before if before == "none" else world.active(case, program.home)
-    active = "none" if before == "none" else "half" if "half" in after else "old" if after == before else "new"
+    before, after = world.before[case.device], world.active(case, program.home)
+    if case.device == "serial":  # the others are copied anew
+        world.before["serial"] = after
+    active = after if after in ("half", "none") else "old" if after == before else "new"
     return Attempt(done.code, seconds, active, left, trouble(done)), time.monotonic() - started
 
 
