@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any
 from firmware_tools.interrupts import held
 
 _started: weakref.WeakSet[subprocess.Popen[Any]] = weakref.WeakSet()
+_lock = threading.Lock()
 
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
@@ -27,7 +29,8 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     try:
         with held():
             process = subprocess.Popen(command, start_new_session=True, **options)
-            _started.add(process)
+            with _lock:
+                _started.add(process)
     except BaseException:
         if process is not None:
             with process:
@@ -60,7 +63,9 @@ def kill(process: subprocess.Popen[Any]) -> None:
 
 def end_all() -> None:
     """Kill all processes that still run, without waiting; from any thread."""
-    for process in list(_started):
+    with _lock:
+        processes = list(_started)
+    for process in processes:
         _kill(process)
 
 

@@ -77,10 +77,10 @@ class Interrupts:
         Python's own end takes up to half a second after torch was imported. A signal in it would print a traceback or
         kill the process, and a thread that still runs would hold it up.
         """
-        self._code = code
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
+        self._code = code  # only now: who does not read stdout may hold up what is printed
         self._end(code)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
@@ -122,9 +122,12 @@ class Interrupts:
     def _end(self, code: int) -> NoReturn:
         """End the process and its children now."""
         # Not imported here: the device package is not needed to print a help text. Whoever starts a process imports it.
-        if (children := sys.modules.get("firmware_tools.children")) is not None:
-            children.end_all()
-        os._exit(code)
+        children = sys.modules.get("firmware_tools.children")
+        try:
+            if children is not None:
+                children.end_all()
+        finally:
+            os._exit(code)
 
 
 def _say(line: str) -> None:

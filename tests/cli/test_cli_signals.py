@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -105,6 +108,23 @@ def test_who_catches_everything_is_cut_off_and_its_children_killed() -> None:
     code, stderr, child = _ended("caught_by_somebody", signal.SIGINT)
     assert (code, stderr) == (130, _MESSAGE)
     _until_gone(int(child))
+
+
+def test_who_does_not_read_what_is_printed_does_not_hold_the_end_up(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgenas", "boards", "--json"]
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)  # less than is printed
+    environment = {**os.environ, "EDGENAS_HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True) as process:
+        while struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0] < 4096:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(50) == 143
+        assert process.stderr is not None
+        assert process.stderr.read() == _MESSAGE
+    os.close(reader)
+    os.close(writer)
 
 
 def test_two_signals_are_one(tmp_path: Path) -> None:
