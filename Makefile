@@ -15,7 +15,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz campaign-mcu \
   campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
-  campaign-uneven campaign-debian13 campaign-graphs campaign-ssh-matrix firmware clean
+  campaign-uneven campaign-debian13 campaign-graphs campaign-ssh-matrix campaign-signals firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -114,6 +114,9 @@ campaign-powercut: setup
 
 campaign-debian13: setup
 	$(BIN)/python benchmarks/debian13.py > benchmarks/results/debian13.txt
+
+campaign-signals: setup-tests
+	$(BIN)/python benchmarks/signals.py > benchmarks/results/signals.txt
 
 campaign-serial: $(BENCHMARKS_STAMP)
 	$(BENCHMARKS_VENV)/bin/python benchmarks/serial_link.py --json > benchmarks/results/serial_link.json 2> benchmarks/results/serial_link.txt

@@ -1,6 +1,6 @@
 """`python -m edgenas` is the `edgenas` program."""
 
-from edgenas.cli import main
+from edgenas.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program()

@@ -12,6 +12,7 @@ from edgenas.artifact import FLOAT_TOLERANCE, Artifact, golden_mismatch
 from edgenas.errors import GuessingError
 from firmware_tools.device import Device, Progress, Timing, TimingPlan
 from firmware_tools.errors import DeviceError, OutputMismatchError
+from firmware_tools.interrupts import held
 
 _NEAR = 1.1  # times the budget: a miss by less may be another program's doing
 
@@ -45,10 +46,10 @@ def install(
 
     A timing that is doubted, or over the budget by less than a tenth, is taken twice more, and the middle one of the
     three counts.
-    Whatever happens, the active model stays in place until the commit; a staged model that is not committed is
-    discarded if the device still answers. Raises GuessingError, before anything is sent, if the manifest says that the
-    model is no better than guessing; OutputMismatchError if the device computes something else than the host,
-    DeviceError if it fails.
+    Whatever happens, the active model stays in place until the commit, which an interrupt waits for; a staged model
+    that is not committed is discarded if the device still answers. Raises GuessingError, before anything is sent, if
+    the manifest says that the model is no better than guessing; OutputMismatchError if the device computes something
+    else than the host, DeviceError if it fails.
     """
     if artifact.guesses:
         raise _guesses(artifact)
@@ -65,8 +66,9 @@ def install(
         timings = _timed(device, plan, budget_ms, progress, doubted)
         timing = sorted(timings, key=lambda each: each.latency_ms)[len(timings) // 2]
         if budget_ms is None or timing.latency_ms <= budget_ms:
-            device.commit()
-            committed = True
+            with held():  # an interrupt finds the old model active or the new one, never one on trial
+                device.commit()
+                committed = True
         return Installed(timing, committed, timings)
     finally:
         if not committed:

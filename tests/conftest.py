@@ -26,9 +26,10 @@ Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]
 
 
 def pytest_configure() -> None:
-    """Let programs that tests start hear Ctrl-C also where a shell started pytest with it ignored (`make test &`)."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let programs that tests start hear signals also where pytest was started with them ignored (`make test &`)."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from edgenas.install import install
 from firmware_tools.connect import connect
 from firmware_tools.device import Device, TimingPlan
 from firmware_tools.errors import OutputMismatchError, TransferError
+from firmware_tools.linux.session import AgentSession
 
 PLAN = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02, repeats=0)
 
@@ -184,6 +187,27 @@ def test_an_interrupt_while_timing_leaves_the_active_model_and_the_next_installa
         assert status.active.sha256 == artifact.sha256
         assert not install(device, other(artifact), PLAN, 1e-6).committed
         assert device.status().staged is None
+
+
+@pytest.mark.parametrize("command", ["activate", "confirm"])
+def test_an_interrupt_in_the_middle_of_a_commit_leaves_no_model_on_trial(
+    tmp_path: Path, artifact: Artifact, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, request = f"local:?root={tmp_path / 'device'}", AgentSession.request
+
+    def interrupted(session: AgentSession, do: str, **fields: Any) -> dict[str, Any]:
+        if do == command:
+            signal.raise_signal(signal.SIGINT)
+        return request(session, do, **fields)
+
+    monkeypatch.setattr(AgentSession, "request", interrupted)
+    with connect(url, home=tmp_path) as device, pytest.raises(KeyboardInterrupt):
+        install(device, artifact, PLAN, None)
+    with connect(url, home=tmp_path) as device:
+        status = device.status()
+    assert status.active is not None
+    assert status.active.sha256 == artifact.sha256
+    assert (status.confirmed, status.commits) == (True, 1)
 
 
 def test_a_device_that_is_lost_says_so_first(tmp_path: Path, artifact: Artifact) -> None:

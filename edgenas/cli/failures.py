@@ -10,13 +10,13 @@ import errno
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from edgenas.cli import streams
 
+INTERRUPTED = "interrupted: run the same command again to go on"
 _SEARCH_MODULES = {
     *("PIL", "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "mlxtend", "onnx", "onnxscript"),
     *("scipy", "sklearn", "torch"),
@@ -31,43 +31,16 @@ _FILE_SYSTEM = {
     errno.ELOOP,
     errno.EIO,
 }
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-@contextmanager
-def signals() -> Iterator[list[int]]:
-    """Signals that end the program raise KeyboardInterrupt, so that all that is open closes; yields what came.
-
-    One that the caller ignores (nohup, a shell's background job) stays ignored.
-    """
-    caught: list[int] = []
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, end)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def report(error: BaseException, caught: list[int], arguments: Sequence[str] = ()) -> int:
+def report(error: BaseException, caught: Sequence[int], arguments: Sequence[str] = ()) -> int:
     """Say what went wrong and return the exit code.
 
-    `caught` are the signals of `signals`, `arguments` what was typed.
+    `caught` are the signals that came (see `Interrupts`), `arguments` what was typed.
     """
     if caught or isinstance(error, KeyboardInterrupt):
         # Also if another error came out of it: an interrupt inside a module's import can surface as an ImportError.
-        # CPython remembers an interrupt inside exec(text), which many imports use, and `python -m` then dies of SIGINT
-        # whatever the exit code is, unless a later exec(text) ends well.
-        exec("")
-        return _say("interrupted: run the same command again to go on", 128 + (caught[0] if caught else signal.SIGINT))
+        return _say(INTERRUPTED, 128 + (caught[0] if caught else signal.SIGINT))
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else _say(str(error.code), 1)
     if (line := _usage(error, arguments)) is not None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from edgenas.errors import ConversionError
 from edgenas.resources import home, reason, way_out, writable_home, write_text
+from firmware_tools import children
 from firmware_tools.foreign_text import telling
 
 LOCK = Path(__file__).with_name("converter.lock")
@@ -128,15 +129,7 @@ def _megabytes(count: int) -> str:
 
 def _run(command: list[str], what: str, next_step: str | None) -> None:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_INSTALL_TIMEOUT_S,
-            check=False,
-        )
+        done = children.run(command, _INSTALL_TIMEOUT_S, text=True, errors="replace")
     except subprocess.TimeoutExpired as error:
         step = next_step or "check the network, then run the same command again"
         raise _failed(f"{what} took more than {_INSTALL_TIMEOUT_S:.0f} s", step) from error
@@ -177,7 +170,7 @@ def _verify() -> None:
         "model = h.make_model(graph, opset_imports=[h.make_opsetid('', 18)], ir_version=8)\n"
         "sys.stdout.buffer.write(model.SerializeToString())\n"
     )
-    done = subprocess.run([str(python()), "-I", "-c", code], capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    done = children.run([str(python()), "-I", "-c", code])
     if done.returncode != 0:
         raise _failed(f"it does not import onnx: {telling(done.stderr.decode(errors='replace'))}", "report this line")
     with OnnxWorker(python()) as worker:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO
 
 from edgenas.errors import ConversionError
+from firmware_tools import children
 from firmware_tools.foreign_text import telling
 
 _WORKER = Path(__file__).with_name("worker.py")
@@ -122,12 +123,11 @@ class _Running:
         self._log = self.scratch / "log.txt"
         try:
             with self._log.open("wb") as log:
-                self.process = subprocess.Popen(
+                self.process = children.start(
                     [str(python), "-I", str(_WORKER), str(self.scratch)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    start_new_session=True,
                 )
         except OSError as error:
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -155,8 +155,7 @@ class _Running:
 
     def stop(self) -> None:
         """Kill the process, wait for it and remove its files."""
-        self.process.kill()
-        self.process.wait()
+        children.kill(self.process)
         self._reader.join()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None

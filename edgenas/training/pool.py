@@ -19,6 +19,7 @@ from types import TracebackType
 
 from edgenas.errors import EdgenasError
 from edgenas.training.recipe import Job, Outcome
+from firmware_tools import children
 
 Progress = Callable[[int, int], None]
 
@@ -105,14 +106,13 @@ class _Worker:
 
     def __init__(self, setup: dict[str, object]) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(setup["threads"]), "PYTHONWARNINGS": "ignore"}
-        self._process = subprocess.Popen(
+        self._process = children.start(
             [sys.executable, "-m", "edgenas.training.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
-            start_new_session=True,  # Ctrl-C reaches the host alone, which ends its processes in order
         )
         self._send(setup)
 
@@ -146,8 +146,7 @@ class _Worker:
         return EdgenasError(f"a training process ended early: {last}; run the same command again to go on")
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        children.kill(self._process)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 try:

@@ -6,6 +6,7 @@ from edgenas import inventory
 from edgenas.connection import connect
 from firmware_tools.connect import Access
 from firmware_tools.device import DeviceStatus
+from firmware_tools.interrupts import held
 
 
 def rollback(board: str | None = None, *, device: str | None = None, access: Access | None = None) -> DeviceStatus:
@@ -17,4 +18,5 @@ def rollback(board: str | None = None, *, device: str | None = None, access: Acc
     with connect(url, access=access) as opened:
         info = opened.info()
         described.check_device(info)
-        return opened.rollback()
+        with held():
+            return opened.rollback()

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from firmware_tools import children
 from firmware_tools.bootloader.way import Command, FileWrite, Plan
 from firmware_tools.errors import FlashError, FlashUsageError
 from firmware_tools.foreign_text import telling
 
 _LIMIT_S = 900.0  # 8 MiB at 115200 baud take 12 minutes
-_END_TIMEOUT_S = 5.0
+_END_TIMEOUT_S = 1.0  # an interrupted command ends within two seconds
 _TAIL_BYTES = 2000
 _PIECE_BYTES = 32 * 1024
 _GONE = (errno.EIO, errno.ENODEV, errno.ENXIO)
@@ -82,9 +83,8 @@ def _told(tail: bytes) -> str:
 def _started(step: Command) -> Iterator[subprocess.Popen[bytes]]:
     """The program; stopped, if the block ends before it does."""
     try:
-        process = subprocess.Popen(
-            step.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = children.start(step.arguments, **pipes)
     except OSError as error:
         raise FlashError(f"cannot start {step.arguments[0]} ({error.strerror}): install it anew") from error
     try:
@@ -94,8 +94,7 @@ def _started(step: Command) -> Iterator[subprocess.Popen[bytes]]:
         try:
             process.wait(_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            children.kill(process)
         for file in (process.stdout, process.stderr):
             assert file is not None
             file.close()

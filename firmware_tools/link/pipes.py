@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from firmware_tools import children
 from firmware_tools.errors import DeviceBusyError, DeviceError, DeviceLostError, EmulatorError
 
 DEFAULT_BAUD = 115200
@@ -134,14 +135,13 @@ class ProcessPipe:
         self._name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
-            self._process = subprocess.Popen(
+            self._process = children.start(
                 list(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
                 bufsize=0,
                 pass_fds=tuple(pass_fds),
-                start_new_session=True,  # the terminal's Ctrl-C is for the host alone
             )
         except OSError as error:
             self._stderr.close()
@@ -195,8 +195,7 @@ class ProcessPipe:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            self._process.kill()
-            self._process.wait()
+            children.kill(self._process)
             self._reader.join(_END_TIMEOUT_S)
             self._process.stdout.close()
             self._stderr.close()

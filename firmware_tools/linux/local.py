@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from firmware_tools import children
 from firmware_tools.agent import AGENT_PATH
 from firmware_tools.errors import DeviceError
 from firmware_tools.host_folder import unusable, way_out
@@ -27,12 +28,11 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
     python = str(Path(options.get("python", sys.executable)).expanduser())
     root = Path(options.get("root", home / "devices" / "local")).expanduser().absolute()
     try:
-        agent = subprocess.Popen(
+        agent = children.start(
             [python, str(AGENT_PATH), "--root", str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # the terminal's Ctrl-C is for the host alone, which then closes the agent's stdin
         )
     except OSError as error:
         message = f"{url}: cannot start {python} ({error.strerror}): name an interpreter by local:?python=PATH"
@@ -73,8 +73,7 @@ def _end(agent: subprocess.Popen[bytes]) -> None:
     try:
         agent.wait(_END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        agent.kill()
-        agent.wait()
+        children.kill(agent)
     except BaseException:  # a second Ctrl-C
-        agent.kill()
+        children.kill(agent)
         raise

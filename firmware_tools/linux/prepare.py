@@ -234,7 +234,7 @@ def _do(connection: Connection, url: str, made: Plan, stage: Callable[[str], Non
             elif step.where == "copy":
                 push(connection, made.facts.python, sorted(Path(folder).iterdir()), step.command[0], progress)
             else:
-                done = connection.run(step.command, timeout_s=_TIMEOUT_S)
+                done = connection.run_tied(step.command, _TIMEOUT_S)
                 if done.status != 0:
                     raise _failed(url, made, step, done)
 

@@ -38,6 +38,15 @@ _SAID_CHARACTERS = 40  # of what start-up files print, in a message
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 # To a file that is synced before the command ends; what goes wrong is told in English.
 _RECEIVE = 'LC_ALL=C; export LC_ALL; cat %s "$1" && { sync "$1" 2>/dev/null || sync; }'
+# "$@" without input, and beside it what kills both when stdin ends: without a terminal, the end of a connection ends no
+# program. sshd gives every command a process group of its own.
+_TIED = """
+exec 3<&0
+"$@" </dev/null 3<&- & child=$!
+{ read gone <&3; kill -9 0; } >/dev/null 2>&1 & watch=$!
+wait $child; status=$?
+kill $watch; exit $status
+"""
 _ADDRESS = re.compile(r"//(?:([^@/]+)@)?(\[[0-9A-Za-z:.%]+\]|[^@/:\[\]]+)(?::(\d{1,5}))?/?")
 # What OpenSSH refuses as well: it would reach the ProxyCommand of the user's configuration.
 _UNSAFE = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"\\;&<>|(){}$/]")
@@ -130,14 +139,12 @@ class Connection:
         Raises DeviceLostError if the connection is lost or the program runs for longer than `timeout_s`.
         """
 
-        async def run() -> Completed:
-            async with self._process(argv, timeout_s) as process:
-                with suppress(BrokenPipeError):  # it ended early
-                    process.stdin.write(stdin)
-                    process.stdin.write_eof()
-                return self._completed(await asyncio.wait_for(process.wait(check=False), timeout_s))
+        return self._call(self._run(argv, stdin, timeout_s), f"{argv[0]} ran for more than {timeout_s:g} s")
 
-        return self._call(run(), f"{argv[0]} ran for more than {timeout_s:g} s")
+    def run_tied(self, argv: Sequence[str], timeout_s: float) -> Completed:
+        """`run` without input, for what takes long: killed when the connection ends, however this program does."""
+        tied = ["sh", "-c", _TIED, "sh", *argv]
+        return self._call(self._run(tied, None, timeout_s), f"{argv[0]} ran for more than {timeout_s:g} s")
 
     def start(self, argv: Sequence[str]) -> Process:
         """Start a program that is spoken to while it runs. Raises DeviceLostError."""
@@ -220,6 +227,15 @@ class Connection:
                 await self._connect_hop(login, name, of or None, int(number or 0) or None, (*seen, host))
         through = self._hops[-1] if self._hops else None
         self._hops.append(await login.connect(host, options, through))
+
+    async def _run(self, argv: Sequence[str], stdin: bytes | None, timeout_s: float) -> Completed:
+        """`stdin` of None stays open until the program has ended."""
+        async with self._process(argv, timeout_s) as process:
+            if stdin is not None:
+                with suppress(BrokenPipeError):  # it ended early
+                    process.stdin.write(stdin)
+                    process.stdin.write_eof()
+            return self._completed(await asyncio.wait_for(process.wait(check=False), timeout_s))
 
     async def _send(
         self, data: bytes, path: str, offset: int, progress: Progress | None, timeout_s: float

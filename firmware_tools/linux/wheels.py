@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from firmware_tools import children
 from firmware_tools.device import Progress
 from firmware_tools.errors import DeviceError, TransferError
 from firmware_tools.linux.runtimes import WITHOUT_NUMPY_WHEELS, Version
@@ -54,13 +55,7 @@ def download_command(requirements: Sequence[str], machine: str, python: Version,
 def download(command: Sequence[str], folder: Path) -> list[Path]:
     """Run `download_command`'s command; the wheels, sorted. Raises DeviceError with pip's words."""
     try:
-        done = subprocess.run(
-            [*command, "--dest", str(folder)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_DOWNLOAD_TIMEOUT_S,
-            check=False,
-        )
+        done = children.run([*command, "--dest", str(folder)], _DOWNLOAD_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         why = f"pip download took more than {_DOWNLOAD_TIMEOUT_S:.0f} s"
         raise DeviceError(f"no wheels: {why}: check this computer's network, run it again") from error

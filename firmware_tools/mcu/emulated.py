@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from firmware_tools import children
 from firmware_tools.errors import DeviceUrlError, EmulatorError
 from firmware_tools.host_folder import way_out
 from firmware_tools.link.pipes import ProcessPipe
@@ -94,7 +94,7 @@ def _unicorn(machine: Machine, image: Path, flash: Path) -> list[str]:
 
 @cache
 def _qemu_version() -> str:
-    said = subprocess.run([qemu.program(), "--version"], capture_output=True, text=True, errors="replace").stdout
+    said = children.run([qemu.program(), "--version"], text=True, errors="replace").stdout
     words = said.split("version ", 1)[-1].split()
     return words[0] if words else "of unknown version"
 

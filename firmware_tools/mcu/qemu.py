@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from firmware_tools import children
 from firmware_tools.errors import EmulatorError
 from firmware_tools.foreign_text import telling
 from firmware_tools.mcu.emulator import FLASH_FILE, NS_SHIFT, Machine
@@ -56,9 +57,7 @@ def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
         options = loaded(path, machine.flash.address) if in_memory else ()
         line = command(machine, image.absolute(), "-M", machine.name, "-no-reboot", *options)
         try:
-            finished = subprocess.run(
-                line, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, cwd=folder, check=False
-            )
+            finished = children.run(line, timeout_s, cwd=folder)
         except subprocess.TimeoutExpired as error:
             raise EmulatorError(
                 f"{machine.name} in QEMU did not end within {timeout_s:g} s: give a longer timeout_s or fewer inputs",
@@ -67,4 +66,5 @@ def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
     if finished.returncode != 0:
         reason = telling(finished.stderr.decode("utf-8", "replace")) or "no message"
         raise EmulatorError(f"{PROGRAM} ended with {finished.returncode}: {reason}", command=line)
-    return finished.stdout.decode("ascii", "replace")
+    printed: bytes = finished.stdout
+    return printed.decode("ascii", "replace")

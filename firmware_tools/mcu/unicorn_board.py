@@ -11,7 +11,7 @@ from pathlib import Path
 
 from firmware_tools.errors import EmulatorError
 from firmware_tools.mcu.emulator import Machine
-from firmware_tools.mcu.unicorn_core import NOWHERE, Processor
+from firmware_tools.mcu.unicorn_core import Processor
 
 
 def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
@@ -45,7 +45,7 @@ class _Board(Processor):
         """Until the runner resets the board."""
         self.cpu.reg_write(self.arm.UC_ARM_REG_SP, self.vector(0))
         try:
-            self.cpu.emu_start(self.vector(1) | 1, NOWHERE, timeout=int(timeout_s * 1e6))
+            self.start(self.vector(1), timeout_s)
         except self.unicorn.UcError as error:
             where = self.cpu.reg_read(self.arm.UC_ARM_REG_PC)
             raise EmulatorError(f"the runner stopped at 0x{where:08x}: {error}", pc=where) from error

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any, BinaryIO
 
 from firmware_tools.errors import EmulatorError
+from firmware_tools.interrupts import held
 from firmware_tools.mcu import unicorn_devices, unicorn_stm32
 from firmware_tools.mcu.emulator import Machine, Peripheral
 from firmware_tools.mcu.unicorn_devices import Device
@@ -47,6 +48,8 @@ class Processor(ABC):
         self.lengths: dict[int, int] = {}  # of a block: its address and its size in bytes, see enter
         self.received: deque[int] = deque()
         self.resetting = self.faulted = False
+        self._halted = False  # a signal came: the program goes on where `start` was called
+        self._failure: BaseException | None = None
         self.arm: Any = self.unicorn.arm_const
         self.cpu: Any = self.unicorn.Uc(
             self.unicorn.UC_ARCH_ARM, self.unicorn.UC_MODE_THUMB | self.unicorn.UC_MODE_MCLASS
@@ -58,7 +61,7 @@ class Processor(ABC):
         self.devices: dict[int, Device] = {}
         self.new_devices()
         for page in sorted({address & -_PAGE_BYTES for address in self.devices}):
-            self.cpu.mmio_map(page, _PAGE_BYTES, self._read, page, self._write, page)
+            self.cpu.mmio_map(page, _PAGE_BYTES, self._guarded(self._read), page, self._guarded(self._write), page)
         self._hook_blocks()
 
     def vector(self, number: int) -> int:
@@ -74,7 +77,20 @@ class Processor(ABC):
         """The flash is memory that only semihosting changes; `file` is what lies in it."""
         self.cpu.mem_map(*self.machine.flash, self.unicorn.UC_PROT_READ)
         self.semihosting = Semihosting(file)
-        self.cpu.hook_add(self.unicorn.UC_HOOK_INTR, self._serve)
+        self.cpu.hook_add(self.unicorn.UC_HOOK_INTR, self._guarded(self._serve))
+
+    def start(self, address: int, timeout_s: float = 0.0) -> None:
+        """Execute from `address` until something stops the processor, at the latest after `timeout_s` (0: never).
+
+        Raises unicorn.UcError for a fault, and what a hook raised. An interrupt stops the processor and is raised.
+        """
+        self._halted = False
+        # C calls the hooks and would lose an exception that the handler of a signal raises in one.
+        with held(self._halt):
+            self.cpu.emu_start(address | 1, NOWHERE, timeout=int(timeout_s * 1e6))
+        if (failure := self._failure) is not None:
+            self._failure = None
+            raise failure
 
     @abstractmethod
     def transmit(self, byte: int) -> None:
@@ -98,8 +114,48 @@ class Processor(ABC):
         try:
             self.executed += self.lengths[address << 16 | size]
         except KeyError:
-            self.lengths[address << 16 | size] = length = self._instructions(address, size)
-            self.executed += length
+            self._enter_new(address, size)
+
+    def _enter_new(self, address: int, size: int) -> None:
+        """A block whose length is not known, as none is after a signal."""
+        self.lengths[address << 16 | size] = length = self._instructions(address, size)
+        self.executed += length
+        if self._halted:
+            self.cpu.emu_stop()
+
+    def _halt(self) -> None:
+        """Stop at the next block, also one of a run that only begins."""
+        self._halted = True
+        self.lengths.clear()
+
+    def _guarded(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """`hook` for C to call: what it raises stops the processor, and `start` raises it."""
+
+        def call(*arguments: Any) -> Any:
+            try:
+                return hook(*arguments)
+            except BaseException as error:  # noqa: BLE001  # C has nobody to tell it to
+                self._failure = self._failure or error
+                self.cpu.emu_stop()
+                return 0
+
+        return call
+
+    def _hook_blocks(self) -> None:
+        """Call enter for every block: as hook_add does, without the two functions that it puts around.
+
+        Not guarded either, for the price of it: enter raises nothing.
+        """
+        try:
+            library, handle = import_module("unicorn.unicorn_py3.unicorn").uclib, self.cpu._uch
+        except (ImportError, AttributeError):  # another version of the bindings
+            self.cpu.hook_add(self.unicorn.UC_HOOK_BLOCK, self.enter)
+            return
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+        self.callback = kind(self.enter)  # to be kept as long as the processor
+        hook, function = ctypes.c_size_t(), ctypes.cast(self.callback, ctypes.c_void_p)
+        everywhere = (ctypes.c_uint64(1), ctypes.c_uint64(0))
+        library.uc_hook_add(handle, ctypes.byref(hook), self.unicorn.UC_HOOK_BLOCK, function, None, *everywhere)
 
     def _serve(self, cpu: Any, _exception: int, _data: object) -> None:
         """The processor takes an exception of its own: BKPT 0xAB is a call of semihosting, others are faults."""
@@ -125,19 +181,6 @@ class Processor(ABC):
         """Where the peripheral's registers begin that `address` belongs to; 0: there is none before it in its page."""
         page = address & -_PAGE_BYTES
         return max((start for start in self.devices if page <= start <= address), default=0)
-
-    def _hook_blocks(self) -> None:
-        """Call enter for every block: as hook_add does, without the two functions that it puts around."""
-        try:
-            library, handle = import_module("unicorn.unicorn_py3.unicorn").uclib, self.cpu._uch
-        except (ImportError, AttributeError):  # another version of the bindings
-            self.cpu.hook_add(self.unicorn.UC_HOOK_BLOCK, self.enter)
-            return
-        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
-        self.callback = kind(self.enter)  # to be kept as long as the processor
-        hook, function = ctypes.c_size_t(), ctypes.cast(self.callback, ctypes.c_void_p)
-        everywhere = (ctypes.c_uint64(1), ctypes.c_uint64(0))
-        library.uc_hook_add(handle, ctypes.byref(hook), self.unicorn.UC_HOOK_BLOCK, function, None, *everywhere)
 
     def _instructions(self, address: int, size: int) -> int:
         """How many Thumb instructions `size` bytes are: those that begin with 11101, 11110 or 11111 take 4 bytes."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_tools.mcu.emulator import MACHINES, Machine
-from firmware_tools.mcu.unicorn_core import NOWHERE, Processor
+from firmware_tools.mcu.unicorn_core import Processor
 from firmware_tools.mcu.unicorn_devices import NEVER
 
 HARD_FAULT = 3
@@ -103,7 +103,7 @@ class Board(Processor):
     def _go(self, at: int) -> bool:
         """Execute from `at` until something stops the processor; whether that was a fault. WFI waits for a byte."""
         try:
-            self.cpu.emu_start(at | 1, NOWHERE)
+            self.start(at)
         except self.unicorn.UcError:
             return True
         if self.faulted:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from firmware_tools import children
 from firmware_tools.errors import PlanError
 
 STATUSES = (
@@ -127,7 +127,7 @@ def _replay(plan: bytes, rows: npt.NDArray[np.int8], output_bytes: int, folder: 
         plan_path.write_bytes(plan)
         inputs.write_bytes(rows.tobytes())
         command = [str(program), str(plan_path), str(inputs), str(outputs)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = children.run(command, text=True, errors="replace")
         if done.returncode == _REFUSED:
             status, operator = done.stdout.split()
             raise _refused(int(status), int(operator), plan)
@@ -189,7 +189,7 @@ def _compiler() -> list[str]:
 
 
 def _compile(compiler: Sequence[str], arguments: Sequence[str]) -> None:
-    done = subprocess.run([*compiler, *arguments], capture_output=True, text=True, errors="replace", check=False)
+    done = children.run([*compiler, *arguments], text=True, errors="replace")
     if done.returncode:
         found = next((line for line in done.stderr.splitlines() if "error" in line), f"exit {done.returncode}")
         message = f"{shlex.join(compiler)} cannot compile the engine ({found.strip()[-80:]}): set CC to a C11 compiler"

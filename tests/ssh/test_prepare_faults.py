@@ -36,7 +36,7 @@ import edgenas
 from firmware_tools.linux.prepare import _SWITCH
 from firmware_tools.linux.ssh_connection import Connection
 
-whole = Connection.run
+whole = Connection.run_tied
 
 def run(self, command, *args, **options):
     fatal = (_SWITCH if sys.argv[2] == "switch" else sys.argv[2]) in command
@@ -48,7 +48,7 @@ def run(self, command, *args, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return done
 
-Connection.run = run
+Connection.run_tied = run
 edgenas.prepare(sys.argv[1])
 """
 
@@ -97,7 +97,7 @@ def serves_and_takes_another(url: str, root: Path, models: list[bytes]) -> None:
 def test_a_host_that_is_killed(
     server: SshServer, root: Path, models: list[bytes], tmp_path: Path, command: str, when: str
 ) -> None:
-    """What it has started on the board goes on there, beside the next run."""
+    """Even where what it has started on the board goes on there, beside the next run."""
     serve(server, root, models[0])
     python = tmp_path / "python"
     python.write_text(_BASE.format(python=_PYTHON))

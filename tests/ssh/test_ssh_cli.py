@@ -7,9 +7,12 @@ import json
 import os
 import platform
 import pty
+import signal
 import subprocess
 import sys
 import termios
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,34 @@ def test_a_password_is_typed_at_the_terminal_and_never_shown(server: SshServer) 
     assert board.tried == ["secret"]
     assert b"secret" not in seen
     assert b"let in" in seen  # the answer of the stand-in's shell
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_ends_the_program_and_what_runs_on_the_board(
+    server: SshServer, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "edgenas"))
+    model = tmp_path / "model.tflite"
+    model.write_bytes(fully_connected(1))
+    command = [*EDGENAS, "measure", str(model), *BOARD, "--device", server.url(str(root), python=sys.executable)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        while not any("--worker" in line for line in _on_board(root)):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        assert process.stderr.read().splitlines()[-1].startswith("edgenas: interrupted")
+    end = time.monotonic() + 60
+    while left := _on_board(root):
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
+
+
+def _on_board(root: Path) -> list[str]:
+    """Command lines of the agent and its workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if f"{root}/agent-" in line]

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,29 @@ def test_a_host_that_is_killed_leaves_no_agent_behind(
     with opened(server, installed) as device:
         device.commit()
     assert active_model(installed) == models[1]
+
+
+def test_an_interrupted_command_ends_on_the_board_too(server: SshServer, tmp_path: Path) -> None:
+    told = tmp_path / "pids"
+
+    def interrupt() -> None:
+        until(lambda: told.exists() and len(told.read_text().split()) == 2)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    main = threading.get_ident()
+    other = threading.Thread(target=interrupt)
+    with Connection.open(Target.parse(server.url())) as connection:
+        other.start()
+        with pytest.raises(KeyboardInterrupt):
+            connection.run_tied(["sh", "-c", 'sleep 60 & echo $$ $! > "$1"; wait', "sh", str(told)], 60)
+        other.join()
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in told.read_text().split()))
+        with pytest.raises(DeviceLostError, match=r"sh ran for more than 0\.2 s"):
+            connection.run_tied(["sh", "-c", 'echo $$ $PPID > "$1"; exec sleep 60', "sh", str(told)], 0.2)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in told.read_text().split()))
+
+
+def test_a_tied_command_tells_how_it_ended_and_its_input_is_empty(server: SshServer) -> None:
+    with Connection.open(Target.parse(server.url())) as connection:
+        done = connection.run_tied(["sh", "-c", 'cat; printf %s "$1"; echo why >&2; exit 7', "sh", "a  'b'"], 60)
+    assert (done.status, done.stdout, done.stderr) == (7, b"a  'b'", b"why\n")
