@@ -185,7 +185,7 @@ def test_even_classes_have_no_weights_and_uneven_ones_weigh_alike(digits: ImageD
 def test_weights_teach_classes_with_few_images(
     job: Jobs, space: SearchSpace, digits: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With seed 0; benchmarks/results/uneven_classes.txt has more."""
+    """With seed 0; benchmarks/uneven_classes.py has more."""
     rare = thinned(digits, (3, 8), 6)
     monkeypatch.setattr("edgenas.training.fit.uneven", lambda data: False)
     plain = fit(job(until=8, epochs=8, name="plain"), space, rare).recalls
