@@ -104,7 +104,7 @@ def test_a_folder_of_any_name(server: SshServer, models: list[bytes], name: str)
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("ssh:", "no address of a board"),
+        ("ssh:", "did you mean ssh://USER@HOST?"),
         ("ssh://", "no address of a board"),
         ("ssh://user@", "no address of a board"),
         ("ssh://-oProxyCommand=touch%20pwned", "cannot be a host"),
