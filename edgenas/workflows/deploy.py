@@ -183,6 +183,7 @@ class _Rounds:
             exact=session.simulated(artifact),
             float_tolerance=session.float_tolerance,
             doubted=doubted,
+            retiming=session.retiming,
         )
         taken = installed.timings
         session.record(self._walk.space, [architecture] * len(taken), taken, trained=True, doubts=doubts)
@@ -236,7 +237,10 @@ class _Rounds:
             versions=session.versions(),
             runtimes=walk.runtimes,
             layers=self._timed_layers(artifact) if self._layers else None,
+            timing_effort=session.retiming.effort,
         )
+        if session.retiming.effort.disturbed:
+            walk.reporter.say(str(session.retiming.effort))
         run.finish(result.to_json())
         return result
 

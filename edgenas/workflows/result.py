@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgenas.layers import Layers
+from edgenas.retiming import Effort
 from edgenas.strategies.candidate import Projection
 from edgenas.units import Unit
 from edgenas.workflows.bakeoff import Row
@@ -28,7 +29,8 @@ class Result:
     """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared.
 
     `runtimes`: those of the device that were compared, fastest first; none if there was no choice. `layers`: what each
-    operator of the installed model takes, None unless asked for.
+    operator of the installed model takes, None unless asked for. timing_effort: of this sitting; a run that goes on has
+    not what was timed before.
     """
 
     board: str
@@ -53,6 +55,7 @@ class Result:
     versions: Mapping[str, str]
     runtimes: tuple[Compared, ...] = ()
     layers: Layers | None = None
+    timing_effort: Effort = field(default_factory=Effort)
 
     @property
     def baseline(self) -> Row | None:
@@ -113,6 +116,7 @@ class Result:
             "versions": dict(self.versions),
             "runtimes": [asdict(one) for one in self.runtimes],
             "layers": self.layers.to_json() if self.layers else None,
+            "timing_effort": self.timing_effort.to_json(),
         }
         return self.unit.label({key: _finite(value) for key, value in table.items()})
 

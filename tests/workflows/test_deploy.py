@@ -18,7 +18,7 @@ from firmware_tools.connect import connect
 
 DOCUMENTED = {
     "": {"board", "device", "budget", "predicted_ms", "measured", "rounds", "projection", "accuracy", "model"}
-    | {"committed", "seconds", "seed", "versions", "runtimes", "layers"},
+    | {"committed", "seconds", "seed", "versions", "runtimes", "layers", "timing_effort"},
     "budget": {"latency_ms", "statistic", "ram_bytes", "flash_bytes"},
     "measured": {"latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_ms"},
     "accuracy": {"float", "int8", "baseline"},
@@ -85,8 +85,10 @@ def test_every_measurement_is_remembered_and_refines_the_profile(deployed: Any) 
     timed = sum(map(len, bakes)) + len(deployed.result.rounds)  # what bakes off twice is timed twice
     rounds = len(deployed.result.rounds)  # each may be just over the budget
     doubted = rounds + sum("contradicted" in m.conditions for m in trained)
-    assert timed <= len(trained) <= timed + 2 * doubted  # twice more at most
-    assert deployed.result.timing.latency_ms in {m.latency_ms for m in trained}
+    # Twice more at most, but for a miss on a busy computer.
+    assert timed <= len(trained) <= timed + 2 * doubted + deployed.result.timing_effort.repeated
+    mine = [m for m in trained if m.architecture == deployed.result.row.architecture]
+    assert min(m.ci95_ms[0] for m in mine) <= deployed.result.timing.latency_ms <= max(m.latency_ms for m in mine)
 
 
 def test_every_row_is_of_the_space_and_was_within_the_budget_when_it_was_searched(deployed: Any) -> None:
