@@ -48,4 +48,4 @@ def read_built_in(name: str, size: int | None) -> Raw:
     x, notes = resized(name, x, size)
     if Path(name).exists():
         notes = (*notes, f"built-in set {name} read, not the path of that name: ./{name} would read the path")
-    return Raw(name, x, y, np.full(images, TRAIN, np.int64), tuple(str(digit) for digit in range(10)), notes)
+    return Raw(name, x, y, np.full(images, TRAIN, np.int64), tuple(str(digit) for digit in range(10)), notes, side)

@@ -57,8 +57,8 @@ def readable_suffixes() -> frozenset[str]:
 
 def read_images(
     root: Path, files: Sequence[Path], size: int | None, progress: Callable[[int, int], None] | None
-) -> tuple[Pixels, npt.NDArray[np.bool_], tuple[str, ...]]:
-    """Pixels (M, H, W, C) uint8 of the readable files, which of `files` these are (N,), and notes.
+) -> tuple[Pixels, npt.NDArray[np.bool_], tuple[str, ...], int]:
+    """Pixels (M, H, W, C) uint8 of the readable files, which of `files` these are (N,), notes, and `Raw.side`.
 
     Raises DataError if more than 5 % of the files cannot be read. `progress` as in `load`.
     """
@@ -79,9 +79,8 @@ def read_images(
         _check_faults(root, files, faults)
         gray = all(head[2] for head in heads.values())
         sides = [head[:2] for head in heads.values()]
-        (height, width), note = choose_size(
-            str(root), set(sides), float(np.median([min(side) for side in sides])), size
-        )
+        middle = float(np.median([min(side) for side in sides]))
+        (height, width), note = choose_size(str(root), set(sides), middle, size)
         x = np.empty((len(files), height, width, 1 if gray else 3), np.uint8)
 
         def decode(index: int) -> str | None:
@@ -97,7 +96,7 @@ def read_images(
         notes.append(f"{_faults(root, files, faults)} and were skipped, {_first(root, files, faults)}")
     kept = np.ones(len(files), np.bool_)
     kept[list(faults)] = False
-    return (x[kept] if faults else x), kept, tuple(notes)
+    return (x[kept] if faults else x), kept, tuple(notes), int(middle)
 
 
 @contextmanager

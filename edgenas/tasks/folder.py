@@ -42,8 +42,8 @@ def read_folder(root: Path, size: int | None, progress: Callable[[int, int], Non
     y = np.array([index[label] for label in found.label], np.int64)
     part = np.array(found.part, np.int64)
     check_classes(str(root), y, part, labels)  # before the long work; load() checks again what could be read
-    x, kept, notes = read_images(root, found.files, size, progress)
-    return Raw(name, x, y[kept], part[kept], labels, (*found.all_notes(), *notes))
+    x, kept, notes, side = read_images(root, found.files, size, progress)
+    return Raw(name, x, y[kept], part[kept], labels, (*found.all_notes(), *notes), side)
 
 
 @dataclass

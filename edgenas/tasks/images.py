@@ -34,6 +34,7 @@ class ImageData:
 
     `labels[i]` is the name of class `i`. `fingerprint` is 16 hex digits over pixels, labels and splits: it does not
     depend on where the data lie. `notes` are sentences for the user: what was split, resized, skipped or ignored.
+    `side` is the median of the images' shorter sides, in pixels, as the source has them; None where that is not known.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ImageData:
     labels: tuple[str, ...]
     fingerprint: str
     notes: tuple[str, ...]
+    side: int | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -97,7 +99,7 @@ def load(
     part, notes = assign(raw.y, raw.part, raw.labels, seed)
     train, validation, test = (Split(raw.x[part == which], raw.y[part == which]) for which in (TRAIN, VALIDATION, TEST))
     digest = _fingerprint(raw.labels, (train, validation, test))
-    return ImageData(raw.name, train, validation, test, raw.labels, digest, raw.notes + notes)
+    return ImageData(raw.name, train, validation, test, raw.labels, digest, raw.notes + notes, raw.side)
 
 
 def _read(source: str, size: int | None, progress: Callable[[int, int], None] | None) -> Raw:

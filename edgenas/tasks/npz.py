@@ -53,8 +53,9 @@ def read_npz(path: Path, size: int | None) -> Raw:
     values, y = np.unique(np.concatenate(list(ys.values())), return_inverse=True)
     part = np.concatenate([np.full(len(images), _PAIRS[key], np.int64) for key, images in xs.items()])
     labels = tuple(str(value) for value in values)
+    side = min(x.shape[1:3])
     x, more = resized(path.stem, x, size)
-    return Raw(path.stem, x, y.astype(np.int64).reshape(-1), part, labels, notes + more)
+    return Raw(path.stem, x, y.astype(np.int64).reshape(-1), part, labels, notes + more, side)
 
 
 def _pairs(path: Path) -> dict[str, tuple[_Array, _Array]]:

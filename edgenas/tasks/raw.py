@@ -19,7 +19,8 @@ class Raw:
     """Images as a source holds them.
 
     `x` (N, H, W, C) uint8; `y` (N,) indices into `labels`; `part` (N,) TRAIN, VALIDATION or TEST as the source says
-    (all TRAIN when it says nothing); `notes` is what the user should know about the reading.
+    (all TRAIN when it says nothing); `notes` is what the user should know about the reading. `side` is the median of
+    the images' shorter sides in the source, in pixels, before they were brought to one size.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Raw:
     part: Ints
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    side: int | None = None
 
 
 def shown(text: object) -> str:

@@ -219,6 +219,7 @@ class _Rounds:
             unit=session.board.unit,
             device=session.device.url,
             budget_ms=self._aim.budget_ms,
+            note=self._aim.note,
             statistic=session.statistic,
             ram_bytes=session.board.ram_bytes,
             flash_bytes=session.board.flash_bytes,

@@ -28,15 +28,16 @@ class Round:
 class Result:
     """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared.
 
-    `runtimes`: those of the device that were compared, fastest first; none if there was no choice. `layers`: what each
-    operator of the installed model takes, None unless asked for. timing_effort: of this sitting; a run that goes on has
-    not what was timed before.
+    `note`: of a budget far beyond the space, what would use it; None for any other. `runtimes`: those of the device
+    that were compared, fastest first; none if there was no choice. `layers`: what each operator of the installed model
+    takes, None unless asked for. `timing_effort`: of this sitting; a run that goes on has not what was timed before.
     """
 
     board: str
     unit: Unit
     device: str
     budget_ms: float
+    note: str | None
     statistic: str
     ram_bytes: int | None
     flash_bytes: int | None
@@ -78,6 +79,7 @@ class Result:
                 "statistic": self.statistic,
                 "ram_bytes": self.ram_bytes,
                 "flash_bytes": self.flash_bytes,
+                "note": self.note,
             },
             "predicted_ms": row.predicted_ms,
             "measured": {

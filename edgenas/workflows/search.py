@@ -18,12 +18,16 @@ from firmware_tools.connect import Access
 
 @dataclass(frozen=True)
 class Searched:
-    """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior."""
+    """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior.
+
+    note: of a budget far beyond the space, what would use it; None for any other.
+    """
 
     board: str
     unit: Unit
     prior: Prior | None
     budget_ms: float
+    note: str | None
     statistic: str
     found: Found
     folder: str
@@ -34,7 +38,7 @@ class Searched:
         projection = self.found.projection
         table = {
             "board": self.board,
-            "budget": {"latency_ms": self.budget_ms, "statistic": self.statistic},
+            "budget": {"latency_ms": self.budget_ms, "statistic": self.statistic, "note": self.note},
             "prior": self.prior.to_json() if self.prior else None,
             "finalists": [_table(c, self.prior) for c in self.found.finalists],
             "tried": [_table(c, self.prior) for c in self.found.tried],
@@ -90,6 +94,7 @@ def search(
             unit=session.board.unit,
             prior=session.prior,
             budget_ms=aim.budget_ms,
+            note=aim.note,
             statistic=session.statistic,
             found=found,
             folder=str(run.folder),

@@ -19,7 +19,7 @@ from firmware_tools.connect import connect
 DOCUMENTED = {
     "": {"board", "device", "budget", "predicted_ms", "measured", "rounds", "projection", "accuracy", "model"}
     | {"committed", "seconds", "seed", "versions", "runtimes", "layers", "timing_effort"},
-    "budget": {"latency_ms", "statistic", "ram_bytes", "flash_bytes"},
+    "budget": {"latency_ms", "statistic", "ram_bytes", "flash_bytes", "note"},
     "measured": {"latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_ms"},
     "accuracy": {"float", "int8", "baseline"},
     "model": {"path", "sha256", "bytes", "peak_ram_bytes", "macs"},
@@ -42,6 +42,14 @@ def test_the_result_is_the_documented_object(deployed: Any) -> None:
     assert (table["board"], table["seed"], table["committed"], table["projection"]) == ("host", 0, True, None)
     assert {"edgenas", "torch", "numpy", "agent"} <= table["versions"].keys()
     assert all(table["seconds"][name] > 0 for name in ("search", "train", "convert", "measure"))
+
+
+def test_a_budget_far_beyond_the_space_is_told_before_anything_is_trained(interrupted: Any, deployed: Any) -> None:
+    note = json.loads(interrupted.stages["stages/budget.json"][1])["value"]["note"]
+    assert note in interrupted.recorder.lines
+    assert note == deployed.result.to_json()["budget"]["note"]
+    assert note.startswith("budget 1ms is ")
+    assert "images of 8 pixels" in note
 
 
 def test_what_was_measured_meets_the_budget(deployed: Any) -> None:
@@ -177,6 +185,7 @@ def test_a_search_for_another_budget_uses_the_profile(deployed: Any, copy: Copy)
     searched = edgenas.search("host", data="digits", latency="60%", epochs=2, runs=runs, reporter=recorder)
     assert not any("profiling" in line for line in recorder.lines)
     assert searched.budget_ms < deployed.result.budget_ms
+    assert searched.note is None
     measured = [c.measured_ms for c in searched.found.finalists]
     assert all(ms <= searched.budget_ms for ms in measured)
     assert max(measured) >= 0.5 * searched.budget_ms
