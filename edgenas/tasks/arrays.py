@@ -22,8 +22,6 @@ def save_arrays(data: ImageData, path: Path) -> None:
 def load_arrays(path: str | Path) -> ImageData:
     """Read what `save_arrays` wrote."""
     with np.load(path, allow_pickle=False) as file:
-        splits = {name: Split(file[f"{name}_x"], file[f"{name}_y"]) for name in _SPLITS}
+        train, validation, test = (Split(file[f"{name}_x"], file[f"{name}_y"]) for name in _SPLITS)
         labels = tuple(str(label) for label in file["labels"])
-        return ImageData(
-            name=str(file["name"]), labels=labels, fingerprint=str(file["fingerprint"]), notes=(), **splits
-        )
+        return ImageData(str(file["name"]), train, validation, test, labels, str(file["fingerprint"]), ())

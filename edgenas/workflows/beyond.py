@@ -52,8 +52,9 @@ def note(text: str, budget_ms: float, priced: Priced, side: int | None) -> str |
     slowest, slowest_ms = priced.slowest()
     if budget_ms < FAR * slowest_ms:
         return None
-    head = f"budget {text} is {budget_ms / slowest_ms:.3g} times the space's slowest network"
-    head = f"{head} ({priced.unit.format(slowest_ms)})"
+    times = budget_ms / slowest_ms
+    shown = f"{times:.0f}" if times >= 10 else f"{times:.1f}"
+    head = f"budget {text} is {shown} times the space's slowest network ({priced.unit.format(slowest_ms)})"
     present = max(priced.space.input_shape[1:])
     offered = LARGEST_SIZE if side is None else min(LARGEST_SIZE, side // _STEP * _STEP)
     found = _size(priced, slowest, budget_ms, present, offered) if offered > present else None

@@ -51,7 +51,7 @@ def test_a_size_within_the_images_own_is_named_with_what_it_would_take() -> None
     _, slowest_ms = space.slowest()
     line = note("100ms", 100.0, space, 500)
     assert line is not None
-    assert line.startswith(f"budget 100ms is {100 / slowest_ms:.3g} times the space's slowest network (")
+    assert line.startswith(f"budget 100ms is {100 / slowest_ms:.1f} times the space's slowest network (")
     size, taken_ms = told(line)
     assert size % 8 == 0
     assert taken_ms == pytest.approx(space.slowest(size)[1], rel=0.01)
