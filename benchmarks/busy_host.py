@@ -52,7 +52,7 @@ def main() -> None:
             if asked.kept is not None:
                 with asked.kept.open("a") as file:
                     print(json.dumps(runs[name]), file=file)
-    found = [run for name in _LOADS if (run := runs.get(name)) is not None]
+    found = list(runs.values())
     table = [_HEAD, *(_row(run, runs.get(_QUIET)) for run in found)]
     publish("busy_host", {"n": 1, "command": command, "runs": found}, table, as_json=asked.json)
 

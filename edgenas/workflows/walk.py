@@ -173,10 +173,10 @@ class Walk:
             self.reporter.say(f"a million instructions are {budget.unit.format(scale)} ({what})")
             budget = budget.timed(scale)
         budget_ms = budget.resolve(fastest, slowest)
-        return Aim(budget_ms, min(budget_ms, slowest), slowest < budget_ms, self._beyond(budget_ms, model))
+        return Aim(budget_ms, min(budget_ms, slowest), slowest < budget_ms, self._beyond(budget_ms, slowest, model))
 
-    def _beyond(self, budget_ms: float, model: AdditiveModel) -> str | None:
-        if self.budget.percent is not None:
+    def _beyond(self, budget_ms: float, slowest_ms: float, model: AdditiveModel) -> str | None:
+        if self.budget.percent is not None or budget_ms < beyond.FAR * slowest_ms:
             return None
         session = self.session
         priced = Priced(self.space, model, session.limits, session.precision, self.budget.unit)
