@@ -15,7 +15,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 .PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz campaign-mcu \
   campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
-  campaign-uneven campaign-debian13 campaign-graphs campaign-ssh-matrix campaign-signals firmware clean
+  campaign-uneven campaign-debian13 campaign-graphs campaign-ssh-matrix campaign-signals campaign-busy firmware \
+  clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -105,6 +106,10 @@ campaign-latency: setup
 
 campaign-profiling: setup
 	$(BIN)/python benchmarks/profiling.py --json > benchmarks/results/profiling.json 2> benchmarks/results/profiling.txt
+
+# Nothing else may run meanwhile: it is a busy computer that is compared with a quiet one.
+campaign-busy: setup
+	$(BIN)/python benchmarks/busy_host.py --json > benchmarks/results/busy_host.json 2> benchmarks/results/busy_host.txt
 
 campaign-fuzz: setup
 	$(BIN)/python benchmarks/fuzz.py > benchmarks/results/fuzz.txt

@@ -15,11 +15,14 @@ is anything else.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from statistics import median
 from typing import Any
 
+from edgenas.retiming import Retiming
 from firmware_tools.device import Device, Progress, Timing, TimingPlan
 from firmware_tools.timing import interval95
 
@@ -33,7 +36,8 @@ class SteadiedDevice:
     """A device whose `time` says in `Conditions.reference_ratio` how much slower than at first a reference ran.
 
     device: the one that times. reference: the model. first_ms: what it took at the session's start; None: what it takes
-    now. ratios: of every batch, in order of time. told: of every network. repeated: how many batches were timed again.
+    now. retiming: what timing a batch again may cost, together with whatever else the session times again. ratios: of
+    every batch, in order of time. told: of every network. repeated: how many batches were timed again.
     """
 
     def __init__(
@@ -42,8 +46,10 @@ class SteadiedDevice:
         reference: bytes,
         first_ms: float | None = None,
         say: Callable[[str], None] | None = None,
+        retiming: Retiming | None = None,
     ) -> None:
         self.device, self.reference, self._say = device, reference, say or (lambda line: None)
+        self._retiming = retiming or Retiming()
         self._first_ms = self._before_ms = first_ms
         self._quiet = first_ms is not None  # whether what it took at first was undisturbed
         self.ratios: list[float] = []
@@ -54,7 +60,7 @@ class SteadiedDevice:
         return getattr(self.device, name)
 
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
-        """As `Device.time`; a batch in which the board jumped is timed again, twice at most.
+        """As `Device.time`; a batch in which the board jumped is timed again, twice at most and as far as afforded.
 
         A level that repeats is believed: it is where the board has settled. A batch that the device has marked is taken
         as it is: the device has repeated what was disturbed, and a third time would be no quieter.
@@ -74,7 +80,8 @@ class SteadiedDevice:
     def _paired(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None) -> list[Timing]:
         if self._first_ms is None:
             self._first_ms = self.device.time([self.reference], plan)[0].latency_ms
-        timings = self.device.time(models, replace(plan, reference=self.reference), progress)
+        # What disturbs slows the reference as much: nothing is gained by waiting for a quiet moment.
+        timings = self.device.time(models, replace(plan, reference=self.reference, repeats=0), progress)
         # How many times as long as itself the reference takes is known: measured, it would be off by 1 or 2 %, and the
         # session with it, where another one is linked to it.
         relative = [1.0 if model == self.reference else t.relative for model, t in zip(models, timings, strict=True)]
@@ -85,16 +92,19 @@ class SteadiedDevice:
     def _between(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None) -> list[Timing]:
         levels = [] if self._before_ms is None else [self._before_ms]
         for attempt in range(1 + _REPEATS):
-            timings, references = self._interleaved(models, plan, progress)
+            started = time.monotonic()
+            with self._retiming.spend(len(models), again=True) if attempt else nullcontext():
+                timings, references = self._interleaved(models, plan, progress)
+            took = time.monotonic() - started
             quiet = [timing for timing in references if not timing.conditions.marked]
             references = quiet or references
             level = median(_values(references))
             change = max(_spread(references), min((_change(level, known) for known in levels), default=0.0))
-            if change <= SMOOTH or not quiet or attempt == _REPEATS:
+            if change <= SMOOTH or not quiet or attempt == _REPEATS or not self._retiming.affords(took):
                 break
             levels.append(level)
             self.repeated += 1
-            self._say(f"the board changed by {change:.0%} while it was measured: measured again")
+            self._say(f"the board changed by {change:.0%} while it was measured: measured again (said once)")
         if quiet:
             self._before_ms = level
         if self._first_ms is None or (quiet and not self._quiet):

@@ -5,17 +5,13 @@ Profiling and deploying are the same work on different networks, so both use thi
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
-from math import ceil
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +38,10 @@ from edgenas.latency import AdditiveModel
 from edgenas.latency.engine import EngineModel
 from edgenas.microcontroller import Memory
 from edgenas.progress import Reporter
+from edgenas.recorder import Recorder
 from edgenas.refine import contradicted, refreshed
 from edgenas.resources import require_package, writable_home
+from edgenas.retiming import Retiming
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement, Store
 from edgenas.strategies import design
@@ -55,8 +53,6 @@ from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
 
 _QUICK = {"processes": 3, "warmup_s": 0.05, "timed_s": 0.1, "repeats": 1}  # for models that are one of many
 _REPEATS = 2  # where instructions are counted: the least that there may be, all are equal
-_DOUBTED = 0.25  # of the models timed together: so many at most are timed again because they contradict the profile
-_AGAIN = 2  # times at most
 
 
 class Session:
@@ -92,7 +88,8 @@ class Session:
         self.precision = precision_of(precision or board.precision, board)
         self.statistic = statistic_of(statistic or board.statistic)
         self._spaces: dict[str, SearchSpace] = {}
-        self._told = False  # of other boards' profiles
+        self._told: set[str] = set()  # kinds of notes
+        self.retiming = Retiming()
         self._steadied: SteadiedDevice | None = None
         self._reference: Architecture | None = None
         writable_home()  # measurements and profiles are kept there
@@ -187,14 +184,16 @@ class Session:
         if self._steadied is None:
             self._reference = design.reference(design.unpriced(space, self.limits, self.precision))
             (model,) = self.convert_untrained(space, [self._reference])
-            self._steadied = SteadiedDevice(self.device, model, first_ms, self.reporter.say)
+            say = partial(self._say_once, "jump")
+            self._steadied = SteadiedDevice(self.device, model, first_ms, say, self.retiming)
         return self._steadied
 
     def begin(self, space: SearchSpace) -> None:
         """Time the reference, if this session has not yet: by it earlier sessions are brought to the present speed."""
         if self._steadied is None and (steadied := self.steadied(space)) is not None:
             assert self._reference is not None
-            taken = steadied.time([steadied.reference], self.plan(quick=True))
+            with self.retiming.spend(1, again=False):
+                taken = steadied.time([steadied.reference], self.plan(quick=True))
             self.record(space, [self._reference], taken, trained=False)
 
     def measure_untrained(self, space: SearchSpace, architectures: Sequence[Architecture]) -> list[Measurement]:
@@ -247,23 +246,19 @@ class Session:
     ) -> list[Measurement]:
         """Time models on the device and append to the store; returns what is to be believed of each, in their order.
 
-        What contradicts the profile by more than its 99 % interval is timed again before it is believed, at most a
-        quarter of the models: once, a second time if that differs, too. The middle one counts, the store has them all.
+        What contradicts the profile by more than its 99 % interval is timed again before it is believed, as far as
+        `edgenas.retiming` affords it. The middle one counts, the store has them all.
         """
         progress = partial(self.reporter.progress, unit="timings")
         device = self.device if trained or self._steadied is None else self._steadied
-        timings = device.time(models, plan, progress)
-        doubts = self.doubts(space, architectures, timings)
-        found = self.record(space, architectures, timings, trained=trained, doubts=doubts)
-        repeats = [[m] for m in found]
-        again = list(doubts)[: ceil(_DOUBTED * len(models))]
-        for _ in range(_AGAIN if again else 0):
-            timings = device.time([models[i] for i in again], plan, progress)
-            taken = self.record(space, [architectures[i] for i in again], timings, trained=trained)
-            for i, m in zip(again, taken, strict=True):
-                repeats[i].append(m)
-            again = [i for i in again if not _agree(*repeats[i][-2:])]
-        return [sorted(each, key=lambda m: m.latency_ms)[len(each) // 2] for each in repeats]
+
+        def timed(places: Sequence[int]) -> list[Timing]:
+            return device.time([models[i] for i in places], plan, progress)
+
+        def record(places: Sequence[int], timings: Sequence[Timing], doubts: Mapping[int, float]) -> list[Measurement]:
+            return self.record(space, [architectures[i] for i in places], timings, trained=trained, doubts=doubts)
+
+        return self.retiming.settled(len(models), timed, partial(self.doubts, space, architectures), record)
 
     def doubts(
         self, space: SearchSpace, architectures: Sequence[Architecture], timings: Sequence[Timing]
@@ -281,9 +276,10 @@ class Session:
         if found:
             place, predicted = next(iter(found.items()))
             shown = self.board.unit.format
-            self.reporter.say(
+            self._say_once(
+                "contradicted",
                 f"{len(found)} of {len(timings)} measurements contradict the profile, the most "
-                f"{shown(timings[place].latency_ms)}, predicted {shown(predicted)}: timed again before it is believed"
+                f"{shown(timings[place].latency_ms)}, predicted {shown(predicted)}: such are timed again (said once)",
             )
         return found
 
@@ -316,43 +312,18 @@ class Session:
         """Append timings to the store and return them as measurements; those that have `doubts` are flagged."""
         timings = list(timings)
         marked = [timing.conditions.marked[0] for timing in timings if timing.conditions.marked]
+        self.retiming.effort.timings += len(timings)
+        self.retiming.effort.disturbed += len(marked)
         if marked:
-            self.reporter.say(f"{len(marked)} of {len(timings)} timings were disturbed, for example: {marked[0]}")
+            self._say_once("disturbed", f"timings are disturbed: {marked[0]}; the quietest moments count (said once)")
         self.use(space)
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        recorder = Recorder(self.key, space, self.id, self.info.hostname, trained, self._reference)
         measurements = [
-            Measurement(
-                key=self.key,
-                architecture=str(architecture),
-                input_shape=space.input_shape,
-                classes=space.classes,
-                space=space.name,
-                latency_ms=timing.latency_ms,
-                p10_ms=timing.p10_ms,
-                p50_ms=timing.p50_ms,
-                p95_ms=timing.p95_ms,
-                n=timing.n,
-                ci95_ms=timing.ci95_ms,
-                peak_ram_bytes=timing.peak_ram_bytes,
-                model_sha256=timing.sha256,
-                trained=trained,
-                session=self.id,
-                taken_utc=now,
-                conditions=self._conditions(architecture, timing, (doubts or {}).get(place)),
-            )
+            recorder.measurement(architecture, timing, (doubts or {}).get(place))
             for place, (architecture, timing) in enumerate(zip(architectures, timings, strict=True))
         ]
         self.store.append(measurements)
         return measurements
-
-    def _conditions(self, architecture: Architecture, timing: Timing, contradicted_ms: float | None) -> dict[str, Any]:
-        met = {**asdict(timing.conditions), "processes": timing.processes, "hostname": self.info.hostname}
-        if contradicted_ms is not None:
-            met |= {"contradicted": True, "predicted_ms": contradicted_ms}
-        if architecture == self._reference:
-            met["reference"] = True
-        table: dict[str, Any] = json.loads(json.dumps(met))  # as the store gives it back
-        return table
 
     def refined(self, near_ms: float | None = None) -> BoardProfile:
         """The profile fitted on all that the store holds of this key; `near_ms` is where it must be most right."""
@@ -362,10 +333,15 @@ class Session:
         return profile
 
     def _tell_of_others(self, profile: BoardProfile) -> None:
-        """Once, when the first profile is fitted: whether other boards' helped."""
-        line = None if self._told else known.told(profile.provenance)
+        """When the first profile is fitted: whether other boards' helped."""
+        line = known.told(profile.provenance)
         if line is not None and BoardProfile.load(self.key) is None:
-            self._told = True
+            self._say_once("others", line)
+
+    def _say_once(self, kind: str, line: str) -> None:
+        """`line` for the user and the log, unless one of its kind was said before."""
+        if kind not in self._told:
+            self._told.add(kind)
             self.reporter.say(line)
 
     def model(self, near_ms: float | None = None) -> AdditiveModel:
@@ -418,9 +394,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "absent"
-
-
-def _agree(one: Measurement, other: Measurement) -> bool:
-    """Whether the intervals of two measurements have anything in common."""
-    (low, high), (other_low, other_high) = one.ci95_ms, other.ci95_ms
-    return low <= other_high and other_low <= high

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from edgenas.drift import SteadiedDevice, quick
+from edgenas.retiming import Retiming
 from firmware_tools.device import Conditions, Device, Progress, Timing, TimingPlan
 from firmware_tools.timing import summarise
 
@@ -27,6 +28,7 @@ class Clock:
     marked: Sequence[Collection[bytes]] = ()
     pairs: bool = False  # whether it times models in turn with a reference
     calls: list[list[bytes]] = field(default_factory=list)
+    repeats: list[int] = field(default_factory=list)  # that every call asked for
 
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
         if list(models) == [REFERENCE]:
@@ -34,6 +36,7 @@ class Clock:
         factors = self.slower[len(self.calls)]
         marked = self.marked[len(self.calls)] if len(self.calls) < len(self.marked) else ()
         self.calls.append(list(models))
+        self.repeats.append(plan.repeats)
         found = [_timing(model, factors, model in marked) for model in models]
         if self.pairs:
             assert plan.reference == REFERENCE
@@ -54,7 +57,7 @@ def timed(
 ) -> tuple[SteadiedDevice, list[list[Timing]], Clock]:
     """One batch of three networks after the other until the calls are used up."""
     clock = Clock(list(slower), marked)
-    device = SteadiedDevice(cast("Device", clock), REFERENCE, first_ms)
+    device = SteadiedDevice(cast("Device", clock), REFERENCE, first_ms, retiming=Retiming(lambda: 0.0))
     found = []
     while len(clock.calls) < len(slower):
         found.append(device.time([b"small", b"large", b"small"], TimingPlan(3)))
@@ -81,6 +84,7 @@ def test_beside_its_reference_a_network_takes_what_it_always_takes() -> None:
         assert [t.latency_ms for t in found] == pytest.approx([factor, 8 * factor])  # raw
         assert [t.conditions.reference_ratio for t in found] == pytest.approx([factor, factor])
     assert (device.ratios, device.repeated) == (pytest.approx([1.5, 1.0]), 0)
+    assert clock.repeats == [0, 0]  # what disturbs slows the reference as much
 
 
 def test_the_reference_takes_as_long_as_itself_whatever_is_measured() -> None:
@@ -130,6 +134,16 @@ def test_a_level_that_repeats_is_believed_and_corrected() -> None:
 def test_a_board_that_never_rests_ends_after_two_repetitions() -> None:
     device, found, clock = timed(EVEN, (1.0, 2.0, 3.0), (3.0, 1.0, 2.0), (2.0, 4.0, 1.0))
     assert (len(found), len(clock.calls), device.repeated) == (2, 4, 2)
+
+
+def test_a_batch_is_not_timed_again_where_that_would_take_more_than_its_share() -> None:
+    clock = Clock([EVEN, (1.0, 2.0, 3.0), EVEN])
+    retiming = Retiming(lambda: 0.0)
+    retiming.effort.seconds, retiming.effort.repeated_s = 30.0, 11.0
+    device = SteadiedDevice(cast("Device", clock), REFERENCE, retiming=retiming)
+    for _ in range(2):
+        device.time([b"small", b"large", b"small"], TimingPlan(3))
+    assert (len(clock.calls), device.repeated) == (2, 0)
 
 
 def test_what_the_device_has_marked_is_not_timed_again() -> None:

@@ -14,8 +14,9 @@ import pytest
 from edgenas.artifact import Artifact
 from edgenas.errors import GuessingError
 from edgenas.install import install
+from edgenas.retiming import counted
 from firmware_tools.connect import connect
-from firmware_tools.device import Device, TimingPlan
+from firmware_tools.device import Device, Timing, TimingPlan
 from firmware_tools.errors import OutputMismatchError, TransferError
 from firmware_tools.linux.session import AgentSession
 
@@ -34,6 +35,11 @@ def other(artifact: Artifact) -> Artifact:
     tflite = artifact.tflite + bytes(16)
     manifest = {**artifact.manifest, "sha256": sha256(tflite).hexdigest(), "bytes": len(tflite)}
     return replace(artifact, tflite=tflite, manifest=manifest)
+
+
+def unmarked(timing: Timing, latency_ms: float) -> Timing:
+    """As on a computer that nothing else uses."""
+    return replace(timing, latency_ms=latency_ms, conditions=replace(timing.conditions, marked=()))
 
 
 def with_outputs(artifact: Artifact, outputs: np.ndarray) -> Artifact:
@@ -58,7 +64,9 @@ def test_what_is_doubted_is_timed_three_times_and_the_middle_one_counts(device: 
     installed = install(device, artifact, PLAN, None, doubted=lambda timing: True)
     latencies = [timing.latency_ms for timing in installed.timings]
     assert len(latencies) == 3
-    assert installed.timing.latency_ms == sorted(latencies)[1]
+    assert installed.timing == counted(installed.timings)
+    if not any(timing.conditions.marked for timing in installed.timings):  # else on a busy computer
+        assert installed.timing.latency_ms == sorted(latencies)[1]
 
 
 def test_without_a_budget_everything_is_committed(device: Device, artifact: Artifact) -> None:
@@ -105,7 +113,7 @@ def test_a_budget_of_exactly_the_latency_is_met(device: Device, artifact: Artifa
             return getattr(device, name)
 
         def time_staged(self, plan: TimingPlan, progress: object = None) -> object:
-            return replace(device.time_staged(plan), latency_ms=0.25)
+            return unmarked(device.time_staged(plan), 0.25)
 
     steady = Steady()
     assert install(steady, artifact, PLAN, 0.25).committed  # type: ignore[arg-type]
@@ -131,7 +139,7 @@ def test_a_near_miss_is_timed_twice_more(
             return getattr(device, name)
 
         def time_staged(self, plan: TimingPlan, progress: object = None) -> object:
-            return replace(device.time_staged(plan), latency_ms=left.pop(0))
+            return unmarked(device.time_staged(plan), left.pop(0))
 
     installed = install(Told(), artifact, PLAN, 0.25)  # type: ignore[arg-type]
     assert installed.committed == committed

@@ -168,3 +168,26 @@ def test_what_contradicts_the_profile_is_timed_again_before_it_is_believed(home:
     assert flagged.corrected_ms > 5 * before[1].corrected_ms
     assert flagged.conditions["predicted_ms"] == pytest.approx(before[1].corrected_ms, rel=2)
     assert len([m for m in stored if m.architecture == str(LARGE)]) >= 2
+
+
+def test_what_disturbs_is_said_once_and_counted(home: Path) -> None:
+    lines: list[str] = []
+
+    class Listener(Silent):
+        def say(self, line: str) -> None:
+            lines.append(line)
+
+    with Session(Board.load("host"), Listener()) as session:
+        (timing,) = session.device.time(list(session.convert_untrained(SPACE, [SMALL])), session.plan(quick=True))
+        conditions = replace(timing.conditions, marked=("other programs used 60% of the processor (3 of 3 processes)",))
+        for marked in (False, True, True, True):
+            met = conditions if marked else replace(conditions, marked=())
+            session.record(SPACE, [SMALL], [replace(timing, conditions=met)], trained=False)
+        session.refined().save()
+        slow = replace(timing, latency_ms=50.0, ci95_ms=(50.0, 50.0))
+        assert all(session.doubts(SPACE, [SMALL], [slow]) for _ in range(3))
+    assert (session.retiming.effort.timings, session.retiming.effort.disturbed) == (4, 3)
+    (disturbed,) = (line for line in lines if "disturbed" in line)
+    assert "other programs used 60%" in disturbed
+    assert len(disturbed) < 200
+    assert len([line for line in lines if "contradict the profile" in line]) == 1

@@ -22,6 +22,11 @@ class Source:
     kind: str = "unknown"
     sides: frozenset[tuple[int, int]] = frozenset()
 
+    @property
+    def side(self) -> int | None:
+        """The median of the shorter sides, each counted once, in pixels; None if nothing is known."""
+        return int(np.median([min(side) for side in self.sides])) if self.sides else None
+
 
 UNKNOWN = Source()
 

@@ -185,6 +185,7 @@ class _Rounds:
             exact=session.simulated(artifact),
             float_tolerance=session.float_tolerance,
             doubted=doubted,
+            retiming=session.retiming,
         )
         taken = installed.timings
         session.record(self._walk.space, [architecture] * len(taken), taken, trained=True, doubts=doubts)
@@ -224,6 +225,7 @@ class _Rounds:
             unit=session.board.unit,
             device=session.device.url,
             budget_ms=self._aim.budget_ms,
+            note=self._aim.note,
             statistic=session.statistic,
             ram_bytes=session.board.ram_bytes,
             flash_bytes=session.board.flash_bytes,
@@ -244,7 +246,10 @@ class _Rounds:
             layers=self._timed_layers(artifact) if self._layers else None,
             labels=walk.data.labels,
             notes=walk.data.notes,
+            timing_effort=session.retiming.effort,
         )
+        if session.retiming.effort.disturbed:
+            walk.reporter.say(str(session.retiming.effort))
         run.finish(result.to_json())
         return result
 

@@ -29,7 +29,7 @@ from firmware_tools.connect import Access
 
 MINUTES = 10.0
 _BATCH = 12
-_AGAIN = 3  # networks of a batch that are timed again in the next, because they were disturbed
+_AGAIN = 3  # networks of a batch, at most, that are timed again in the next because they alone were disturbed
 _LEAST_BATCH = 4  # for fewer, converter and device start in vain
 _LEAST = 36  # architectures of a session before its error may end it
 
@@ -175,7 +175,9 @@ class _Sitting:
                 break
             found = session.measure_fitting(self._space, batch)
             disturbed = [a for a, m in zip(batch, found, strict=True) if m is not None and m.disturbed]
-            self._again = [a for a in disturbed if a not in self._again][:_AGAIN]
+            # What disturbs most of a batch lasts: it is not waited out.
+            lasting = len(disturbed) > _AGAIN
+            self._again = [] if lasting else [a for a in disturbed if a not in self._again]
             self._measured.update(batch)
             self._tried += len(batch)
             self._learn()

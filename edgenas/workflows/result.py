@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgenas.layers import Layers
+from edgenas.retiming import Effort
 from edgenas.strategies.candidate import Projection
 from edgenas.tasks.recalls import Recalls, accuracies
 from edgenas.units import Unit
@@ -29,15 +30,17 @@ class Round:
 class Result:
     """A finished deploy. `row` is what was installed (or came nearest), `rows` all that the bake-off compared.
 
-    `runtimes`: those of the device that were compared, fastest first; none if there was no choice. `layers`: what each
-    operator of the installed model takes, None unless asked for. `labels` name the classes of the rows' recalls.
-    `notes`: what was decided about the data (see `ImageData`).
+    `note`: of a budget far beyond the space, what would use it; None for any other. `runtimes`: those of the device
+    that were compared, fastest first; none if there was no choice. `layers`: what each operator of the installed model
+    takes, None unless asked for. `labels` name the classes of the rows' recalls. `notes`: what was decided about the
+    data (see `ImageData`). `timing_effort`: of this sitting; a run that goes on has not what was timed before.
     """
 
     board: str
     unit: Unit
     device: str
     budget_ms: float
+    note: str | None
     statistic: str
     ram_bytes: int | None
     flash_bytes: int | None
@@ -58,6 +61,7 @@ class Result:
     layers: Layers | None = None
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    timing_effort: Effort = field(default_factory=Effort)
 
     @property
     def baseline(self) -> Row | None:
@@ -85,6 +89,7 @@ class Result:
                 "statistic": self.statistic,
                 "ram_bytes": self.ram_bytes,
                 "flash_bytes": self.flash_bytes,
+                "note": self.note,
             },
             "predicted_ms": row.predicted_ms,
             "measured": {
@@ -121,6 +126,7 @@ class Result:
             "runtimes": [asdict(one) for one in self.runtimes],
             "layers": self.layers.to_json() if self.layers else None,
             "notes": list(self.notes),
+            "timing_effort": self.timing_effort.to_json(),
         }
         return self.unit.label({key: _finite(value) for key, value in table.items()})
 

@@ -20,14 +20,15 @@ from firmware_tools.connect import Access
 class Searched:
     """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior.
 
-    `labels` name the classes, in the order of the recalls. `notes` are what was decided about the data (see
-    `ImageData`).
+    note: of a budget far beyond the space, what would use it; None for any other. labels: of the classes, in the order
+    of the recalls. notes: what was decided about the data (see `ImageData`).
     """
 
     board: str
     unit: Unit
     prior: Prior | None
     budget_ms: float
+    note: str | None
     statistic: str
     found: Found
     folder: str
@@ -40,7 +41,7 @@ class Searched:
         projection = self.found.projection
         table = {
             "board": self.board,
-            "budget": {"latency_ms": self.budget_ms, "statistic": self.statistic},
+            "budget": {"latency_ms": self.budget_ms, "statistic": self.statistic, "note": self.note},
             "prior": self.prior.to_json() if self.prior else None,
             "labels": list(self.labels),
             "finalists": [_table(c, self.prior) for c in self.found.finalists],
@@ -98,6 +99,7 @@ def search(
             unit=session.board.unit,
             prior=session.prior,
             budget_ms=aim.budget_ms,
+            note=aim.note,
             statistic=session.statistic,
             found=found,
             folder=str(run.folder),

@@ -13,6 +13,7 @@ from edgenas import inventory
 from edgenas.board import Board, BoardProfile, Prior
 from edgenas.choices import precision_of, statistic_of
 from edgenas.errors import UsageError
+from edgenas.latency import AdditiveModel
 from edgenas.progress import Reporter
 from edgenas.resources import home, require_package
 from edgenas.run import Logged, Run
@@ -28,6 +29,8 @@ from edgenas.tasks.images import ImageData
 from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.units import MINSN
+from edgenas.workflows import beyond
+from edgenas.workflows.beyond import Priced
 from edgenas.workflows.data import load_data
 from edgenas.workflows.evaluator import DeviceEvaluator
 from edgenas.workflows.profile import COUNTED, FIRST, profile_session
@@ -86,12 +89,13 @@ class Options:
 class Aim:
     """The budget in ms, and what to fill: the budget, or the space's slowest architecture where that is less.
 
-    loose: that it is less.
+    loose: that it is less. note: of a budget far beyond the space, what would use it; None for any other.
     """
 
     budget_ms: float
     target_ms: float
     loose: bool = False
+    note: str | None = None
 
 
 class Walk:
@@ -127,6 +131,8 @@ class Walk:
         self.reporter.say(
             f"budget {self.budget.unit.format(aim.budget_ms)} ({self.budget.text}), {self.session.statistic}"
         )
+        if aim.note is not None:
+            self.reporter.say(aim.note)
         return aim
 
     def pool(self) -> Pool:
@@ -169,7 +175,14 @@ class Walk:
             self.reporter.say(f"a million instructions are {budget.unit.format(scale)} ({what})")
             budget = budget.timed(scale)
         budget_ms = budget.resolve(fastest, slowest)
-        return Aim(budget_ms, min(budget_ms, slowest), slowest < budget_ms)
+        return Aim(budget_ms, min(budget_ms, slowest), slowest < budget_ms, self._beyond(budget_ms, slowest, model))
+
+    def _beyond(self, budget_ms: float, slowest_ms: float, model: AdditiveModel) -> str | None:
+        if self.budget.percent is not None or budget_ms < beyond.FAR * slowest_ms:
+            return None
+        session = self.session
+        priced = Priced(self.space, model, session.limits, session.precision, self.budget.unit)
+        return beyond.note(self.budget.text, budget_ms, priced, self.data.source.side)
 
     def _search(self, pool: Pool, aim: Aim) -> Found:
         from edgenas.strategies.lightnas import propose  # torch takes seconds: what is mistyped is told before

@@ -18,8 +18,9 @@ from firmware_tools.connect import connect
 
 DOCUMENTED = {
     "": {"board", "device", "budget", "predicted_ms", "measured", "rounds", "projection", "accuracy", "model"}
-    | {"balanced_accuracy", "recall", "committed", "seconds", "seed", "versions", "runtimes", "layers"},
-    "budget": {"latency_ms", "statistic", "ram_bytes", "flash_bytes"},
+    | {"balanced_accuracy", "recall", "committed", "seconds", "seed", "versions", "runtimes", "layers"}
+    | {"timing_effort"},
+    "budget": {"latency_ms", "statistic", "ram_bytes", "flash_bytes", "note"},
     "measured": {"latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_ms"},
     "accuracy": {"validation", "float", "int8", "baseline"},
     "balanced_accuracy": {"validation", "float", "int8", "baseline"},
@@ -48,6 +49,15 @@ def test_the_result_is_the_documented_object(deployed: Any) -> None:
     assert (table["board"], table["seed"], table["committed"], table["projection"]) == ("host", 0, True, None)
     assert {"edgenas", "torch", "numpy", "agent"} <= table["versions"].keys()
     assert all(table["seconds"][name] > 0 for name in ("search", "train", "convert", "measure"))
+
+
+def test_a_budget_far_beyond_the_space_is_told_before_anything_is_trained(interrupted: Any, deployed: Any) -> None:
+    note = json.loads(interrupted.stages["stages/budget.json"][1])["value"]["note"]
+    log = (deployed.place.run() / "log.txt").read_text()
+    assert 0 < log.index(note) < log.index("stage search")
+    assert note == deployed.result.to_json()["budget"]["note"]
+    assert note.startswith("budget 1ms is ")
+    assert "images of 8 pixels" in note
 
 
 def test_what_was_measured_meets_the_budget(deployed: Any) -> None:
@@ -91,8 +101,10 @@ def test_every_measurement_is_remembered_and_refines_the_profile(deployed: Any) 
     timed = sum(map(len, bakes)) + len(deployed.result.rounds)  # what bakes off twice is timed twice
     rounds = len(deployed.result.rounds)  # each may be just over the budget
     doubted = rounds + sum("contradicted" in m.conditions for m in trained)
-    assert timed <= len(trained) <= timed + 2 * doubted  # twice more at most
-    assert deployed.result.timing.latency_ms in {m.latency_ms for m in trained}
+    # Twice more at most, but for a miss on a busy computer.
+    assert timed <= len(trained) <= timed + 2 * doubted + deployed.result.timing_effort.repeated
+    mine = [m for m in trained if m.architecture == deployed.result.row.architecture]
+    assert min(m.ci95_ms[0] for m in mine) <= deployed.result.timing.latency_ms <= max(m.latency_ms for m in mine)
 
 
 def test_every_row_is_of_the_space_and_was_within_the_budget_when_it_was_searched(deployed: Any) -> None:
@@ -207,6 +219,7 @@ def test_a_search_for_another_budget_uses_the_profile(deployed: Any, copy: Copy)
     searched = edgenas.search("host", data="digits", latency="60%", epochs=2, runs=runs, reporter=recorder)
     assert not any("profiling" in line for line in recorder.lines)
     assert searched.budget_ms < deployed.result.budget_ms
+    assert searched.note is None
     measured = [c.measured_ms for c in searched.found.finalists]
     assert all(ms <= searched.budget_ms for ms in measured)
     assert max(measured) >= 0.5 * searched.budget_ms
