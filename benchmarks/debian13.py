@@ -4,7 +4,7 @@
 
 The root folder holds Debian 13's smallest system and README's packages. The committed HEAD is cloned into it, and each
 COMMAND (`make demo` and `make test` if none is named) runs there with no variable of this computer but those that lead
-to the package index. "loaded" is what pip keeps of its downloads; apt-get prints what it loads.
+to the package index. "loaded" is what pip's log says; apt-get prints what it loads.
 `--without-torch` leaves Debian's torch out and shows what the default index's brings.
 """
 
@@ -25,17 +25,10 @@ from report import ROOT, commit, machine
 _SUITE = "trixie"  # from the mirror that mmdebstrap knows
 _PACKAGES = "apt-get install git make python3 python3-venv"  # README's
 _TORCH = "apt-get install --no-install-recommends python3-torch"
-_NETWORK = (
-    "PIP_INDEX_URL",
-    "PIP_DEFAULT_TIMEOUT",
-    "http_proxy",
-    "https_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "no_proxy",
-)
+_NETWORK = ("PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _HOME = "root"
+_PIP_LOG = f"/{_HOME}/pip.log"
 _ENTER = """
 mount --bind "$0" "$0" && cd "$0" && mount -t proc proc proc && mount --rbind /sys sys && mount --rbind /dev dev || exit
 exec chroot . sh -c "cd ~ && $1"
@@ -63,16 +56,8 @@ def main() -> None:
 
 
 def _build(root: Path) -> None:
-    command = [
-        "mmdebstrap",
-        "--quiet",
-        "--mode=root",
-        "--variant=minbase",
-        "--include=ca-certificates",
-        _SUITE,
-        str(root),
-    ]
-    subprocess.run(command, check=True)
+    options = ["--quiet", "--mode=root", "--variant=minbase", "--include=ca-certificates"]
+    subprocess.run(["mmdebstrap", *options, _SUITE, str(root)], check=True)
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     if _CERTIFICATES.exists():  # this computer's: a proxy's own may be among them
         shutil.copy(_CERTIFICATES, root / str(_CERTIFICATES).lstrip("/"))
@@ -81,7 +66,7 @@ def _build(root: Path) -> None:
 def _run(root: Path, name: str, command: str) -> int:
     """Run `command` in the home folder of `root`, print what it took as `name`, and return its exit code."""
     variables = {"HOME": f"/{_HOME}", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "TERM": "dumb"}
-    variables |= {"DEBIAN_FRONTEND": "noninteractive"}
+    variables |= {"DEBIAN_FRONTEND": "noninteractive", "PIP_LOG": _PIP_LOG}
     variables |= {key: os.environ[key] for key in _NETWORK if key in os.environ}
     enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, str(root), command]
     before, started = _loaded_mb(root), time.monotonic()
@@ -105,8 +90,10 @@ def _summary(output: str) -> list[str]:
 
 
 def _loaded_mb(root: Path) -> float:
-    """What pip has put into its cache: every file that it took from an index."""
-    return _bytes(root / _HOME / ".cache/pip") / 1e6
+    """All files that pip took from an index so far."""
+    log = root / _PIP_LOG.lstrip("/")
+    found = re.findall(r"Downloading \S+ \(([\d.]+) (bytes|kB|MB|GB)\)", log.read_text() if log.exists() else "")
+    return sum(float(number) * {"bytes": 1e-6, "kB": 1e-3, "MB": 1, "GB": 1e3}[unit] for number, unit in found)
 
 
 def _sizes(root: Path) -> str:

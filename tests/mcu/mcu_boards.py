@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tflite_builder import Op, T, constant, model
 
 from firmware_tools.connect import connect
@@ -45,6 +46,8 @@ def opener(name: str, build: Path) -> Opener:
     """Opens the board whose flash lies in a folder; `build` keeps what is compiled for this computer."""
     if name != "host":
         return lambda root: emulated(name, root)
+    if reason := missing(name):
+        pytest.skip(reason)
     command = ["make", "--silent", "-C", str(FIRMWARE), f"BUILD={build}", "host-board"]
     subprocess.run(command, check=True)
     return lambda root: host_board(build / "host-board", root)

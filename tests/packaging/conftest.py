@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -70,7 +71,9 @@ def full(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory)
     made = _installed(distributions.wheel, tmp_path_factory.mktemp("full"))
     (packages,) = (made.python.parent.parent / "lib").glob("python*/site-packages")
     (here,) = (Path(sys.prefix) / "lib").glob("python*/site-packages")
-    (packages / "search_extra.pth").write_text(f"{here}\n")
+    found = importlib.util.find_spec("torch")
+    folders = {here, Path(found.origin).parents[1]} if found and found.origin else {here}  # torch may be the system's
+    (packages / "search_extra.pth").write_text("".join(f"{folder}\n" for folder in sorted(folders)))
     make_home(Path(made.variables["EDGENAS_HOME"]))
     return made
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_here import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tflite_builder import Op, T, constant, model
@@ -18,7 +19,6 @@ from firmware_tools.errors import PlanError
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.encode import Port, Program, decode, encode
-from firmware_tools.plan.simulate import check
 
 PLAN_H = Path(plan.__file__).parents[1] / "firmware" / "engine" / "plan.h"
 OPTIONS = {"StrideH": 1, "StrideW": 1, "Padding": 0, "DilationHFactor": 1, "DilationWFactor": 1}

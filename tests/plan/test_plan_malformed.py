@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_here import check
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tflite_builder import Op, T, constant, model
@@ -16,7 +17,6 @@ from tflite_builder import Op, T, constant, model
 from firmware_tools.errors import PlanError
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.encode import decode
-from firmware_tools.plan.simulate import check
 
 CONV = {"StrideH": 1, "StrideW": 1, "Padding": 1, "DilationHFactor": 1, "DilationWFactor": 1}
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from engine_here import simulate
 from tflite_builder import Op, T, constant, model, run
 
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan import operators as plan_operators
 from firmware_tools.plan.compile import Plan
 from firmware_tools.plan.encode import decode, encode
-from firmware_tools.plan.simulate import simulate
 
 if TYPE_CHECKING:
     from edgenas.artifact import Artifact

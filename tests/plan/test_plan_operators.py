@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_here import simulate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tflite_builder import Op, T, constant, model, run
 
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.encode import decode, encode
-from firmware_tools.plan.simulate import simulate
 
 pytest.importorskip("tflite_micro", reason="tflite-micro has no wheel for this Python")
 
