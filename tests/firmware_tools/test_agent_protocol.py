@@ -173,5 +173,5 @@ def test_bytes_with_another_sha256_are_refused_and_removed(root: Path, models: l
 def test_a_folder_that_cannot_be_made_is_the_first_answer(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     agent = RawAgent(tmp_path / "file" / "device")
-    assert agent.ask("hello")["error"]["kind"] == "device"
+    assert agent.ask("hello")["error"]["kind"] == "folder"
     assert agent.close() == 1

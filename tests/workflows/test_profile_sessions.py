@@ -21,12 +21,12 @@ from sittings import Recorder
 
 from edgenas import latency, session
 from edgenas.board import Board, BoardProfile
+from edgenas.connection import connect
 from edgenas.refine import refine
 from edgenas.session import Session
 from edgenas.space import Architecture, SearchSpace
 from edgenas.store import Measurement, Store
 from edgenas.workflows.profile import Profiled, Until, profile_session
-from firmware_tools.connect import connect
 from firmware_tools.device import Device, DeviceInfo, Progress, Timing, TimingPlan
 
 pytest.importorskip("unicorn", reason="needs the packages of edgenas[mcu]")
