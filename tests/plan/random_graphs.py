@@ -291,7 +291,8 @@ def _concatenation(net: _Net) -> None:
 
     def joins(other: T) -> bool:
         shape = [*other.shape[:axis], tensor.shape[axis], *other.shape[axis + 1 :]]
-        return shape == list(tensor.shape) and _like(other) == _like(tensor)
+        same_rank = len(other.shape) == len(tensor.shape)  # one without the axis would come out as long
+        return same_rank and shape == list(tensor.shape) and _like(other) == _like(tensor)
 
     inputs = [source, *(net.pick(joins) for _ in range(net.size(2)))]
     shape = list(tensor.shape)
