@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from edgenas import connection
 from edgenas.arena import arena_bytes
 from edgenas.board import Board
 from edgenas.choices import precision_of, statistic_of
@@ -93,7 +94,7 @@ def test_a_device_without_a_runtime_is_let_go_of(home: Path, monkeypatch: pytest
         """The real device, but it says that it has no runtime."""
 
         def __init__(self, url: str, **options: Any) -> None:
-            self.device = connect(url, **options)
+            self.device = connection.connect(url, **options)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.device, name)

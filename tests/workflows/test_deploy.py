@@ -8,13 +8,13 @@ from short_deploys import SMALL
 from sittings import OPTIONS, SLOWED, Copy, Place, Recorder, Slow
 
 import edgenas
+from edgenas import connection
 from edgenas.artifact import Artifact
 from edgenas.conversion.gate import GUESSING, OPERATORS
 from edgenas.errors import BudgetMissedError, GuessingError, InfeasibleError
 from edgenas.space import Architecture, SearchSpace
 from edgenas.units import MS
 from edgenas.workflows.result import Result
-from firmware_tools.connect import connect
 
 DOCUMENTED = {
     "": {"board", "device", "budget", "predicted_ms", "measured", "rounds", "projection", "accuracy", "model"}
@@ -153,7 +153,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[Slow]:
     devices: list[Slow] = []
 
     def connect_slow(url: str, **options: Any) -> Slow:
-        devices.append(Slow(connect(url, **options), factor))
+        devices.append(Slow(connection.connect(url, **options), factor))
         return devices[-1]
 
     monkeypatch.setattr("edgenas.session.connect", connect_slow)
