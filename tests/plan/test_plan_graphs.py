@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from engine_here import simulate
 from random_graphs import RandomGraph, expected, generate
 from tflite_builder import Op, T, constant, model, run
 
@@ -14,7 +15,6 @@ from firmware_tools.mcu import measure
 from firmware_tools.plan import compile_plan, lower, support
 from firmware_tools.plan.compile import Plan
 from firmware_tools.plan.graph import Operator
-from firmware_tools.plan.simulate import simulate
 
 pytest.importorskip("tflite_micro", reason="tflite-micro has no wheel for this Python")
 
