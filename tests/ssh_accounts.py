@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -170,7 +171,7 @@ class Board:
         return f"{account.name}:{_SECRET_HASH}:{account.user_id}:{account.user_id}::{home}:{shell}\n"
 
 
-class Server:
+class Server(ABC):
     """A server of `board`'s with host keys of `kinds` only; a context manager.
 
     `settings` are lines of sshd's configuration, or words for dropbear.
@@ -191,15 +192,15 @@ class Server:
         for kind, path in self.keys.items():
             self.make_key(kind, path)
 
-    def make_key(self, kind: str, path: Path) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def make_key(self, kind: str, path: Path) -> None: ...
 
+    @abstractmethod
     def public(self, kind: str) -> str:
         """The public half of the key of that kind, as known_hosts has it."""
-        raise NotImplementedError
 
-    def command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self) -> list[str]: ...
 
     def url(self, name: str, **options: str) -> str:
         query = "&".join(f"{option}={quote(value, safe='')}" for option, value in options.items())
