@@ -16,6 +16,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -89,6 +90,14 @@ class World:
         found = [str(path) for path in self.outside.rglob("*") if path.name not in allowed]
         return found + [str(path) for path in self.root.iterdir() if path.name not in beside]
 
+    def tidy(self) -> None:
+        """Make `outside` as it was, so that a finding is told once."""
+        for path in self.outside.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != self.payload:
+                path.unlink()
+
     def placed(self, text: str) -> str:
         """`text` with the true paths."""
         return placed(text, str(self.outside), str(self.payload))
@@ -110,7 +119,7 @@ def _toml_of(world: World, source: Path, rng: random.Random) -> bytes:
     if rng.random() < 0.25:
         return changed_bytes(source.read_bytes(), rng)
     table = changed(tomllib.loads(source.read_text(encoding="utf-8")), rng, rng.choice((1, 1, 2, 5)))
-    if isinstance(table, dict) and "device_url" in table and rng.random() < 0.2:
+    if isinstance(table, dict) and "device_url" in table and rng.random() < 0.3:
         table["device_url"] = rng.choice(_URLS)
     text = to_toml(table) if isinstance(table, dict) else json.dumps(table)
     return world.placed(text).encode("utf-8", "replace")
@@ -133,7 +142,7 @@ def board(world: World, rng: random.Random) -> list[str]:
         ["plan", str(world.root / "folder" / "artifact"), "--board", name],
         ["flash", "--board", name, "--dry-run", "--image", str(world.folder / "image.bin"), "--with", "openocd"],
         ["flash", "--board", name, "--dry-run", "--image", str(world.folder / "image.bin"), *_with(rng)],
-        ["rollback", "--board", name],
+        *[["rollback", "--board", name]] * 3,
     ]
     return rng.choice(commands)
 
@@ -318,6 +327,7 @@ def _serve(subject: str, seed: int, root: Path, pipe: Connection) -> None:
             wrong.append(f"characters that act: {sorted(map(ascii, acting))} in {printed[-500:]!a}")
         if strange := world.strange():
             wrong.append(f"written or started: {strange}")
+            world.tidy()
         if (more := _high_water() - base) > _MOST_BYTES:
             wrong.append(f"{more >> 20} MB more memory")
         pipe.send((code, [f"{' '.join(arguments)}: {each}" for each in wrong], more))
