@@ -307,6 +307,13 @@ class SearchSpace:
         spent = sum(layer.macs * (self.depthwise_weight if layer.kind == "depthwise" else 1) for layer in layers)
         return spent <= self.stage_macs_per_pixel * height * width
 
+    def parse(self, text: str) -> Architecture:
+        """The architecture that `text` names, as `edgenas search` prints it. Raises UsageError if it is none."""
+        architecture = Architecture.parse(text)
+        if not self.contains(architecture):
+            raise UsageError(f"architecture {text} is not in the space {self.name!r}", value=text)
+        return architecture
+
     def contains(self, architecture: Architecture) -> bool:
         """Whether every gene is one of the choices and every stage is within the space's MACs."""
         if len(architecture.stages) != len(self.stages):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenas import resources
-from edgenas.errors import UsageError
 from edgenas.network import network
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.recalls import Recalls, class_weights, uneven
+from edgenas.training import checkpoints
 from edgenas.training.recipe import Job, Outcome, Recipe
 
 _EVALUATION_BATCH = 256
@@ -66,28 +63,8 @@ def fit(
         "optimiser": optimiser.state_dict(),
         "outcomes": {**checkpoint.get("outcomes", {}), job.until: outcome.to_json()},
     }
-    content = io.BytesIO()  # torch's own writer hides why a write failed
-    torch.save(state, content)
-    resources.write_bytes(Path(job.checkpoint), content.getvalue())
+    checkpoints.save(Path(job.checkpoint), state)
     return outcome
-
-
-def load_job(checkpoint: Path) -> Job:
-    """What a checkpoint was trained for. Raises UsageError if the file is no checkpoint."""
-    try:
-        return Job.from_json(torch.load(checkpoint, weights_only=True)["job"])
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged or of another program"
-        raise UsageError(
-            f"{checkpoint} cannot be read as a checkpoint of edgenas: {reason}", file=str(checkpoint)
-        ) from error
-
-
-def load_network(checkpoint: Path, space: SearchSpace, architecture: Architecture) -> nn.Sequential:
-    """The trained network of a checkpoint, in evaluation mode."""
-    net = network(space.blocks(architecture), seed=0)
-    net.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
-    return net.eval()
 
 
 @torch.inference_mode()
@@ -113,7 +90,7 @@ def loss_weights(data: ImageData) -> Tensor | None:
 
 def _read(job: Job) -> dict[str, Any]:
     path = Path(job.checkpoint)
-    return torch.load(path, weights_only=True) if path.exists() else {}
+    return checkpoints.read(path) if path.exists() else {}
 
 
 def _resume(

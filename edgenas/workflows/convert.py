@@ -118,12 +118,12 @@ def convert(
     """
     reporter = reporter or Silent()
     chosen = precision_of(precision)
-    from edgenas.training.fit import load_job  # torch takes seconds: what is mistyped is told before
+    from edgenas.training.checkpoints import load_job  # torch takes seconds: what is mistyped is told before
 
     job = load_job(Path(checkpoint))
     images = load_data(data, seed=seed, size=size, reporter=reporter)
     bound = SearchSpace.load(space, images.input_shape, images.classes)
-    architecture = Architecture.parse(job.architecture)
+    architecture = bound.parse(job.architecture)
     reporter.stage("convert")
     with Converter(progress=reporter.say) as converter:
         built = build(converter, Path(checkpoint), bound, architecture, images, chosen)
@@ -151,7 +151,7 @@ def build(
     onnx: the artifact has the network as ONNX as well, in this precision. In int8, which is for TensorRT, it is this
     model that is judged, besides the .tflite file, and whose accuracies and golden outputs the artifact has.
     """
-    from edgenas.training.fit import load_network
+    from edgenas.training.checkpoints import load_network
 
     net = load_network(checkpoint, space, architecture)
     converted = converter.convert(net, space.input_shape, precision, calibration(data))

@@ -10,7 +10,7 @@ from typing import Any
 from edgenas import resources
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
-from edgenas.space import Architecture, SearchSpace
+from edgenas.space import SearchSpace
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.recalls import Recalls, accuracies
 from edgenas.training import Job, Outcome, Recipe
@@ -74,9 +74,7 @@ def train(
         raise UsageError(f"epochs is {epochs}, the least is 1", value=epochs, limit=1)
     images = load_data(data, seed=seed, size=size, reporter=reporter)
     bound = SearchSpace.load(space, images.input_shape, images.classes)
-    genes = Architecture.parse(architecture)
-    if not bound.contains(genes):
-        raise UsageError(f"architecture {architecture} is not in the space {bound.name!r}", value=architecture)
+    genes = bound.parse(architecture)
     recipe = Recipe.for_images(bound.input_shape, epochs or default_epochs(images))
     reporter.stage("train")
     with TemporaryDirectory(prefix="edgenas-") as scratch:
@@ -85,7 +83,8 @@ def train(
         job = Job(str(genes), str(genes), recipe, recipe.epochs, seed, str(Path(out).absolute()))
         with Pool(space, arrays, workers=1) as pool:
             outcome = pool.run([job], lambda done, total: reporter.progress(done, total, "epochs"))[0]
-    from edgenas.training.fit import evaluate, load_network
+    from edgenas.training.checkpoints import load_network
+    from edgenas.training.fit import evaluate
 
     net = load_network(Path(out), bound, genes)
     validation, test = (evaluate(net, part, images.classes)[1] for part in (images.validation, images.test))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from edgenas.errors import UsageError
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.training import Job, Outcome, Recipe
-from edgenas.training.fit import as_tensor, augment, evaluate, fit, load_job, load_network, loss_weights, schedule
+from edgenas.training.checkpoints import load_job, load_network
+from edgenas.training.fit import as_tensor, augment, evaluate, fit, loss_weights, schedule
 
 Jobs = Callable[..., Job]
 
@@ -107,11 +110,46 @@ def test_what_is_no_checkpoint_is_a_usage_error(tmp_path: Path, content: bytes |
     assert "\n" not in caught.value.message
 
 
-def test_another_programs_checkpoint_is_a_usage_error(tmp_path: Path) -> None:
-    for state in ({"net": {}}, [1, 2], {"job": {"name": "a"}}):
+def test_another_programs_checkpoint_is_a_usage_error(tmp_path: Path, job: Jobs) -> None:
+    true = job().to_json()
+    wrong = ({"name": 1}, {"until": -1}, {"seed": "0"}, {"recipe": {}}, {"recipe": None}, {"more": 1})
+    strange = [{"job": {**true, **change}} for change in wrong]
+    strange += [{"job": {**true, "recipe": {**vars(job().recipe), "momentum": float("nan")}}}]
+    for state in (*strange, {"net": {}}, [1, 2], {"job": {"name": "a"}}):
         torch.save(state, tmp_path / "a.pt")
         with pytest.raises(UsageError, match="damaged or of another program"):
             load_job(tmp_path / "a.pt")
+
+
+def test_no_damage_to_a_checkpoint_is_more_than_a_usage_error(
+    job: Jobs, space: SearchSpace, few: ImageData, tmp_path: Path
+) -> None:
+    fit(job(until=1), space, few)
+    whole, path, rng = Path(job().checkpoint).read_bytes(), tmp_path / "a.pt", np.random.default_rng(0)
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 8):
+            data[place] = rng.integers(256)
+        path.write_bytes(data[: rng.choice([len(data), rng.integers(len(data))])])
+        with suppress(UsageError):
+            load_network(path, space, Architecture.parse(load_job(path).architecture))
+
+
+def test_a_checkpoint_that_unpacks_to_gigabytes_is_a_usage_error(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("a/data/0", "w") as part:
+            for _ in range(1025):
+                part.write(bytes(1 << 20))
+        archive.writestr("a/data.pkl", b"")
+    with pytest.raises(UsageError, match="larger than 1073741824 bytes when unpacked"):
+        load_job(tmp_path / "a.pt")
+
+
+def test_weights_of_another_network_are_a_usage_error(job: Jobs, space: SearchSpace, few: ImageData) -> None:
+    fit(job(until=1), space, few)
+    path, other = Path(job().checkpoint), replace(space, classes=space.classes + 1)
+    with pytest.raises(UsageError, match=f"holds no weights for .* and {other.classes} classes"):
+        load_network(path, other, Architecture.parse(job().architecture))
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 16, 40])
