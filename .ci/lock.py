@@ -45,6 +45,7 @@ PIP = "24.0"
 WITH_TORCH = {"filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "numpy", "setuptools", "sympy"}
 WITH_TORCH |= {"torch", "typing-extensions"}
 EXTRAS = ("search", "mcu", "ssh", "heic", "dev")
+TAGS = "# wheel "
 HEADER = """\
 # The versions that CI's tests ran with, for pip's option --constraint; made by .ci/lock.py, not by hand.
 # Lines for a Python other than CI's (3.11) are what a resolver found for it: not tested by CI.
@@ -53,10 +54,10 @@ HEADER = """\
 
 
 class File(NamedTuple):
-    """A wheel on the index."""
+    """A wheel on the index; `tag` as in its file's name, `tags` all that this stands for."""
 
-    name: str
     version: Version
+    tag: str
     tags: frozenset[Tag]
     requires_python: str
     sha256: str
@@ -84,7 +85,7 @@ def _converter(before: str) -> str:
     lines = []
     for line in before.splitlines():
         if line.startswith("#"):
-            lines.append(f"{line}\n")
+            lines.extend([] if line.startswith(TAGS) else [f"{line}\n"])
         elif not line.startswith(" "):
             wanted = line.removesuffix("\\").strip()
             lines.append(_line(wanted, list(_converter_wheels(Requirement(wanted)))))
@@ -169,9 +170,12 @@ def _wheels(name: str, version: str) -> list[File]:
 
 
 def _line(wanted: str, files: list[File]) -> str:
+    """The requirement with its hashes, below what each of them is for, in the same order."""
     if not files:
         raise SystemExit(f"lock: the index has no wheel of {wanted}")
-    return " \\\n    ".join([wanted, *sorted(f"--hash=sha256:{file.sha256}" for file in files)]) + "\n"
+    files = sorted(files, key=lambda file: file.tag)
+    tags = "".join(f"{TAGS}{file.tag}\n" for file in files)
+    return tags + " \\\n    ".join([wanted, *(f"--hash=sha256:{file.sha256}" for file in files)]) + "\n"
 
 
 @cache
@@ -187,7 +191,8 @@ def _files(name: str) -> list[File]:
         except ValueError:  # a source archive, or a name that pip does not take either
             continue
         if not file.get("yanked"):
-            found.append(File(name, version, tags, file.get("requires-python") or "", file["hashes"]["sha256"]))
+            tag = "-".join(file["filename"].removesuffix(".whl").split("-")[-3:])
+            found.append(File(version, tag, tags, file.get("requires-python") or "", file["hashes"]["sha256"]))
     return found
 
 
