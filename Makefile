@@ -15,6 +15,8 @@ TFLITE_PACKAGES := tflite-runtime==2.14.0 numpy==1.26.4
 BENCHMARKS_VENV := .venv-benchmarks
 BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+# What builds edgenas for an editable install; pip would load it into isolation by itself, in whatever version there is.
+BUILD_TOOLS := editables hatchling
 
 .PHONY: setup setup-tests demo test lint locks campaign-host campaign-budgets campaign-strategies campaign-fuzz campaign-mcu \
   campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
@@ -31,7 +33,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@python=$$(.ci/choose-python "$(PYTHON)") && echo "setup: $(VENV) with $$python (a minute or two, once)" && \
 	  .ci/start-venv $(VENV) "$$python"
 	@TORCH_INDEX="$(TORCH_INDEX)" CONSTRAINTS="$(CONSTRAINTS)" .ci/install-torch $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) hatchling  # what builds edgenas, which pip would load unpinned into isolation
+	@$(BIN)/python $(PIP_INSTALL) $(BUILD_TOOLS)
 	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation -e '.[search,mcu,dev]'
 	@mv $(VENV)/.started $@ && touch $@
 
@@ -50,7 +52,7 @@ $(TFLITE_STAMP): pyproject.toml $(STAMP)
 $(BENCHMARKS_STAMP): pyproject.toml $(STAMP)
 	@echo "setup: $(BENCHMARKS_VENV)"
 	@.ci/start-venv $(BENCHMARKS_VENV) $(BIN)/python
-	@$(BENCHMARKS_VENV)/bin/python $(PIP_INSTALL) hatchling
+	@$(BENCHMARKS_VENV)/bin/python $(PIP_INSTALL) $(BUILD_TOOLS)
 	@$(BENCHMARKS_VENV)/bin/python $(PIP_INSTALL) --no-build-isolation -e '.[benchmarks]'
 	@mv $(BENCHMARKS_VENV)/.started $@ && touch $@
 
