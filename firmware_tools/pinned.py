@@ -12,7 +12,7 @@ import re
 OPTIONS = ("--require-hashes", "--no-deps", "--only-binary=:all:")
 # pip's words have been the same since its version 8, the first that knows hashes. The package stands first in a line of
 # its own: "    onnx==1.20.1 from http://... (from -r list (line 5)):".
-_OTHER_FILE = re.compile(r"DO NOT MATCH THE HASHES.*?\n +([A-Za-z0-9][\w.-]*==[\w.+!]+)", re.DOTALL)
+_OTHER_FILE = re.compile(r"DO NOT MATCH THE HASHES.*?\n +([\w.-]{1,40}==[\w.+!]{1,20}) ", re.DOTALL | re.ASCII)
 WAY_OUT = "name an index with the published files (PIP_INDEX_URL, pip.conf)"
 
 
