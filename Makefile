@@ -1,19 +1,24 @@
 # Everything a user needs: `make demo` and `make test`; both set up what they use first.
 # The newest Python from 3.10 to 3.14 that is here is taken, or PYTHON=/path/to/python (with 3.12 or newer the tests of the
 # older runtime are skipped, it exists for 3.11 at most). Without a GPU torch is a CPU build if one can be had;
-# TORCH_INDEX=URL names an index that has one.
+# TORCH_INDEX=URL names an index that has one. Versions are those that CI tests; CONSTRAINTS=FILE names others, or
+# CONSTRAINTS= the newest.
 PYTHON ?=
 TORCH_INDEX ?=
+CONSTRAINTS ?= .ci/constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
 TFLITE_VENV := .venv-tflite
 STAMP := $(VENV)/.ready
 TFLITE_STAMP := $(TFLITE_VENV)/.ready
+TFLITE_PACKAGES := tflite-runtime==2.14.0 numpy==1.26.4
 BENCHMARKS_VENV := .venv-benchmarks
 BENCHMARKS_STAMP := $(BENCHMARKS_VENV)/.ready
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+# What builds edgenas for an editable install; pip would load it into isolation by itself, in whatever version there is.
+BUILD_TOOLS := editables hatchling
 
-.PHONY: setup setup-tests demo test lint campaign-host campaign-budgets campaign-strategies campaign-fuzz campaign-mcu \
+.PHONY: setup setup-tests demo test lint locks campaign-host campaign-budgets campaign-strategies campaign-fuzz campaign-mcu \
   campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
   campaign-uneven campaign-debian13 campaign-graphs campaign-ssh-matrix campaign-signals campaign-busy firmware \
   clean
@@ -24,18 +29,19 @@ setup: $(STAMP)
 # What only the tests need beyond that.
 setup-tests: setup $(TFLITE_STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@python=$$(.ci/choose-python "$(PYTHON)") && echo "setup: $(VENV) with $$python (a minute or two, once)" && \
 	  .ci/start-venv $(VENV) "$$python"
-	@TORCH_INDEX="$(TORCH_INDEX)" .ci/install-torch $(VENV)
-	@$(BIN)/python $(PIP_INSTALL) -e '.[search,mcu,dev]'
+	@TORCH_INDEX="$(TORCH_INDEX)" CONSTRAINTS="$(CONSTRAINTS)" .ci/install-torch $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) $(BUILD_TOOLS)
+	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation -e '.[search,mcu,dev]'
 	@mv $(VENV)/.started $@ && touch $@
 
 # The older of the two runtimes wants numpy 1 and so an environment of its own; the tests run the agent in it.
 $(TFLITE_STAMP): pyproject.toml $(STAMP)
 	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info >= (3, 12))"; then \
 	  echo "setup: $(TFLITE_VENV)" && .ci/start-venv $(TFLITE_VENV) $(BIN)/python && \
-	  $(TFLITE_VENV)/bin/python $(PIP_INSTALL) 'tflite-runtime==2.14.0' 'numpy<2' && mv $(TFLITE_VENV)/.started $@; \
+	  $(TFLITE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TFLITE_PACKAGES) && mv $(TFLITE_VENV)/.started $@; \
 	else \
 	  echo "setup: no tflite-runtime for this Python, its tests will be skipped"; \
 	  mkdir -p $(TFLITE_VENV) && rm -rf $(TFLITE_VENV)/*; \
@@ -46,7 +52,8 @@ $(TFLITE_STAMP): pyproject.toml $(STAMP)
 $(BENCHMARKS_STAMP): pyproject.toml $(STAMP)
 	@echo "setup: $(BENCHMARKS_VENV)"
 	@.ci/start-venv $(BENCHMARKS_VENV) $(BIN)/python
-	@$(BENCHMARKS_VENV)/bin/python $(PIP_INSTALL) -e '.[benchmarks]'
+	@$(BENCHMARKS_VENV)/bin/python $(PIP_INSTALL) $(BUILD_TOOLS)
+	@$(BENCHMARKS_VENV)/bin/python $(PIP_INSTALL) --no-build-isolation -e '.[benchmarks]'
 	@mv $(BENCHMARKS_VENV)/.started $@ && touch $@
 
 demo: setup
@@ -65,6 +72,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The hashes of what the converter's environment and boards get; whoever changes a version runs this and commits the lists.
+locks: setup
+	@$(BIN)/python .ci/lock.py
 
 # The images that edgenas ships, out of the C sources: whoever changes those runs this and commits both.
 firmware:

@@ -138,7 +138,7 @@ def _debian(root: Path) -> None:
 
 def _wheels(folder: Path) -> list[Path]:
     try:
-        return download(download_command(_RUNTIME.requirements, "aarch64", _PYTHON, _GLIBC), folder)
+        return download(download_command([_RUNTIME.lock("aarch64", _PYTHON)], "aarch64", _PYTHON, _GLIBC), folder)
     except DeviceError as error:
         pytest.skip(f"no runtime for the virtual arm64 board: {error}")
 

@@ -2,7 +2,8 @@
 
 onnx2tf pins packages that the user's environment cannot hold (and asks for a newer Python than it needs), so it is
 installed from a locked list, without dependencies, into a virtual environment that only the conversion worker uses. The
-folder is named after the list and the Python version: a new list is a new folder, an old one is never changed.
+list holds the hash of every wheel, pip is the one that comes with Python. The folder is named after the list and the
+Python version: a new list is a new folder, an old one is never changed.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from pathlib import Path
 
 from edgenas.errors import ConversionError
 from edgenas.resources import home, reason, way_out, writable_home, write_text
-from firmware_tools import children
+from firmware_tools import children, pinned
 from firmware_tools.foreign_text import telling
 
 LOCK = Path(__file__).with_name("converter.lock")
 _READY = "ready.json"
+_FAILED = "failed.txt"
 _INSTALL_TIMEOUT_S = 1800.0
 # Measured with the list of November 2026 on Python 3.11, x86-64: 291 MB installed (`du`), out of 60 MB of wheels, which
 # pip keeps in the folder for temporary files meanwhile; and a sixth more, as other platforms' wheels differ.
@@ -57,10 +59,18 @@ def check() -> str | None:
     try:
         verified = json.loads(ready.read_text(encoding="utf-8"))["verified"]
     except (OSError, ValueError, KeyError, TypeError):
-        return f"the converter's environment is incomplete ({folder()}): its installation was interrupted"
+        return f"the converter's environment is incomplete ({folder()}): {_why_incomplete()}"
     if verified is not True or not python().exists():
         return f"the converter's environment is damaged ({python()} is missing or was never verified)"
     return None
+
+
+def _why_incomplete() -> str:
+    """What ended its installation: the failure that was told then, else an interrupt."""
+    try:
+        return (folder() / _FAILED).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return "its installation was interrupted"
 
 
 def ensure(progress: Progress | None = None) -> Path:
@@ -94,7 +104,7 @@ def _build(progress: Progress) -> None:
             [sys.executable, "-m", "venv", str(target)], "python -m venv", "install your system's python3-venv package"
         )
         progress("converter: installing onnx2tf (about 20 s, once)")
-        options = ["--no-deps", "--ignore-requires-python", "--only-binary=:all:", "--disable-pip-version-check"]
+        options = [*pinned.OPTIONS, "--ignore-requires-python", "--disable-pip-version-check"]
         command = [str(python()), "-I", "-m", "pip", "install", "--quiet", *options, "-r", str(LOCK)]
         _run(command, "pip install", None)
         progress("converter: verifying it")
@@ -135,6 +145,10 @@ def _run(command: list[str], what: str, next_step: str | None) -> None:
         raise _failed(f"{what} took more than {_INSTALL_TIMEOUT_S:.0f} s", step) from error
     if done.returncode != 0:
         said = done.stderr.strip() or done.stdout
+        if other_file := pinned.refused(said):
+            with suppress(OSError):
+                write_text(folder() / _FAILED, other_file)
+            raise _failed(other_file, pinned.WAY_OUT)
         raise _failed(f"{what} failed: {telling(said)}", next_step or _next_step(said))
 
 

@@ -1,5 +1,8 @@
 """Making a board ready: a virtual environment with the runtime that fits, in the board's own folder for edgenas.
 
+What is installed there stands in a list for the board's machine and Python, with the hashes of all wheels: the list is
+copied to the board, whose pip takes nothing else, wherever the wheels come from.
+
 Each environment is a folder venv-RUNTIME-VERSION-PYTHON of its own below the root; the symlink `venv` is the only truth
 about which one is in service, and it is replaced by a rename when the new one has shown that its runtime loads. A run
 that is interrupted therefore leaves the board as it was, plus a folder that the next run removes.
@@ -16,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from firmware_tools import pinned
 from firmware_tools.device import DeviceInfo, Progress
 from firmware_tools.errors import DeviceError, DeviceFullError, RuntimeMissingError
-from firmware_tools.linux.runtimes import NAMES, WITHOUT_NUMPY_WHEELS, Runtime, choose
+from firmware_tools.linux.runtimes import NAMES, PIP_LOCK, WITHOUT_NUMPY_WHEELS, Runtime, choose
 from firmware_tools.linux.ssh import start_agent
 from firmware_tools.linux.ssh_connection import Completed, Connection, one_line
 from firmware_tools.linux.survey import Facts, survey
@@ -48,11 +52,12 @@ _TIDY = 'rm -rf -- "$@" || true'  # what an interrupted pip still writes to is r
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do: a command `where` it runs, or a copy of the downloaded wheels to a folder of the board."""
+    """One thing to do: a command `where` it runs, or a copy of `files` and the downloaded wheels to a folder there."""
 
     where: Literal["board", "here", "copy"]
     what: str
     command: tuple[str, ...]
+    files: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         if self.where == "copy":
@@ -188,33 +193,33 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     python = f"{environment}/bin/python"
     system = facts.machine in WITHOUT_NUMPY_WHEELS
     old_pip = facts.pip is not None and facts.pip < _OLDEST_PIP
+    lock = runtime.lock(facts.machine, facts.version)
+    locks = (PIP_LOCK, lock) if old_pip else (lock,)
     pip: tuple[str, ...] = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     # Python compiles what is imported; all of numpy, with its tests, takes a small board minutes.
-    pip += ("--no-input", "--no-cache-dir", "--no-compile", "--only-binary=:all:")
+    pip += ("--no-input", "--no-cache-dir", "--no-compile", *pinned.OPTIONS)
     pip += ("--no-index", "--find-links", wheels) if offline else ("--retries", "2")
     steps = list(_tidy_first(facts, offline))
     if offline:
-        wanted = [*runtime.requirements[: 1 if system else 2], *(("pip",) if old_pip else ())]
-        command = download_command(wanted, facts.machine, facts.version, facts.glibc)
-        steps += [Step("here", "download the wheels", command), Step("copy", "copy the wheels", (wheels,))]
+        command = download_command(locks, facts.machine, facts.version, facts.glibc)
+        steps.append(Step("here", "download the wheels", command))
     options = ("--system-site-packages",) if system else ()
     # By itself, because venv, which would do it, keeps to itself why it fails: on a full disk, too.
     into = (python, "-Im", "ensurepip", "--upgrade", "--default-pip")
     steps += [
+        Step("copy", "copy the wheels" if offline else "copy the list of packages", (wheels,), locks),
         Step("board", "make an environment", (facts.python, "-m", "venv", "--without-pip", *options, environment)),
         Step("board", "put pip into it", into),
     ]
     if old_pip:
-        steps.append(Step("board", "renew its pip", (*pip, "--upgrade", "pip")))
+        steps.append(Step("board", "renew its pip", (*pip, "--upgrade", "-r", f"{wheels}/{PIP_LOCK.name}")))
     steps += [
-        Step("board", f"install {runtime.package} {runtime.version}", (*pip, *runtime.requirements)),
+        Step("board", f"install {runtime.package} {runtime.version}", (*pip, "-r", f"{wheels}/{lock.name}")),
         Step("board", _LOAD_IT, (python, "-c", _LOADS % runtime.module)),
         Step("board", "put it in service", (python, "-c", _SWITCH, folder, f"{root}/venv")),
     ]
-    done = [wheels] if offline else []
-    done += [f"{root}/{facts.current}"] if facts.current is not None else []
-    if done:
-        steps.append(Step("board", "remove what is not needed any more", ("sh", "-c", _TIDY, "sh", *done)))
+    done = [wheels, *([f"{root}/{facts.current}"] if facts.current is not None else [])]
+    steps.append(Step("board", "remove what is not needed any more", ("sh", "-c", _TIDY, "sh", *done)))
     return tuple(steps)
 
 
@@ -232,7 +237,8 @@ def _do(connection: Connection, url: str, made: Plan, stage: Callable[[str], Non
             if step.where == "here":
                 download(step.command, Path(folder))
             elif step.where == "copy":
-                push(connection, made.facts.python, sorted(Path(folder).iterdir()), step.command[0], progress)
+                files = [*step.files, *sorted(Path(folder).iterdir())]
+                push(connection, made.facts.python, files, step.command[0], progress)
             else:
                 done = connection.run_tied(step.command, _TIMEOUT_S)
                 if done.status != 0:
@@ -254,6 +260,9 @@ def _failed(url: str, made: Plan, step: Step, done: Completed) -> DeviceError:
                 how = f"it crashes of {signal.Signals(code).name}"
         return RuntimeMissingError(f"{url}: {package} does not load on the board ({how}): {_other(made)}", **fields)
     if "pip" in step.command:
+        if other_file := pinned.refused(printed):
+            hint = "set one with the published files in the board's pip.conf, or --offline"
+            return DeviceError(f"{url}: {other_file}: {hint}", **fields)
         if _CLOCK in printed:
             hint = "set the board's clock if it is wrong, or let this computer download: --offline"
             return DeviceError(f"{url}: the package index's certificate is refused on the board: {hint}", **fields)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from firmware_tools.errors import RuntimeMissingError
 
 Version = tuple[int, int]
+
+_LOCKS = Path(__file__).with_name("locks")
+PIP_LOCK = _LOCKS / "pip.lock"  # for boards whose Python brings one that is too old
 
 
 @dataclass(frozen=True)
 class Runtime:
     """One release of a runtime: `machines` with the oldest glibc for each, `pythons` the first and the last.
 
-    `numpy` is the bound on numpy's version that it needs, declared by its package or not.
+    `numpy` is the bound on numpy's version that it needs, declared by its package or not. For each machine and Python,
+    called a row, a list says exactly what is installed.
     """
 
     name: str
@@ -24,10 +29,16 @@ class Runtime:
     pythons: tuple[Version, Version]
     numpy: str
 
-    @property
-    def requirements(self) -> tuple[str, str]:
-        """What pip is to install."""
-        return f"{self.package}=={self.version}", f"numpy{self.numpy}"
+    def rows(self) -> Iterator[tuple[str, Version]]:
+        """Every machine and Python that there is a wheel for."""
+        (major, oldest), (_, newest) = self.pythons
+        for machine in self.machines:
+            for minor in range(oldest, newest + 1):
+                yield machine, (major, minor)
+
+    def lock(self, machine: str, python: Version) -> Path:
+        """What pip is to install there: this package and all that it needs, with the hashes of the wheels."""
+        return _LOCKS / f"{self.package}-{self.version}-py{_text(python)}-{machine}.lock"
 
     @property
     def module(self) -> str:

@@ -9,15 +9,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from firmware_tools import children
+from firmware_tools import children, pinned
 from firmware_tools.device import Progress
 from firmware_tools.errors import DeviceError, TransferError
-from firmware_tools.linux.runtimes import WITHOUT_NUMPY_WHEELS, Version
+from firmware_tools.linux.runtimes import Version
 from firmware_tools.linux.ssh_connection import Connection, one_line
 
 _DOWNLOAD_TIMEOUT_S = 1800.0
 _OLDEST_GLIBC = 17  # of 2.x: what manylinux2014 stands for, and all that pip looks at under that name
-# argv: the folder, then name, size and sha256 of each wheel. A whole part becomes the wheel, a damaged one goes.
+# argv: the folder, then name, size and sha256 of each file. A whole part becomes the file; what is damaged, or another
+# file of that name, goes.
 _RECEIVED = r"""
 import hashlib, json, os, sys
 folder, rest = sys.argv[1], sys.argv[2:]
@@ -26,7 +27,7 @@ have = []
 for name, size, sha256 in zip(rest[::3], rest[1::3], rest[2::3]):
     path = os.path.join(folder, name)
     for file in (path, path + ".part"):
-        if os.path.exists(file) and os.path.getsize(file) >= int(size):
+        if os.path.exists(file) and (file == path or os.path.getsize(file) >= int(size)):
             with open(file, "rb") as opened:
                 whole = hashlib.sha256(opened.read()).hexdigest() == sha256
             os.rename(file, path) if whole else os.remove(file)
@@ -36,19 +37,18 @@ print(json.dumps(have))
 """
 
 
-def download_command(requirements: Sequence[str], machine: str, python: Version, glibc: Version) -> tuple[str, ...]:
-    """What downloads the wheels of `requirements`, and of all that they need, for such a board; lacks the folder."""
+def download_command(lists: Sequence[Path], machine: str, python: Version, glibc: Version) -> tuple[str, ...]:
+    """What downloads the wheels that stand in `lists`, with their hashes, for such a board; lacks the folder."""
     digits = "".join(map(str, python))
     platforms = [f"manylinux2014_{machine}"]
     platforms += [f"manylinux_2_{minor}_{machine}" for minor in range(_OLDEST_GLIBC, glibc[1] + 1)]
     return (
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
-        "--only-binary=:all:",
+        *pinned.OPTIONS,
         *("--implementation", "cp", "--python-version", ".".join(map(str, python))),
         *("--abi", f"cp{digits}m" if python < (3, 8) else f"cp{digits}"),
         *(word for platform in platforms for word in ("--platform", platform)),
-        *(("--no-deps",) if machine in WITHOUT_NUMPY_WHEELS else ()),  # numpy is all that a runtime needs there
-        *requirements,
+        *(word for path in lists for word in ("-r", str(path))),
     )
 
 
@@ -60,6 +60,8 @@ def download(command: Sequence[str], folder: Path) -> list[Path]:
         why = f"pip download took more than {_DOWNLOAD_TIMEOUT_S:.0f} s"
         raise DeviceError(f"no wheels: {why}: check this computer's network, run it again") from error
     if done.returncode != 0:
+        if other_file := pinned.refused(done.stderr.decode("utf-8", "replace")):
+            raise DeviceError(f"this computer's wheel of {other_file}: {pinned.WAY_OUT}")
         why = pip_error(done.stderr)
         raise DeviceError(f"this computer cannot download the wheels: {why}: check its network and its package index")
     return sorted(folder.iterdir())
@@ -73,7 +75,7 @@ def pip_error(printed: bytes) -> str:
 
 
 def push(connection: Connection, python: str, wheels: Sequence[Path], folder: str, progress: Progress | None) -> None:
-    """Bring `wheels` into the board's `folder`, going on where an interrupted run stopped.
+    """Bring `wheels`, or other files, into the board's `folder`, going on where an interrupted run stopped.
 
     `python` is an interpreter of the board. `progress` is called with the bytes that are there and their total.
     Raises DeviceFullError, TransferError, DeviceLostError.

@@ -5,9 +5,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from foreign_index import foreign_index
 
 from edgenas.conversion import environment
 from edgenas.errors import ConversionError, UsageError
+from edgenas.workflows.doctor import doctor
 
 
 @pytest.fixture
@@ -21,12 +23,6 @@ def test_the_real_one_is_ready_and_reused(python: Path) -> None:
     made = python.parent.parent.stat().st_mtime_ns
     assert environment.ensure() == python
     assert python.parent.parent.stat().st_mtime_ns == made
-
-
-def test_every_line_of_the_lock_is_pinned() -> None:
-    lines = [line for line in environment.LOCK.read_text().splitlines() if not line.startswith("#")]
-    assert "onnx2tf==2.6.9" in lines
-    assert all(line.partition(";")[0].count("==") == 1 for line in lines)
 
 
 def test_check_says_what_is_missing(home: Path) -> None:
@@ -118,6 +114,26 @@ def test_without_the_package_index(home: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "\n" not in caught.value.message
     assert "then run the same command again" in caught.value.message
     assert "incomplete" in str(environment.check())
+
+
+def test_another_wheel_of_a_pinned_name_is_refused_before_it_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    for name, value in foreign_index(tmp_path / "index", [environment.LOCK], ran).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(
+        ConversionError, match=r": ai-edge-litert==[\d.]+ is refused, the index offers another"
+    ) as caught:
+        environment.ensure()
+    assert "PIP_INDEX_URL" in caught.value.message
+    assert len(caught.value.message) < 200
+    assert not ran.exists()
+    assert not list(environment.folder().rglob("onnx2tf*"))
+    assert "ai-edge-litert" in str(environment.check())
+    (converter,) = (check for check in doctor() if check.name == "converter")
+    assert not converter.ok
+    assert "is refused, the index offers another file" in converter.found
 
 
 def test_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from foreign_index import foreign_index
 from ssh_server import Proxy, SshServer, at_home
 
 import edgenas
@@ -21,7 +26,9 @@ from firmware_tools.errors import (
     RuntimeMissingError,
 )
 from firmware_tools.linux.prepare import plan
+from firmware_tools.linux.runtimes import RUNTIMES
 from firmware_tools.linux.survey import Facts
+from firmware_tools.linux.wheels import _RECEIVED
 
 _PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 _BOARD = Facts(
@@ -45,23 +52,36 @@ def _plan(facts: Facts, runtime: str | None = None, offline: bool = False) -> li
 def test_a_new_board_gets_an_environment_that_is_switched_to_last() -> None:
     whats = [step.partition(":")[0] for step in _plan(_BOARD)]
     assert whats == [
-        *("make an environment", "put pip into it"),
-        *("install ai-edge-litert 2.3.0", "load it", "put it in service"),
+        *("copy the list of packages", "make an environment", "put pip into it"),
+        *("install ai-edge-litert 2.3.0", "load it", "put it in service", "remove what is not needed any more"),
     ]
-    assert "/home/pi/.edgenas/venv-litert-2.3.0-py3.11/bin/python -m pip install" in _plan(_BOARD)[2]
+    assert "/home/pi/.edgenas/venv-litert-2.3.0-py3.11/bin/python -m pip install" in _plan(_BOARD)[3]
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_pip_takes_only_what_a_list_has_the_hash_of(offline: bool) -> None:
+    board = replace(_BOARD, version=(3, 8), glibc=(2, 31), pip=(19, 2))
+    steps = plan(board, "ssh://pi@pi", None, offline).steps
+    installs = [step.command for step in steps if "pip" in step.command]
+    assert len(installs) == (3 if offline else 2), "pip itself is renewed"
+    for command in installs:
+        assert {"--require-hashes", "--no-deps", "--only-binary=:all:", "-r"} <= set(command)
+        assert not {"pip", "numpy", "tflite-runtime"} & set(command[4:])
+    (copied,) = (step.files for step in steps if step.where == "copy")
+    assert [path.name for path in copied] == ["pip.lock", "tflite-runtime-2.13.0-py3.8-aarch64.lock"]
 
 
 def test_a_ready_board_is_left_alone_and_another_runtime_is_another_environment() -> None:
     ready = replace(_BOARD, made=("venv-litert-2.3.0-py3.11",), current="venv-litert-2.3.0-py3.11")
     assert _plan(ready) == []
-    assert _plan(ready, "tflite")[-1].endswith("sh /home/pi/.edgenas/venv-litert-2.3.0-py3.11")
+    assert _plan(ready, "tflite")[-1].endswith("sh /home/pi/.edgenas/wheels /home/pi/.edgenas/venv-litert-2.3.0-py3.11")
     assert len(_plan(replace(ready, version=(3, 12)))) > 1, "the system's Python was renewed"
 
 
 def test_what_an_interrupted_run_left_goes_and_its_name_is_not_used_again() -> None:
     steps = _plan(replace(_BOARD, made=("venv-litert-2.3.0-py3.11",)))
     assert steps[0].endswith("sh /home/pi/.edgenas/venv-litert-2.3.0-py3.11")
-    assert steps[1].endswith("-m venv --without-pip /home/pi/.edgenas/venv-litert-2.3.0-py3.11+2")
+    assert steps[2].endswith("-m venv --without-pip /home/pi/.edgenas/venv-litert-2.3.0-py3.11+2")
 
 
 def test_wheels_are_kept_for_the_run_that_wants_them() -> None:
@@ -75,16 +95,18 @@ def test_wheels_are_kept_for_the_run_that_wants_them() -> None:
 def test_offline_wheels_are_those_of_the_board() -> None:
     download, copy = _plan(replace(_BOARD, version=(3, 7), glibc=(2, 28), pip=(18, 1)), offline=True)[:2]
     assert "--python-version 3.7 --abi cp37m --platform manylinux2014_aarch64 " in download
-    assert "manylinux_2_28_aarch64 tflite-runtime==2.11.0 'numpy<2' pip" in download
+    assert "/pip.lock -r " in download
+    assert download.endswith("/tflite-runtime-2.11.0-py3.7-aarch64.lock")
     assert copy == "copy the wheels: to /home/pi/.edgenas/wheels on the board"
 
 
 def test_armv7_takes_the_systems_numpy() -> None:
     download, _, make, _, install, *_ = _plan(_ARMV7, offline=True)
-    assert "numpy" not in download
-    assert " --no-deps tflite-runtime==2.14.0" in download
+    listed = Path(download.rpartition(" -r ")[2])
+    assert listed.name == "tflite-runtime-2.14.0-py3.11-armv7l.lock"
+    assert "numpy" not in listed.read_text()
     assert "--system-site-packages" in make
-    assert "'numpy<2'" in install
+    assert "--no-deps" in install
 
 
 @pytest.mark.parametrize(
@@ -146,6 +168,45 @@ def test_what_fails_on_the_board_is_one_line_and_nothing_is_put_in_service(
     assert said in raised.value.message
     assert "\n" not in raised.value.message
     assert not (server.home / "faults" / "venv").exists()
+
+
+@pytest.mark.parametrize("offline", [True, False], ids=["this computer's index", "the board's index"])
+def test_another_wheel_of_a_pinned_name_is_refused_before_it_runs(
+    server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    machine, python, litert = platform.machine(), sys.version_info[:2], RUNTIMES[0]
+    if (machine, python) not in litert.rows():
+        pytest.skip("no runtime for this computer")
+    ran, root = tmp_path / "ran", server.home / f"foreign-{offline}"
+    index = foreign_index(tmp_path / "index", [litert.lock(machine, python)], ran)
+    settings = server.home / ".config" / "pip" / "pip.conf"
+    for name, value in index.items():
+        if offline:
+            monkeypatch.setenv(name, value)
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(f"[global]\nindex-url = {index['PIP_INDEX_URL']}\nextra-index-url =\nfind-links =\n")
+    serving = root / "venv-old"
+    (serving / "bin").mkdir(parents=True)
+    (serving / "bin" / "python").symlink_to(sys.executable)
+    (root / "venv").symlink_to("venv-old")
+    with pytest.raises(DeviceError) as raised:
+        edgenas.prepare(server.url(root.name, python=str(_PYTHON)), runtime="litert", offline=offline)
+    settings.unlink()
+    assert "ai-edge-litert==2.3.0 is refused, the index offers another file" in raised.value.message
+    assert "pip.conf" in raised.value.message
+    assert (root / "venv").readlink() == Path("venv-old")
+    assert serving.exists()
+    assert not ran.exists()
+    assert not list(root.rglob("ai_edge_litert*"))
+    assert not offline or not (root / "wheels").exists(), "nothing is sent"
+
+
+def test_another_file_of_a_wheels_name_on_the_board_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "x.whl").write_bytes(b"other")
+    facts = ["x.whl", "9", hashlib.sha256(b"published").hexdigest()]
+    done = subprocess.run([sys.executable, "-c", _RECEIVED, tmp_path, *facts], capture_output=True, check=True)
+    assert json.loads(done.stdout) == [0]
+    assert not (tmp_path / "x.whl").exists()
 
 
 def test_a_board_without_a_runtime_asks_to_be_prepared(server: SshServer, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from firmware_tools.linux.runtimes import Version, choose
 def test_the_best_that_fits(machine: str, python: Version, glibc: Version, wanted: str | None, chosen: str) -> None:
     runtime = choose(machine, python, glibc, wanted)
     assert f"{runtime.package} {runtime.version}" == chosen
-    assert runtime.requirements[1] == ("numpy>=1.23.2" if runtime.name == "litert" else "numpy<2")
+    assert runtime.numpy == (">=1.23.2" if runtime.name == "litert" else "<2")
+    assert runtime.lock(machine, python).is_file()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pytest
 
 import edgenas
 from edgenas import resources
+from firmware_tools.linux.runtimes import PIP_LOCK
 
 if TYPE_CHECKING:
     from conftest import Distributions
@@ -50,6 +51,7 @@ def described(distributions: Distributions) -> Message:
 
 def test_sdist_holds_what_a_build_and_the_tests_need(sdist: set[str]) -> None:
     wanted = ["LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "Makefile", ".ci/run", ".ci/choose-python"]
+    wanted += [".ci/constraints.txt", "edgenas/conversion/converter.lock", "firmware_tools/linux/locks/pip.lock"]
     assert not [name for name in wanted if name not in sdist]
     assert _sources(PACKAGES) | _firmware() <= sdist
     assert {"boards/host/board.toml", "models/tiny.toml", "tests/packaging/test_distributions.py"} <= sdist
@@ -67,6 +69,7 @@ def test_wheel_holds_the_packages_and_their_data(wheel: set[str]) -> None:
     data = ["converter.lock", "py.typed", "_data/boards/host/board.toml", "_data/models/tiny.toml"]
     assert not [name for name in data if not any(path.startswith("edgenas/") and path.endswith(name) for path in wheel)]
     assert {"firmware_tools/py.typed", "firmware_tools/agent/agent.py"} <= wheel
+    assert {path.relative_to(ROOT).as_posix() for path in PIP_LOCK.parent.iterdir()} <= wheel
 
 
 def test_wheel_holds_every_shipped_board_and_space(wheel: set[str]) -> None:
@@ -103,13 +106,6 @@ def test_every_import_is_a_declared_dependency(described: Message) -> None:
         if not {_normal(name) for name in distributions.get(module, [])} & declared
     }
     assert not missing
-
-
-def test_converter_list_names_exact_versions() -> None:
-    (lock,) = (ROOT / "edgenas").rglob("converter.lock")
-    lines = [line for line in lock.read_text().splitlines() if line and not line.startswith("#")]
-    assert lines
-    assert not [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+(; python_version [<>]=? '3\.\d+')?", line)]
 
 
 def test_editable_install_takes_the_checkouts_data() -> None:

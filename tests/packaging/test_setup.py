@@ -193,6 +193,7 @@ def install(venv: Path, tmp_path: Path) -> Install:
 
     def run(variables: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
         index = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": (tmp_path / "index").as_uri()}
+        index["CONSTRAINTS"] = ".ci/constraints.txt"  # as make setup says
         given = {**os.environ, **index, "PIP_FIND_LINKS": str(tmp_path), "TORCH_INDEX": "", **variables}
         return subprocess.run([TORCH, venv], cwd=ROOT, env=given, capture_output=True, text=True, check=False)
 
