@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgenas.errors import ConversionError
-from edgenas.resources import home, reason, way_out, writable_home, write_text
+from edgenas.resources import home, make_folder, reason, way_out, writable_home, write_text
 from firmware_tools import children
 from firmware_tools.foreign_text import telling
 
@@ -188,7 +188,7 @@ def _exclusive(path: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it if the holder dies."""
     try:
         writable_home()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         file = path.open("a")
     except OSError as error:
         raise _failed(f"{path} cannot be written ({reason(error)})", way_out(path, error)) from error

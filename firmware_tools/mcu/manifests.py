@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_tools.host_folder import refused
+from firmware_tools.host_folder import make_private, refused
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Manifests:
         path = self._folder / f"{plan_sha256}.json"
         new = path.with_suffix(f".{os.getpid()}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private(self._folder)
             new.write_text(json.dumps(asdict(sent), indent=1) + "\n")
             new.replace(path)
         except OSError as error:
