@@ -19,8 +19,10 @@ from edgenas import resources
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.progress import Reporter
 from firmware_tools.agent.agent import folder_fault, own_file
+from firmware_tools.reading import read_text
 
 _QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"
+_MAX_BYTES = 16 << 20  # of a stage
 
 
 class Run:
@@ -129,6 +131,6 @@ def _entry(path: Path) -> Any:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(read_text(path, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None

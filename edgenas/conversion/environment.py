@@ -25,6 +25,7 @@ from edgenas.errors import ConversionError
 from edgenas.resources import home, make_folder, reason, way_out, writable_home, write_text
 from firmware_tools import children
 from firmware_tools.foreign_text import telling
+from firmware_tools.reading import read_json
 
 LOCK = Path(__file__).with_name("converter.lock")
 _READY = "ready.json"
@@ -55,7 +56,7 @@ def check() -> str | None:
     if not folder().is_dir():
         return f"the converter's environment is not installed yet ({folder()})"
     try:
-        verified = json.loads(ready.read_text(encoding="utf-8"))["verified"]
+        verified = read_json(ready)["verified"]
     except (OSError, ValueError, KeyError, TypeError):
         return f"the converter's environment is incomplete ({folder()}): its installation was interrupted"
     if verified is not True or not python().exists():

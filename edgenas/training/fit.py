@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgenas import resources
+from edgenas.archives import require_stored
 from edgenas.errors import UsageError
 from edgenas.network import network
 from edgenas.space import Architecture, SearchSpace
@@ -75,8 +77,18 @@ def fit(
 def load_job(checkpoint: Path) -> Job:
     """What a checkpoint was trained for. Raises UsageError if the file is no checkpoint."""
     try:
+        require_stored(checkpoint)
         return Job.from_json(torch.load(checkpoint, weights_only=True)["job"])
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
         reason = getattr(error, "strerror", None) or "it is damaged or of another program"
         raise UsageError(
             f"{checkpoint} cannot be read as a checkpoint of edgenas: {reason}", file=str(checkpoint)

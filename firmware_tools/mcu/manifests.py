@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from firmware_tools.host_folder import make_private, refused
+from firmware_tools.reading import read_json
+
+
+_MAX_BYTES = 8 << 20  # as the agent takes of a manifest
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Manifests:
     def get(self, plan_sha256: str) -> Sent | None:
         """What is known of a plan; None if nothing readable is."""
         try:
-            record: dict[str, Any] = json.loads((self._folder / f"{plan_sha256}.json").read_text())
+            record: dict[str, Any] = read_json(self._folder / f"{plan_sha256}.json", _MAX_BYTES)
             shapes = {name: tuple(record[name]) for name in ("input_shape", "output_shape")}
             return Sent(**{**record, **shapes})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
