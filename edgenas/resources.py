@@ -25,9 +25,9 @@ _LONGEST_PREFIX = 40  # of a temporary file's name: the whole must not be longer
 def home() -> Path:
     """The user's folder, absolute: `$EDGENAS_HOME` if it is set and not empty, else `~/.edgenas`.
 
-    Created, for the user alone, when something is written into it. Raises UsageError, which names EDGENAS_HOME, if there
-    cannot be such a folder (a file is there, or nobody knows where `~` is), or if others may change what is in it: the
-    converter that is installed there would run what they please.
+    Created, for the user alone, when something is written into it. Raises UsageError, which names EDGENAS_HOME, if
+    there cannot be such a folder (a file is there, or nobody knows where `~` is), or if others may change what is in
+    it: the converter that is installed there would run what they please.
     """
     try:
         folder = _home()

@@ -74,21 +74,16 @@ def fit(
     return outcome
 
 
+# What torch raises for a file that is no checkpoint.
+_DAMAGE = (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
+
+
 def load_job(checkpoint: Path) -> Job:
     """What a checkpoint was trained for. Raises UsageError if the file is no checkpoint."""
     try:
         require_stored(checkpoint)
         return Job.from_json(torch.load(checkpoint, weights_only=True)["job"])
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (*_DAMAGE, OSError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged or of another program"
         raise UsageError(
             f"{checkpoint} cannot be read as a checkpoint of edgenas: {reason}", file=str(checkpoint)

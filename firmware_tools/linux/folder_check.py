@@ -10,10 +10,11 @@ from firmware_tools.agent import agent
 FUNCTIONS = "".join(
     (
         "from __future__ import annotations\nimport hashlib, os, stat, sys\n",
-        *map(
-            inspect.getsource,
-            (agent.trusted_users, agent.is_private, agent.keeps_modes, agent.way_to, agent.folder_fault),
-        ),
+        inspect.getsource(agent.trusted_users),
+        inspect.getsource(agent.is_private),
+        inspect.getsource(agent.keeps_modes),
+        inspect.getsource(agent.way_to),
+        inspect.getsource(agent.folder_fault),
     )
 )
 # argv: the folder, and a file in it. Prints the file's sha256, or nothing if it is not there or others may write it, a

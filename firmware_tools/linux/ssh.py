@@ -22,9 +22,9 @@ _ALIVE_EVERY_S = 30.0
 _SILENCE_S = 120.0
 _OLDEST_PYTHON = (3, 7)
 
-# $1 the folder, $2 the interpreter or nothing, $3 the agent's file, on stdin the check; answers are separated by NUL, as
-# paths may hold anything else. What the folder holds, an interpreter perhaps, is run only if nobody else can change it:
-# the system's python3 looks first.
+# $1 the folder, $2 the interpreter or nothing, $3 the agent's file, on stdin the check; answers are separated by NUL,
+# as paths may hold anything else. What the folder holds, an interpreter perhaps, is run only if nobody else can change
+# it: the system's python3 looks first.
 _LOOK = r"""
 home() { case $1 in /*) path=$1 ;; '~') path=$HOME ;; '~/'*) path=$HOME/${1#'~/'} ;; *) path=$HOME/$1 ;; esac; }
 home "$1"; root=$path

@@ -17,7 +17,6 @@ from typing import Any
 from firmware_tools.host_folder import make_private, refused
 from firmware_tools.reading import read_json
 
-
 _MAX_BYTES = 8 << 20  # as the agent takes of a manifest
 
 
