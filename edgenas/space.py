@@ -254,7 +254,7 @@ class SearchSpace:
             known = ", ".join(sorted(p.stem for p in resources.shipped("models").glob("*.toml")))
             raise UsageError(f"no search space {str(source)!r}: shipped are {known}, or name a .toml file") from None
         except UnreadableError as error:
-            raise UsageError(f"{path} cannot be read: {error}", file=str(path)) from error
+            raise UsageError(f"{path}: {error}", file=str(path)) from error
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
         try:

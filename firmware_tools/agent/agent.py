@@ -286,7 +286,7 @@ def folder_fault(path: str, team: bool = False) -> str | None:
     As OpenSSH's StrictModes: it and the folders above it, up to the user's home, belong to the user or to root, and no
     one else may write them; a group of the user's own may, and all may write a sticky folder (/tmp) above it. Where a
     folder on the way is closed to others, what is below it is out of their reach whatever its mode. `team`: what is
-    read back is authenticated, so a group may write, and root takes a folder of anybody's.
+    read back is authenticated, so a group may write, all a sticky folder, and root takes one of anybody's.
     """
     if os.name != "posix":
         return None
@@ -310,7 +310,7 @@ def folder_fault(path: str, team: bool = False) -> str | None:
                 if user not in trusted and not lenient:
                     fault = fault or "%s belongs to user %d" % (what, user)
             writable = mode & 0o002 or (mode & 0o020 and not (team and last) and not is_private(facts.st_gid))
-            if writable and (last or not mode & stat.S_ISVTX) and keeps_modes(folder):
+            if writable and ((last and not team) or not mode & stat.S_ISVTX) and keeps_modes(folder):
                 mend = "chmod -R go-w" if last else "chmod go-w"
                 fault = fault or "%s has mode %04o, so others may write: %s" % (what, stat.S_IMODE(mode), mend)
             shared = bool(mode & 0o022)
