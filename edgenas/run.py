@@ -18,7 +18,7 @@ from typing import Any
 from edgenas import resources
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.progress import Reporter
-from firmware_tools.agent.agent import folder_fault, own_file
+from firmware_tools.agent.agent import folder_fault, own_file, trusted_users
 from firmware_tools.reading import read_text
 
 _QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"
@@ -120,6 +120,8 @@ class Logged:
 
 def _is_own(folder: Path) -> bool:
     """Whether what is in a run's folder is this user's: no link, nobody else's, not for everybody to write."""
+    if os.name == "posix" and os.geteuid() != 0 and folder.lstat().st_uid not in trusted_users():
+        return False
     return not folder.is_symlink() and folder_fault(str(folder), team=True) is None
 
 

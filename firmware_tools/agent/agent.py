@@ -255,7 +255,15 @@ def is_private(gid: int) -> bool:
             return False
     except KeyError:
         pass
-    return gid == 0 or not any(one.pw_gid == gid and one.pw_uid not in trusted_users() for one in pwd.getpwall())
+    return gid == 0 or not any(group == gid and user not in trusted_users() for group, user in first_groups())
+
+
+@functools.lru_cache(maxsize=None)
+def first_groups() -> frozenset[tuple[int, int]]:
+    """The (group, user) of all accounts, of which a network may have many."""
+    import pwd
+
+    return frozenset((one.pw_gid, one.pw_uid) for one in pwd.getpwall())
 
 
 def keeps_modes(folder: str) -> bool:
@@ -285,8 +293,8 @@ def folder_fault(path: str, team: bool = False) -> str | None:
 
     As OpenSSH's StrictModes: it and the folders above it, up to the user's home, belong to the user or to root, and no
     one else may write them; a group of the user's own may, and all may write a sticky folder (/tmp) above it. Where a
-    folder on the way is closed to others, what is below it is out of their reach whatever its mode. `team`: what is
-    read back is authenticated, so a group may write, all a sticky folder, and root takes one of anybody's.
+    folder on the way is closed to others, what is below it is out of their reach whatever its mode. `team`: several
+    work there, and what is read back is authenticated, so a group may write, all a sticky folder, and it is anybody's.
     """
     if os.name != "posix":
         return None
@@ -305,11 +313,11 @@ def folder_fault(path: str, team: bool = False) -> str | None:
                 break
             # Above it, root takes what it is given (a container's working folder), and a container may not know whose
             # a folder is (65534).
-            lenient = not shared and (me == 0 or owner == 65534) and (team or not last)
+            lenient = not shared and (team or ((me == 0 or owner == 65534) and not last))
             for user in (owner, facts.st_uid):
                 if user not in trusted and not lenient:
                     fault = fault or "%s belongs to user %d" % (what, user)
-            writable = mode & 0o002 or (mode & 0o020 and not (team and last) and not is_private(facts.st_gid))
+            writable = mode & 0o002 or (mode & 0o020 and not team and not is_private(facts.st_gid))
             if writable and ((last and not team) or not mode & stat.S_ISVTX) and keeps_modes(folder):
                 mend = "chmod -R go-w" if last else "chmod go-w"
                 fault = fault or "%s has mode %04o, so others may write: %s" % (what, stat.S_IMODE(mode), mend)

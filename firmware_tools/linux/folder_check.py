@@ -9,9 +9,10 @@ from firmware_tools.agent import agent
 # For `python -I -c`; sys.argv is for what follows it.
 FUNCTIONS = "".join(
     (
-        "from __future__ import annotations\nimport hashlib, os, stat, sys\n",
+        "from __future__ import annotations\nimport functools, hashlib, os, stat, sys\n",
         inspect.getsource(agent.trusted_users),
         inspect.getsource(agent.is_private),
+        inspect.getsource(agent.first_groups),
         inspect.getsource(agent.keeps_modes),
         inspect.getsource(agent.way_to),
         inspect.getsource(agent.folder_fault),

@@ -114,7 +114,7 @@ def test_whose_a_folder_is(everywhere: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert fault(sticky / "link" / "new") == f"{sticky / 'link'} belongs to user {ME}"
     with user(ME):
         assert folder_fault(str(other)) == f"it belongs to user {OTHER}"
-        assert folder_fault(str(other), team=True) == f"it belongs to user {OTHER}"
+        assert folder_fault(str(other), team=True) is None  # a colleague's
         assert folder_fault(str(other / "roots")) == f"{other} belongs to user {OTHER}"
         assert folder_fault(str(everywhere)) is None  # root's
 
@@ -127,8 +127,11 @@ def test_a_group_of_the_users_own_may_write(everywhere: Path, monkeypatch: pytes
         assert folder_fault(str(mine)) is None
         assert folder_fault(str(ours)) == "it has mode 0775, so others may write: chmod -R go-w"
         assert folder_fault(str(ours), team=True) is None
+        assert folder_fault(str(ours / "runs"), team=True) is None
+        agent.first_groups.cache_clear()
         monkeypatch.setattr(pwd, "getpwall", lambda: [pwd.struct_passwd(("o", "", OTHER, ME, "", "", ""))])
         assert folder_fault(str(mine)) is not None
+    agent.first_groups.cache_clear()
 
 
 def test_a_home_that_others_may_write_is_refused(everywhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,13 +232,19 @@ def test_runs_that_everybody_may_write_are_refused(everywhere: Path) -> None:
     assert Run.open(runs, "host", {}).folder == run.folder
     run.folder.chmod(0o777)
     assert Run.open(runs, "host", {}).folder != run.folder
-    if os.geteuid() != 0:
-        pytest.skip("only root may give a folder away")
-    run.folder.chmod(0o755)
-    os.chown(run.folder, OTHER, OTHER)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "geteuid", lambda: ME)
-        assert folder_fault(str(run.folder), team=True) == f"it belongs to user {OTHER}"
+
+
+def test_a_run_that_another_user_planted_is_not_resumed(everywhere: Path) -> None:
+    runs = made(everywhere / "runs", 0o1777)
+    planted = Run.open(runs, "host", {}).folder
+    for path in (planted, *planted.rglob("*")):
+        os.chown(path, OTHER, OTHER)
+    with user(ME):
+        found = Run.open(runs, "host", {})
+        assert (found.folder == planted, found.folder.stat().st_uid) == (False, ME)
+    (runs / "20990101T000000-host").symlink_to(planted)
+    with user(ME):
+        assert Run.open(runs, "host", {}).folder == found.folder
 
 
 def test_the_log_of_a_run_leads_nowhere_else(tmp_path: Path) -> None:
