@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -35,10 +35,10 @@ class ArchiveError(ValueError):
 class Archive(io.BufferedReader):
     """A file for `zipfile` that gives no list of entries that is longer than a program writes one."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        assert isinstance(file, io.BufferedReader)
-        super().__init__(file.detach())
-        self._size = os.fstat(self.fileno()).st_size
+    def __init__(self, raw: io.RawIOBase | io.BytesIO) -> None:
+        super().__init__(raw)  # bytes in memory are read like a file
+        self._size = self.seek(0, os.SEEK_END)
+        self.seek(0)
         self.listed = False
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -52,7 +52,7 @@ class Archive(io.BufferedReader):
 
 def open_archive(path: Path) -> Archive:
     """The file, for `numpy.load` or `zipfile`. Raises UnreadableError for what is no regular file, OSError."""
-    return Archive(open_file(path))
+    return Archive(open_file(path).detach())
 
 
 def require_stored(path: Path) -> None:
@@ -80,7 +80,8 @@ def check_arrays(archive: zipfile.ZipFile, keys: Iterable[str], max_bytes: int |
             raise ArchiveError(key, f"{key} is {few}: save it with numpy.savez, which does not compress")
         total += size
         if limit is not None and total > limit:
-            need = f"{_megabytes(total)} are needed, {_megabytes(limit)} are free"
+            free = "are free" if max_bytes is None else "are the most"
+            need = f"{_megabytes(total)} are needed, {_megabytes(limit)} {free}"
             raise ArchiveError(key, f"{key} is {shape} of {dtype}, {need}: save fewer, or smaller ones as uint8")
 
 

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.archives import check_arrays
+from edgenas.archives import Archive, check_arrays
 from edgenas.errors import UsageError
 from edgenas.resources import write_bytes, write_text
-from firmware_tools.reading import UnreadableError, parse_json, read_bytes
+from firmware_tools.reading import MAX_BYTES, UnreadableError, parse_json, read_bytes
 
 FORMAT = 1
 MODEL, MANIFEST, GOLDEN, ONNX = "model.tflite", "manifest.json", "golden.npz", "model.onnx"
@@ -181,7 +181,7 @@ class Artifact:
     def golden_vectors(self) -> tuple[Array, Array]:
         """The golden inputs and the outputs that the host made of them. Raises UsageError if they are damaged."""
         try:
-            with zipfile.ZipFile(io.BytesIO(self.golden)) as archive:
+            with Archive(io.BytesIO(self.golden)) as file, zipfile.ZipFile(file) as archive:
                 check_arrays(archive, ("inputs", "outputs"), _MAX_GOLDEN_BYTES)
             with np.load(io.BytesIO(self.golden), allow_pickle=False) as data:
                 return data["inputs"], data["outputs"]
@@ -215,11 +215,14 @@ class Artifact:
         if manifest.get("format") != FORMAT:
             raise _damaged(source, "format", f"is {manifest.get('format')!r}, this edgenas reads {FORMAT}")
         _check_keys(source, manifest, _SHAPE, "")
-        tflite = _read(folder / MODEL)
+        sizes = [manifest["bytes"], (manifest.get("onnx") or {}).get("bytes", 0)]
+        if sum(sizes) > MAX_MODEL_BYTES:
+            raise _damaged(source, "bytes", f"is {sum(sizes)} in all, this edgenas reads {MAX_MODEL_BYTES}")
+        tflite = _read(folder / MODEL, max(MAX_BYTES, sizes[0]))
         if len(tflite) != manifest["bytes"]:
             raise _damaged(folder / MODEL, "bytes", f"has {len(tflite)} bytes, the manifest says {manifest['bytes']}")
         golden = _read(folder / GOLDEN, _MAX_GOLDEN_BYTES)
-        onnx = None if manifest.get("onnx") is None else _read(folder / ONNX)
+        onnx = None if manifest.get("onnx") is None else _read(folder / ONNX, max(MAX_BYTES, sizes[1]))
         files = [
             (MODEL, tflite, "sha256", manifest["sha256"]),
             (GOLDEN, golden, "golden.sha256", manifest["golden"]["sha256"]),

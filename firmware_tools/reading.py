@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
 import stat
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +33,7 @@ class UnreadableError(ValueError):
     """A text that is not parsed because it is too large, too deep or not in its format; the message says why."""
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:
     """A regular file, opened to be read.
 
     Never waits: a named pipe or a terminal in the file's place is refused, and so is a device, which may not end.

@@ -331,7 +331,8 @@ def require_own(folder: str, root: str) -> None:
     """Refuse a folder in `root`, or that itself, if others may change it: they would choose what runs here."""
     fault = folder_fault(folder)
     if fault is not None:
-        fault = fault if folder == root else fault.replace("it ", folder + " ", 1)
+        if folder != root and fault.startswith("it "):
+            fault = folder + fault[2:]
         message = f"{root} cannot be used ({fault}): mend that, or name another folder"
         raise Refusal("folder", message, root=root, reason=fault)
 
