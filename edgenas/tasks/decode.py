@@ -50,6 +50,8 @@ _HEIF = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis", b"avif")
 _LARGE_PIXELS = 4 << 20
 _HUGE_PIXELS = 32 << 20
 _ALONE = threading.Lock()
+# Of formats whose decoders have the whole picture, several times over, beside Pillow's; phones take 49 million.
+_MOST_PIXELS = {"JPEG2000": 32 << 20, "WEBP": 50_000_000, "AVIF": 50_000_000, "HEIF": 50_000_000}
 _AT_ONCE = 16  # files that one thread takes at a time
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
@@ -269,6 +271,10 @@ def _open(file: Path) -> Image.Image:
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         image.close()
         raise ValueError(f"{image.width}x{image.height} pixels, Pillow allows {Image.MAX_IMAGE_PIXELS} in all")
+    most = _MOST_PIXELS.get(image.format or "", image.width * image.height)
+    if image.width * image.height > most:
+        image.close()
+        raise ValueError(f"{image.width}x{image.height} pixels, of {image.format} {most} are read: convert it to .jpg")
     if any(tile[0] == "fits_gzip" for tile in getattr(image, "tile", ())):  # Pillow inflates it whatever it becomes
         image.close()
         raise ValueError("a compressed FITS image: convert it to .png")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgenas.errors import DataError
 from edgenas.tasks import decode
 from edgenas.tasks.decode import read_images
 
@@ -43,3 +44,12 @@ def test_the_pixels_are_nearly_the_same(
     assert (huge.shape, huge_notes, huge_source) == (usual.shape, notes, source)
     assert np.abs(huge.astype(int) - usual.astype(int)).mean() < 3
     assert np.ptp(usual) > 30
+
+
+def test_a_format_that_takes_much_memory_is_read_up_to_its_own_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn("RGB").save(tmp_path / "image.webp")
+    monkeypatch.setitem(decode._MOST_PIXELS, "WEBP", 100_000)
+    with pytest.raises(DataError, match=r"400x300 pixels, of WEBP 100000 are read: convert it to \.jpg"):
+        read_images(tmp_path, [tmp_path / "image.webp"], 32, None)
