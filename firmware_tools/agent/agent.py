@@ -249,9 +249,9 @@ def is_private(gid: int) -> bool:
             pass
     try:
         group = grp.getgrgid(gid)
-        # Who has a group as their first one may be known by name only: another name than the user's says that it is
-        # meant for several.
-        if gid != 0 and (group.gr_name not in names or not names.issuperset(group.gr_mem)):
+        # A directory service does not tell who has a group as their first one: another name than the user's says that
+        # it is meant for several. Those below 100 are the system's own (staff of Debian's /usr/local).
+        if gid != 0 and ((gid >= 100 and group.gr_name not in names) or not names.issuperset(group.gr_mem)):
             return False
     except KeyError:
         pass
@@ -353,6 +353,7 @@ class Store:
         for path in (os.path.join(root, "slots", "a"), os.path.join(root, "slots", "b"), self.scratch):
             os.makedirs(path, exist_ok=True)
             require_own(path, root)
+        require_own(os.path.join(root, "engines"), root)  # which trtexec runs
         self._count_boot()
 
     def model(self, slot: str) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +107,20 @@ def test_what_is_no_checkpoint_is_a_usage_error(tmp_path: Path, content: bytes |
         load_job(path)
     assert str(path) in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_checkpoint_that_inflates_or_never_ends_is_a_usage_error(
+    job: Jobs, space: SearchSpace, few: ImageData
+) -> None:
+    fit(job(until=1), space, few)
+    path = Path(job().checkpoint)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(path.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    os.mkfifo(path.with_suffix(".pipe"))
+    for suffix in (".zip", ".pipe"):
+        with pytest.raises(UsageError, match="cannot be read as a checkpoint of edgenas"):
+            load_job(path.with_suffix(suffix))
 
 
 def test_another_programs_checkpoint_is_a_usage_error(tmp_path: Path) -> None:
