@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,22 @@ _MAX_HEADER_BYTES = 1 << 16  # of an array; numpy's own have a hundred
 # to 50, and deflated zeros by 1030.
 _BOMB_BYTES = 128 << 20
 _BOMB_RATIO = 100
+# What zipfile, zlib and numpy raise on damaged archives; MemoryError: a damaged header that claims a huge array.
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    SyntaxError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # numpy's; others may take gigabytes for their window alone
 
 

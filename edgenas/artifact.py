@@ -16,7 +16,6 @@ import io
 import json
 import time
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.archives import Archive, check_arrays
+from edgenas.archives import DAMAGE, Archive, check_arrays
 from edgenas.errors import UsageError
 from edgenas.resources import write_bytes, write_text
 from firmware_tools.reading import MAX_BYTES, UnreadableError, parse_json, read_bytes
@@ -185,8 +184,9 @@ class Artifact:
                 check_arrays(archive, ("inputs", "outputs"), _MAX_GOLDEN_BYTES)
             with np.load(io.BytesIO(self.golden), allow_pickle=False) as data:
                 return data["inputs"], data["outputs"]
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            message = f"{GOLDEN} of {self.manifest['name']!r}: {error}: the artifact is damaged, deploy again"
+        except DAMAGE as error:
+            why = str(error) or type(error).__name__
+            message = f"{GOLDEN} of {self.manifest['name']!r}: {why}: the artifact is damaged, deploy again"
             raise UsageError(message, file=GOLDEN, key="golden") from error
 
     def measured(self, latency_ms: float, statistic: str, unit: str) -> Artifact:

@@ -381,12 +381,13 @@ def _prior(table: Mapping[str, Any], path: Path) -> Prior | None:
     numbers = []
     for place, name in ((given, "cycles_per_instruction"), (facts, "clock_mhz")):
         value = place.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LARGEST:
             raise _damaged(path, name, f"is {value!r}, not a positive number, which a [prior] needs")
         numbers.append(float(value))
     return Prior(numbers[0], numbers[1], _take(given, "counted_on", str, path), _take(given, "source", str, path))
 
 
+_LARGEST = 1e300  # of a number that is to become a float; TOML's whole numbers may have any length
 _REQUIRED: Any = object()
 
 

@@ -261,7 +261,7 @@ class SearchSpace:
             return from_table(table, input_shape, classes)
         except KeyError as error:
             raise UsageError(f"{path}: key {error.args[0]!r} is missing", file=str(path), key=error.args[0]) from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"{path}: {error}", file=str(path)) from error
 
     def blocks(self, architecture: Architecture) -> tuple[Block, ...]:

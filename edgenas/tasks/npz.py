@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.archives import ArchiveError, check_arrays, open_archive
+from edgenas.archives import DAMAGE, ArchiveError, check_arrays, open_archive
 from edgenas.errors import DataError
 from edgenas.tasks.npz_keys import Pair, pairs_of
 from edgenas.tasks.npz_labels import integers_or_names, label_notes
@@ -21,23 +17,6 @@ from edgenas.tasks.scale import UnsuitableError, as_uint8
 from edgenas.tasks.sizes import resized
 
 _Array = npt.NDArray[Any]
-
-# What zipfile, zlib and numpy raise on damaged files; MemoryError: a damaged header that claims a huge array.
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    RuntimeError,
-    ArithmeticError,
-    MemoryError,
-    SyntaxError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-)
 
 
 def read_npz(path: Path, size: int | None) -> Raw:
@@ -75,14 +54,14 @@ def _read(path: Path) -> tuple[list[Pair], dict[str, _Array], list[str]]:
             except (UnsuitableError, ArchiveError) as error:
                 raise _fault(path, error.key, error.what) from error
             return pairs, {key: _array(path, file, key) for key in keys}, notes
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _fault(path, None, f"the file is damaged or no .npz ({_why(error)}): save it again") from error
 
 
 def _array(path: Path, file: Any, key: str) -> _Array:
     try:
         array = file[key]
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _fault(
             path, key, f"{key} is damaged or pickled ({_why(error)}): save it again as a plain array"
         ) from error
