@@ -2,7 +2,8 @@
 
 python benchmarks/hostile_files.py [KIND ..] [--minutes N] [--seed N]
 
-Kinds: board, space, inventory, profile, artifact, data, image, model. Tries are numbered: one that fails is done again by `--again "board 0 123"`.
+Kinds: board, space, inventory, profile, artifact, data, image, model. Tries are numbered: one that fails is done again
+by `--again "board 0 123"`.
 
 A failure is an exception that is no error raised on purpose, memory that grows by more than 512 MB, or a file in the
 working folder.
@@ -51,6 +52,7 @@ VALUES: tuple[Any, ...] = (
 )
 TOML_VALUES = ("0", "-1", "1e400", "nan", "true", '""', '"\\u001b[2J"', '"../x"', "[]", "[[1]]", "{}", "9" * 400)
 
+FORMATS = ("png", "jpg", "gif", "bmp", "tif", "webp", "ppm", "tga", "ico", "jp2", "pcx", "sgi", "icns", "dds")
 Try = Callable[[random.Random, Path], None]
 
 
@@ -186,7 +188,7 @@ def image(chance: random.Random, folder: Path) -> None:
         (photos / label).mkdir(parents=True, exist_ok=True)
         for number in range(5):
             Image.fromarray(pixels).save(photos / label / f"{number}.png")
-    suffix = chance.choice("png jpg gif bmp tif webp ppm tga ico jp2 pcx sgi icns dds".split())
+    suffix = chance.choice(FORMATS)
     for old in photos.glob("cats/odd.*"):
         old.unlink()
     file = photos / "cats" / f"odd.{suffix}"
