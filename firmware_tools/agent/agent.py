@@ -292,8 +292,8 @@ def folder_fault(path: str, team: bool = False) -> str | None:
     """Why others may change what is in the folder `path`, which need not be there yet; None if they may not.
 
     As OpenSSH's StrictModes: it and the folders above it, up to the user's home, belong to the user or to root, and no
-    one else may write them; a group of the user's own may, and all may write a sticky folder (/tmp) above it. Where a
-    folder on the way is closed to others, what is below it is out of their reach whatever its mode. `team`: several
+    one else may write them; a group of the user's own may, and all may write a sticky folder (/tmp) above it. What is
+    below a folder that the user or root has closed to others is out of their reach whatever its mode. `team`: several
     work there, and what is read back is authenticated, so a group may write, all a sticky folder, and it is anybody's.
     """
     if os.name != "posix":
@@ -308,15 +308,15 @@ def folder_fault(path: str, team: bool = False) -> str | None:
                 break
             last, mode = folder == name, facts.st_mode
             what = "it" if last else folder
-            if not mode & 0o001 and (not mode & 0o010 or is_private(facts.st_gid)):
-                fault = None
-                break
             # Above it, root takes what it is given (a container's working folder), and a container may not know whose
             # a folder is (65534).
             lenient = not shared and (team or ((me == 0 or owner == 65534) and not last))
             for user in (owner, facts.st_uid):
                 if user not in trusted and not lenient:
                     fault = fault or "%s belongs to user %d" % (what, user)
+            closed = not mode & 0o001 and (not mode & 0o010 or is_private(facts.st_gid))
+            if closed and facts.st_uid in trusted:
+                break
             writable = mode & 0o002 or (mode & 0o020 and not team and not is_private(facts.st_gid))
             if writable and ((last and not team) or not mode & stat.S_ISVTX) and keeps_modes(folder):
                 mend = "chmod -R go-w" if last else "chmod go-w"

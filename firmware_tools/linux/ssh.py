@@ -34,9 +34,12 @@ case $python in
   -* | */* | '~') home "$python"; python=$path ;;
 esac
 check=$(cat)
-facts=$(python3 -I -c "$check" "$root" "$root/$3" 2>/dev/null) ||
-  facts=$("$python" -I -c "$check" "$root" "$root/$3" 2>/dev/null)
-fault=${facts#*:}
+looks=$python; unsaid=
+if python3 -I -c 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null; then
+  looks=python3; unsaid="python3 -I does not say who may write it"
+fi
+facts=$("$looks" -I -c "$check" "$root" "$root/$3" 2>/dev/null)
+case $facts in *:*) fault=${facts#*:} ;; *) fault=$unsaid ;; esac
 version=; why=
 if [ -z "$fault" ]; then
   mkdir -p "$root/scratch" || exit

@@ -99,6 +99,10 @@ def test_what_others_cannot_reach_may_have_any_mode(everywhere: Path) -> None:
     closed = made(everywhere / "closed", 0o700)
     assert fault(made(closed / "open", 0o777)) is None
     assert fault(made(closed / "open" / "other", 0o777, OTHER)) is None
+    theirs = made(everywhere / "theirs", 0o700, OTHER)
+    assert fault(made(theirs / "new", 0o777)) is not None  # closed to all but them
+    other = made(everywhere / "open", 0o777)
+    assert fault(made(other / "closed", 0o700)) is not None  # another may be put in its place
 
 
 def test_whose_a_folder_is(everywhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
