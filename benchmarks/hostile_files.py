@@ -247,11 +247,13 @@ def run(kind: str, seconds: float, seed: int) -> str:
 def main() -> None:
     """Run the kinds one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=list(KINDS))
+    parser.add_argument("kinds", nargs="*", metavar="KIND")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--again", help="a try that failed")
     options = parser.parse_args()
+    if unknown := set(options.kinds) - KINDS.keys():
+        parser.error(f"unknown kind {min(unknown)}")
     if options.again:
         kind, seed, number = options.again.split()
         with tempfile.TemporaryDirectory() as folder:
@@ -259,7 +261,7 @@ def main() -> None:
             print("refused" if once(kind, int(seed), int(number), Path(folder)) else "taken")
         return
     print(f"commit {commit()}, seed {options.seed}, {options.minutes:g} minutes each")
-    for kind in options.kinds:
+    for kind in options.kinds or KINDS:
         print(run(kind, 60 * options.minutes, options.seed), flush=True)
 
 

@@ -189,6 +189,8 @@ def _refused(path: Path, reason: str) -> ProfileError:
 
 def _exchange(table: Mapping[str, Any]) -> Exchange:
     board, named = table["board"], table["spaces"]
+    if not isinstance(named, dict):
+        raise UsageError(f"spaces is {named!r:.60}, not a table")
     for name in named:
         _check_space(name, named[name])
     measurements: list[Measurement] = []
