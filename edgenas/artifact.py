@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +24,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgenas.archives import DAMAGE, Archive, check_arrays
 from edgenas.errors import UsageError
 from edgenas.resources import write_bytes, write_text
+from firmware_tools.reading import MAX_BYTES, UnreadableError, parse_json, read_bytes
 
 FORMAT = 1
 MODEL, MANIFEST, GOLDEN, ONNX = "model.tflite", "manifest.json", "golden.npz", "model.onnx"
+
+# Of a model: the largest networks for images have 350 MB as float32, and a board runs none of those.
+MAX_MODEL_BYTES = 400 << 20
+_MAX_MANIFEST_BYTES = 8 << 20  # the agent takes no longer line
+_MAX_GOLDEN_BYTES = 128 << 20  # 16 images of the largest size have 50 MB as float32
 
 INT8_TOLERANCE = 0.03
 INT8_FRACTION = 0.99
@@ -170,9 +178,16 @@ class Artifact:
         return str(self.manifest["sha256"])
 
     def golden_vectors(self) -> tuple[Array, Array]:
-        """The golden inputs and the outputs that the host made of them."""
-        with np.load(io.BytesIO(self.golden), allow_pickle=False) as data:
-            return data["inputs"], data["outputs"]
+        """The golden inputs and the outputs that the host made of them. Raises UsageError if they are damaged."""
+        try:
+            with Archive(io.BytesIO(self.golden)) as file, zipfile.ZipFile(file) as archive:
+                check_arrays(archive, ("inputs", "outputs"), _MAX_GOLDEN_BYTES)
+            with np.load(io.BytesIO(self.golden), allow_pickle=False) as data:
+                return data["inputs"], data["outputs"]
+        except DAMAGE as error:
+            why = str(error) or type(error).__name__
+            message = f"{GOLDEN} of {self.manifest['name']!r}: {why}: the artifact is damaged, deploy again"
+            raise UsageError(message, file=GOLDEN, key="golden") from error
 
     def measured(self, latency_ms: float, statistic: str, unit: str) -> Artifact:
         """The same model with what its board measured in the manifest, for those who find it installed later."""
@@ -192,19 +207,22 @@ class Artifact:
         """Read and verify a folder. Raises UsageError whose fields `file` and `key` say what is wrong."""
         source = folder / MANIFEST
         try:
-            manifest = json.loads(_read(source))
+            manifest = parse_json(_read(source, _MAX_MANIFEST_BYTES))
         except ValueError as error:
-            raise _damaged(source, "", f"is not JSON ({error})") from error
+            raise _damaged(source, "", f"is {error}") from error
         if not isinstance(manifest, dict):
             raise _damaged(source, "", "is not a JSON object")
         if manifest.get("format") != FORMAT:
             raise _damaged(source, "format", f"is {manifest.get('format')!r}, this edgenas reads {FORMAT}")
         _check_keys(source, manifest, _SHAPE, "")
-        tflite = _read(folder / MODEL)
+        sizes = [manifest["bytes"], (manifest.get("onnx") or {}).get("bytes", 0)]
+        if sum(sizes) > MAX_MODEL_BYTES:
+            raise _damaged(source, "bytes", f"is {sum(sizes)} in all, this edgenas reads {MAX_MODEL_BYTES}")
+        tflite = _read(folder / MODEL, max(MAX_BYTES, sizes[0]))
         if len(tflite) != manifest["bytes"]:
             raise _damaged(folder / MODEL, "bytes", f"has {len(tflite)} bytes, the manifest says {manifest['bytes']}")
-        golden = _read(folder / GOLDEN)
-        onnx = None if manifest.get("onnx") is None else _read(folder / ONNX)
+        golden = _read(folder / GOLDEN, _MAX_GOLDEN_BYTES)
+        onnx = None if manifest.get("onnx") is None else _read(folder / ONNX, max(MAX_BYTES, sizes[1]))
         files = [
             (MODEL, tflite, "sha256", manifest["sha256"]),
             (GOLDEN, golden, "golden.sha256", manifest["golden"]["sha256"]),
@@ -251,9 +269,10 @@ def read_onnx(path: Path) -> tuple[Path, bytes]:
 
 def _read_file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
+        return read_bytes(path, MAX_MODEL_BYTES)
+    except (OSError, UnreadableError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be read: {reason}", file=str(path)) from error
 
 
 def golden_mismatch(expected: Array, actual: Array, float_tolerance: float = FLOAT_TOLERANCE) -> str | None:
@@ -309,11 +328,11 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
+        return read_bytes(path, max_bytes)
+    except (OSError, UnreadableError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{path}: cannot be read ({reason}); deploy again", file=str(path), key="") from error
 
 

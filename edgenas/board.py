@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,14 +18,10 @@ from edgenas import resources
 from edgenas.errors import EdgenasError, ProfileError, UsageError
 from edgenas.units import MS, UNITS, Unit
 from firmware_tools.meant import as_device
+from firmware_tools.reading import UnreadableError, read_json, read_toml
 
 if TYPE_CHECKING:
     from firmware_tools.device import DeviceInfo
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 KINDS = ("linux", "mcu")
 PRECISIONS = ("int8", "float32")
@@ -108,9 +103,9 @@ class Board:
         """
         path = _find(source)
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise _damaged(path, None, f"not valid TOML: {error}") from error
+            table = read_toml(path)
+        except UnreadableError as error:
+            raise _damaged(path, None, str(error)) from error
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror}", file=str(path)) from error
         return _board(table, path)
@@ -168,6 +163,9 @@ class Board:
 def list_boards() -> tuple[Board, ...]:
     """Every known board by name, the user's before the shipped of the same name. Raises as `Board.load` does."""
     return tuple(Board.load(path) for _, path in sorted(_known().items()))
+
+
+MAX_PROFILE_BYTES = 16 << 20  # 15,000 measurements, of which a long search takes some hundred
 
 
 @dataclass(frozen=True, order=True)
@@ -232,17 +230,13 @@ class BoardProfile:
         """
         path = BoardProfile.path(key)
         try:
-            text = path.read_text(encoding="utf-8")
+            table = read_json(path, MAX_PROFILE_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise EdgenasError(f"{path}: cannot be read: {error.strerror}", file=str(path)) from error
-        except UnicodeDecodeError as error:
-            raise _damaged(path, None, f"not UTF-8: {error}", _MEASURE_AGAIN) from error
-        try:
-            table = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise _damaged(path, None, f"not valid JSON: {error}", _MEASURE_AGAIN) from error
+        except UnreadableError as error:
+            raise _damaged(path, None, str(error), _MEASURE_AGAIN) from error
         return BoardProfile.from_json(table, key, path)
 
     def to_json(self) -> dict[str, Any]:
@@ -296,7 +290,7 @@ def list_profiles() -> list[dict[str, Any]]:
         entry: dict[str, Any] = {"file": str(file), "profile": file.stem, "measurements": None, "refined_utc": None}
         entry |= {"key": None, "problem": None}
         try:
-            key = ProfileKey(**json.loads(file.read_text(encoding="utf-8"))["key"])
+            key = ProfileKey(**read_json(file, MAX_PROFILE_BYTES)["key"])
             profile = BoardProfile.load(key)
         except (OSError, ValueError, KeyError, TypeError, EdgenasError) as error:
             entry["problem"] = str(error) if isinstance(error, EdgenasError) else f"{file} is damaged: delete it"
@@ -387,12 +381,13 @@ def _prior(table: Mapping[str, Any], path: Path) -> Prior | None:
     numbers = []
     for place, name in ((given, "cycles_per_instruction"), (facts, "clock_mhz")):
         value = place.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LARGEST:
             raise _damaged(path, name, f"is {value!r}, not a positive number, which a [prior] needs")
         numbers.append(float(value))
     return Prior(numbers[0], numbers[1], _take(given, "counted_on", str, path), _take(given, "source", str, path))
 
 
+_LARGEST = 1e300  # of a number that is to become a float; TOML's whole numbers may have any length
 _REQUIRED: Any = object()
 
 

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from edgenas import latency, resources, spaces
-from edgenas.board import PRECISIONS, STATISTICS, Board, BoardProfile, ProfileKey
+from edgenas.board import MAX_PROFILE_BYTES, PRECISIONS, STATISTICS, Board, BoardProfile, ProfileKey
 from edgenas.errors import ProfileError, UsageError
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
 from edgenas.version import __version__
+from firmware_tools.reading import UnreadableError, read_json
 
 FORMAT = "edgenas board profile"
 SCHEMA = 1
@@ -162,10 +163,10 @@ def read(path: Path) -> Exchange:
     changed or cut since it was written, or with values that cannot be.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = read_json(path, MAX_PROFILE_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
-    except (ValueError, RecursionError) as error:
+    except UnreadableError as error:
         raise _refused(path, f"not JSON, or cut off: {error}; ask for the file again") from error
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         raise _refused(path, "not a file of `edgenas profile export`")
@@ -188,6 +189,8 @@ def _refused(path: Path, reason: str) -> ProfileError:
 
 def _exchange(table: Mapping[str, Any]) -> Exchange:
     board, named = table["board"], table["spaces"]
+    if not isinstance(named, dict):
+        raise UsageError(f"spaces is {named!r:.60}, not a table")
     for name in named:
         _check_space(name, named[name])
     measurements: list[Measurement] = []

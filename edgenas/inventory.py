@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,7 @@ from edgenas.board import Board, is_board
 from edgenas.errors import ProfileError, UsageError
 from firmware_tools.connect import SCHEMES
 from firmware_tools.meant import meant
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from firmware_tools.reading import UnreadableError, read_toml
 
 _KEYS = ("name", "url", "board", "tags")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # no colon: what has one is a URL
@@ -66,13 +61,13 @@ def entries() -> tuple[Entry, ...]:
     Raises ProfileError naming file and key if the file is damaged or has a key that is not known.
     """
     try:
-        table = tomllib.loads(file().read_text(encoding="utf-8"))
+        table = read_toml(file())
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise UsageError(f"{file()}: cannot be read: {error.strerror}", file=str(file())) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _damaged(f"not valid TOML: {error}") from error
+    except UnreadableError as error:
+        raise _damaged(str(error)) from error
     for key in table:
         if key != "device":
             raise _damaged(f"key {key!r} is unknown: every device is a table [[device]]", key)

@@ -13,26 +13,47 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgenas.errors import EdgenasError, UsageError
+from firmware_tools.agent.agent import folder_fault, trusted_users
+from firmware_tools.host_folder import make_private
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 _PACKAGE = Path(__file__).resolve().parent
+_MOST_LINKS = 40  # that one path is led through, as Linux has it
 _LONGEST_PREFIX = 40  # of a temporary file's name: the whole must not be longer than a file system takes
 
 
 def home() -> Path:
     """The user's folder, absolute: `$EDGENAS_HOME` if it is set and not empty, else `~/.edgenas`.
 
-    Created when something is written into it. Raises UsageError, which names EDGENAS_HOME, if there cannot be such a
-    folder: a file is there, or nobody knows where `~` is.
+    Created, for the user alone, when something is written into it. Raises UsageError, which names EDGENAS_HOME, if
+    there cannot be such a folder (a file is there, or nobody knows where `~` is), or if others may change what is in
+    it: the converter that is installed there would run what they please.
     """
     try:
-        folder = Path(os.environ.get("EDGENAS_HOME") or "~/.edgenas").expanduser().absolute()
+        folder = _home()
         is_other = folder.exists() and not folder.is_dir()
     except (OSError, RuntimeError) as error:  # no home folder; a folder on the way that may not be looked into
         raise _unusable_home(getattr(error, "strerror", None) or str(error).rstrip(".")) from error
     if is_other:
         raise _unusable_home("it is no folder")
+    if (fault := folder_fault(str(folder))) is not None:
+        raise _unusable_home(fault)
     return folder
+
+
+def _home() -> Path:
+    return Path(os.environ.get("EDGENAS_HOME") or "~/.edgenas").expanduser().absolute()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are not there: the user's own for the user alone, others by the umask.
+
+    Raises OSError.
+    """
+    with suppress(RuntimeError):  # no home folder
+        if (mine := _home()) in (folder.absolute(), *folder.absolute().parents):
+            make_private(mine)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def writable_home() -> Path:
@@ -42,7 +63,7 @@ def writable_home() -> Path:
     """
     folder = home()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\0")
             file.flush()
@@ -120,14 +141,15 @@ def writing(path: Path) -> Iterator[Path]:
 
     The reader of `path` sees the old content or the new, never a part. A new file has the rights that the umask leaves,
     one that is replaced keeps its own, and a symbolic link stays: what it leads to is replaced.
-    Raises UsageError if `path` is there and no file, OSError that names `path` if the system refuses.
+    Raises UsageError if `path` is there and no file, or a link that another user may have put there; OSError that names
+    `path` if the system refuses.
     """
     if path.exists() and not path.is_file():  # a rename would replace /dev/null, too
         raise UsageError(f"{path} is there and no file: name another", file=str(path))
-    target = Path(os.path.realpath(path))
+    target = _followed(path)
     part = target.with_name(f".{target.name[:_LONGEST_PREFIX]}.{secrets.token_hex(4)}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # the system takes the umask off
         yield part
         with part.open("rb+") as file:
@@ -142,6 +164,19 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _followed(path: Path) -> Path:
+    """Where the links lead that `path` may be. Raises UsageError for one of another user's where others may write."""
+    path = path.absolute()
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            return path
+        if os.name == "posix" and path.lstat().st_uid not in trusted_users() and path.parent.stat().st_mode & 0o022:
+            message = f"{path} is a link of another user's, in a folder that others may write: name another"
+            raise UsageError(message, file=str(path))
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def _keep_rights(old: Path, new: Path) -> None:

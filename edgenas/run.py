@@ -7,6 +7,7 @@ the log and in the end result.json. The same command finds the newest unfinished
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,8 +18,11 @@ from typing import Any
 from edgenas import resources
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.progress import Reporter
+from firmware_tools.agent.agent import folder_fault, own_file, trusted_users
+from firmware_tools.reading import read_text
 
 _QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"
+_MAX_BYTES = 16 << 20  # of a stage
 
 
 class Run:
@@ -32,11 +36,13 @@ class Run:
     def open(root: Path, board: str, question: Mapping[str, Any]) -> Run:
         """The newest unfinished run of the same question under `root`, else a new one.
 
-        Raises UsageError if the folder cannot be made.
+        Raises UsageError if the folder cannot be made, or if everybody may write `root`.
         """
+        if (fault := folder_fault(str(root), team=True)) is not None:
+            raise UsageError(f"cannot write runs to {root} ({fault}): mend that, or name another folder with --runs")
         asked = json.loads(json.dumps(question))
         for folder in sorted(root.glob(f"*-{board}*"), reverse=True):
-            if not (folder / _RESULT).exists() and _read(folder / _QUESTION) == asked:
+            if not (folder / _RESULT).exists() and _read(folder / _QUESTION) == asked and _is_own(folder):
                 return Run(folder, resumed=True)
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
         folder = root / f"{stamp}-{board}"
@@ -76,8 +82,10 @@ class Run:
     def log(self, line: str) -> None:
         """Append a line with the time. A full disk stops nothing here: the stages' own files will say so."""
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        with suppress(OSError), (self.folder / _LOG).open("a", encoding="utf-8") as file:
-            file.write(f"{stamp} {line}\n")
+        with suppress(OSError):
+            log = own_file(str(self.folder / _LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            with os.fdopen(log, "a", encoding="utf-8") as file:
+                file.write(f"{stamp} {line}\n")
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: the run is over and will not be resumed."""
@@ -110,6 +118,13 @@ class Logged:
         self._reporter.status(text)
 
 
+def _is_own(folder: Path) -> bool:
+    """Whether what is in a run's folder is this user's: no link, nobody else's, not for everybody to write."""
+    if os.name == "posix" and os.geteuid() != 0 and folder.lstat().st_uid not in trusted_users():
+        return False
+    return not folder.is_symlink() and folder_fault(str(folder), team=True) is None
+
+
 def _entry(path: Path) -> Any:
     """A finished stage's table, None if the file is none."""
     table = _read(path)
@@ -118,6 +133,6 @@ def _entry(path: Path) -> Any:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(read_text(path, _MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None

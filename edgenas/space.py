@@ -7,7 +7,6 @@ No torch here.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,11 +16,7 @@ from typing import Any
 
 from edgenas import resources
 from edgenas.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from firmware_tools.reading import UnreadableError, read_toml
 
 OPERATORS = ("plain", "residual", "mbconv", "fused", "separable")
 _KERNELS = ("mbconv", "separable")  # the operators that have a choice of kernels ...
@@ -254,20 +249,19 @@ class SearchSpace:
         if path.suffix != ".toml":
             path = resources.shipped("models") / f"{source}.toml"
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = read_toml(path)
         except FileNotFoundError:
             known = ", ".join(sorted(p.stem for p in resources.shipped("models").glob("*.toml")))
             raise UsageError(f"no search space {str(source)!r}: shipped are {known}, or name a .toml file") from None
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path}: not valid TOML: {error}", file=str(path)) from error
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise UsageError(f"{path} cannot be read: {reason}", file=str(path)) from error
+        except UnreadableError as error:
+            raise UsageError(f"{path}: {error}", file=str(path)) from error
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
         try:
             return from_table(table, input_shape, classes)
         except KeyError as error:
             raise UsageError(f"{path}: key {error.args[0]!r} is missing", file=str(path), key=error.args[0]) from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"{path}: {error}", file=str(path)) from error
 
     def blocks(self, architecture: Architecture) -> tuple[Block, ...]:

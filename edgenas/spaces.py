@@ -17,6 +17,7 @@ from edgenas import resources
 from edgenas.errors import UsageError
 from edgenas.space import Architecture, Block, SearchSpace, from_table
 from edgenas.store import Measurement
+from firmware_tools.reading import read_json, read_text
 
 _SCHEMA = 1
 
@@ -26,7 +27,7 @@ def remember(space: SearchSpace) -> None:
     if is_shipped(space.name):
         return
     file, text = path(space.name), json.dumps({"schema": _SCHEMA, **to_table(space)}, indent=1) + "\n"
-    if not file.is_file() or file.read_text(encoding="utf-8", errors="replace") != text:
+    if not _holds(file, text):
         resources.write_text(file, text)
 
 
@@ -35,7 +36,7 @@ def recall(name: str, input_shape: tuple[int, int, int], classes: int) -> Search
     if is_shipped(name):
         return _shipped(name, input_shape, classes)
     try:
-        table = json.loads(path(name).read_text(encoding="utf-8"))
+        table = read_json(path(name))
         return bound(table, input_shape, classes)
     except (OSError, ValueError, UsageError):  # measurements in it are left out, as if it had never been used here
         return None
@@ -47,6 +48,13 @@ def blocks(m: Measurement) -> tuple[Block, ...] | None:
     if space is None or len(space.stages) != len(architecture.stages):
         return None
     return space.blocks(architecture)
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return read_text(file) == text
+    except (OSError, ValueError):
+        return False
 
 
 def is_shipped(name: str) -> bool:

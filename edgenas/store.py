@@ -151,7 +151,7 @@ class Store:
         """The connection; what SQLite raises is translated here and nowhere else."""
         try:
             if self._connection is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                resources.make_folder(self.path.parent)
                 self.path.touch()  # with the rights that the umask leaves, which SQLite's own files then have, too
                 self._connection = _open(self.path)
             yield self._connection

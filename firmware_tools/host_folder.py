@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from firmware_tools.agent.agent import folder_fault
 from firmware_tools.errors import HostFolderError, HostFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -29,3 +30,15 @@ def unusable(name: str, root: Path, reason: str, otherwise: str, *, full: bool) 
     return HostFolderError(
         f"{name}: cannot use the folder {root} ({reason}): mend that, or {otherwise}", root=str(root)
     )
+
+
+def require_own(name: str, root: Path, otherwise: str) -> None:
+    """Raise HostFolderError if others may change what is in the folder `root` of the device `name`."""
+    if (fault := folder_fault(str(root))) is not None:
+        raise unusable(name, root, fault, otherwise, full=False)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder in the user's own, and those above it that are not there yet, for the user alone."""
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(0o700, exist_ok=True)

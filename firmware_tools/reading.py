@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import re
@@ -31,21 +33,29 @@ class UnreadableError(ValueError):
     """A text that is not parsed because it is too large, too deep or not in its format; the message says why."""
 
 
-def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
-    """The content of a regular file of at most `max_bytes`.
+def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """A regular file, opened to be read.
 
     Never waits: a named pipe or a terminal in the file's place is refused, and so is a device, which may not end.
-    Raises UnreadableError for these and for a file that is too large, OSError as `open` does.
+    Raises UnreadableError for these, OSError as `open` does.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
-    with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if stat.S_ISDIR(facts.st_mode):
-            raise IsADirectoryError(21, "Is a directory", os.fspath(path))
-        if not stat.S_ISREG(facts.st_mode):
-            raise UnreadableError("no regular file")
-        data = file.read(max_bytes + 1) if facts.st_size <= max_bytes else b""
-    if facts.st_size > max_bytes or len(data) > max_bytes:
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise UnreadableError("no regular file")
+
+
+def read_bytes(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a regular file of at most `max_bytes`. Raises UnreadableError if it is none, OSError."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        # Room is made for as many bytes as are asked for; a file of the system's own says that it has none.
+        data = file.read(min(max(size, MAX_BYTES), max_bytes) + 1) if size <= max_bytes else b""
+    if size > max_bytes or len(data) > max_bytes:
         raise UnreadableError(f"larger than {max_bytes} bytes")
     return data
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +232,16 @@ def test_artifact_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_golden_vectors_that_would_fill_the_memory_are_refused() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in ("inputs", "outputs"):
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.save(entry, np.zeros(80 << 20, np.int8))
+    artifact = Artifact(b"", {"name": "bomb"}, file.getvalue())
+    with pytest.raises(UsageError, match=r"golden\.npz of 'bomb': outputs is .* 134 MB are the most.*: the artifact"):
+        artifact.golden_vectors()
+    with pytest.raises(UsageError, match="the artifact is damaged, deploy again"):
+        Artifact(b"", {"name": "bomb"}, b"PK").golden_vectors()

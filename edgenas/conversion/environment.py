@@ -23,9 +23,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgenas.errors import ConversionError
-from edgenas.resources import home, reason, way_out, writable_home, write_text
+from edgenas.resources import home, make_folder, reason, way_out, writable_home, write_text
 from firmware_tools import children, pinned
 from firmware_tools.foreign_text import telling
+from firmware_tools.reading import read_json
 
 LOCK = Path(__file__).with_name("converter.lock")
 _READY = "ready.json"
@@ -57,7 +58,7 @@ def check() -> str | None:
     if not folder().is_dir():
         return f"the converter's environment is not installed yet ({folder()})"
     try:
-        verified = json.loads(ready.read_text(encoding="utf-8"))["verified"]
+        verified = read_json(ready)["verified"]
     except (OSError, ValueError, KeyError, TypeError):
         return f"the converter's environment is incomplete ({folder()}): {_why_incomplete()}"
     if verified is not True or not python().exists():
@@ -202,7 +203,7 @@ def _exclusive(path: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it if the holder dies."""
     try:
         writable_home()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         file = path.open("a")
     except OSError as error:
         raise _failed(f"{path} cannot be written ({reason(error)})", way_out(path, error)) from error

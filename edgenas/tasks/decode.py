@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import struct
+import threading
 import warnings
 import zlib
 from collections import Counter
@@ -45,6 +46,12 @@ _DAMAGE = (
     zlib.error,
 )
 _HEIF = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis", b"avif")
+# Of what is decoded: larger ones one at a time, and huge ones without a second copy in memory.
+_LARGE_PIXELS = 4 << 20
+_HUGE_PIXELS = 32 << 20
+_ALONE = threading.Lock()
+# Of formats whose decoders have the whole picture, several times over, beside Pillow's; phones take 49 million.
+_MOST_PIXELS = {"JPEG2000": 32 << 20, "WEBP": 50_000_000, "AVIF": 50_000_000, "HEIF": 50_000_000}
 _AT_ONCE = 16  # files that one thread takes at a time
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
@@ -212,15 +219,44 @@ def _decode(file: Path, target: Pixels, bits: int) -> str | int:
         with _open(file) as image:
             # Lets a JPEG be decoded at an eighth of its size; twice the target leaves the resizing its quality.
             image.draft(None, (2 * max(height, width), 2 * max(height, width)))
-            upright = ImageOps.exif_transpose(image)
-            largest = -1
-            if upright.mode == "I" or upright.mode.startswith("I;16"):
-                upright, largest = _eight_bits(upright, bits)
-            pixels = fitted(_flat(upright, "L" if channels == 1 else "RGB"), height, width)
+            with _room(image):
+                mode = "L" if channels == 1 else "RGB"
+                if image.width * image.height > _HUGE_PIXELS:
+                    upright, largest = _reduced(image, mode, bits, 2 * max(height, width))
+                else:
+                    upright, largest = _eight_bits(ImageOps.exif_transpose(image), bits)
+                pixels = fitted(_flat(upright, mode), height, width)
             target[:] = np.asarray(pixels).reshape(target.shape)
             return largest
     except _DAMAGE as error:
         return _why(file, error)
+
+
+@contextmanager
+def _room(image: Image.Image) -> Iterator[None]:
+    """Keep other large images out of memory meanwhile: one may take up to a gigabyte when it is decoded."""
+    if image.width * image.height > _LARGE_PIXELS:
+        with _ALONE:
+            yield
+    else:
+        yield
+
+
+def _reduced(image: Image.Image, mode: str, bits: int, side: int) -> tuple[Image.Image, int]:
+    """A huge image upright and in `mode`, at `side` pixels or a little more, and as `_eight_bits`: strip by strip."""
+    from PIL import Image, ImageOps
+
+    image.load()  # which turns a TIFF
+    factor = max(1, min(image.size) // side)
+    small = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
+    rows, largest = factor * max(1, _LARGE_PIXELS // (image.width * factor)), -1
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        eight, most = _eight_bits(strip, bits)
+        small.paste(_flat(eight, mode).reduce(factor), (0, top // factor))
+        largest = max(largest, most)
+    small.getexif()[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
+    return ImageOps.exif_transpose(small), largest
 
 
 def _open(file: Path) -> Image.Image:
@@ -235,6 +271,13 @@ def _open(file: Path) -> Image.Image:
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         image.close()
         raise ValueError(f"{image.width}x{image.height} pixels, Pillow allows {Image.MAX_IMAGE_PIXELS} in all")
+    most = _MOST_PIXELS.get(image.format or "", image.width * image.height)
+    if image.width * image.height > most:
+        image.close()
+        raise ValueError(f"{image.width}x{image.height} pixels, of {image.format} {most} are read: convert it to .jpg")
+    if any(tile[0] == "fits_gzip" for tile in getattr(image, "tile", ())):  # Pillow inflates it whatever it becomes
+        image.close()
+        raise ValueError("a compressed FITS image: convert it to .png")
     return image
 
 
@@ -251,9 +294,11 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
-    """An image of 16 bits, which Pillow's own conversion may clip, with 8, and its largest value."""
+    """An image of 16 bits, which Pillow's own conversion may clip, with 8, and its largest value; others, and -1."""
     from PIL import Image
 
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image, -1
     values = np.asarray(image)
     least, largest = int(values.min()), int(values.max())
     if least < 0 or largest > 65535:

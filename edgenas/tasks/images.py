@@ -159,6 +159,8 @@ def _unknown(source: str, path: Path) -> DataError:
         what = f"{shown(source)} is a file but no .npz"
         if path.suffix.lower() in _MENDS:
             raise DataError(f"{what}: {_MENDS[path.suffix.lower()]}", source=source)
+    elif source and path.exists():
+        raise DataError(f"{shown(source)} is no regular file: give a folder or an .npz", source=source)
     else:
         what = f"no folder, .npz or built-in data set '{shown(source)}'{guess}"
     return DataError(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgenas.archives import DAMAGE, ArchiveError, check_arrays, open_archive
 from edgenas.errors import DataError
 from edgenas.tasks.npz_keys import Pair, pairs_of
 from edgenas.tasks.npz_labels import integers_or_names, label_notes
@@ -20,23 +17,6 @@ from edgenas.tasks.scale import UnsuitableError, as_uint8
 from edgenas.tasks.sizes import resized
 
 _Array = npt.NDArray[Any]
-
-# What zipfile, zlib and numpy raise on damaged files; MemoryError: a damaged header that claims a huge array.
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    RuntimeError,
-    ArithmeticError,
-    MemoryError,
-    SyntaxError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-)
 
 
 def read_npz(path: Path, size: int | None) -> Raw:
@@ -62,23 +42,26 @@ def read_npz(path: Path, size: int | None) -> Raw:
 def _read(path: Path) -> tuple[list[Pair], dict[str, _Array], list[str]]:
     try:
         # Opened here because numpy forgets to close a file that turns out to be damaged.
-        with path.open("rb") as stream:
-            file = np.load(stream, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        with open_archive(path) as stream:
+            if stream.peek(6).startswith(b"\x93NUMPY"):
                 raise _fault(path, None, "the file holds a single array: save x and y with numpy.savez")
+            file = np.load(stream, allow_pickle=False)
+            stream.listed = True
             try:
                 pairs, notes = pairs_of(file.files)
-            except UnsuitableError as error:
+                keys = [key for pair in pairs for key in (pair.x, pair.y)]
+                check_arrays(file.zip, keys)
+            except (UnsuitableError, ArchiveError) as error:
                 raise _fault(path, error.key, error.what) from error
-            return pairs, {key: _array(path, file, key) for pair in pairs for key in (pair.x, pair.y)}, notes
-    except _DAMAGE as error:
+            return pairs, {key: _array(path, file, key) for key in keys}, notes
+    except DAMAGE as error:
         raise _fault(path, None, f"the file is damaged or no .npz ({_why(error)}): save it again") from error
 
 
 def _array(path: Path, file: Any, key: str) -> _Array:
     try:
         array = file[key]
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _fault(
             path, key, f"{key} is damaged or pickled ({_why(error)}): save it again as a plain array"
         ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from edgenas import resources
+from edgenas.archives import ArchiveError, require_stored
 from edgenas.errors import UsageError
 from edgenas.network import network
 from edgenas.space import Architecture, SearchSpace
@@ -33,15 +33,15 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """The state in a checkpoint: numbers, text and tensors in plain containers, as nothing else is unpickled.
 
-    Raises UsageError if the file cannot be read, is larger than a GiB when unpacked, or is no checkpoint.
+    Raises UsageError if the file cannot be read, is larger than a GiB, is compressed, or is no checkpoint.
     """
     try:
         data = read_bytes(path, _MAX_BYTES)
-        _check_size(data)
+        require_stored(data)
         state = torch.load(io.BytesIO(data), weights_only=True)
     except OSError as error:
         raise _refused(path, error.strerror or str(error)) from error
-    except UnreadableError as error:
+    except (ArchiveError, UnreadableError) as error:
         raise _refused(path, str(error)) from error
     except Exception as error:  # a damaged file makes torch's unpickler raise anything
         raise _damaged(path) from error
@@ -82,13 +82,6 @@ def load_network(path: Path, space: SearchSpace, architecture: Architecture) -> 
         )
     net.load_state_dict(weights)
     return net.eval()
-
-
-def _check_size(data: bytes) -> None:
-    """Raise UnreadableError if the parts of the file are larger than they may be; BadZipFile if there are none."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(part.file_size for part in archive.infolist()) > _MAX_BYTES:
-            raise UnreadableError(f"larger than {_MAX_BYTES} bytes when unpacked")
 
 
 def _fits(recipe: Recipe) -> bool:

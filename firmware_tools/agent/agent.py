@@ -28,6 +28,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -94,6 +95,7 @@ def main() -> NoReturn:
     # Runtimes print to stdout from C; only protocol lines may get there, so everything else goes to stderr.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    set_umask()
     if options.worker:
         work(answers)
     if options.restore:
@@ -140,13 +142,24 @@ def write_json(path: str, value: object) -> None:
 
 
 def read_json(path: str) -> dict[str, Any]:
-    """The object in `path`; {} if there is none that can be read."""
+    """The object in `path`; {} if there is none that can be read, or it is no file of this user's own."""
     try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except (OSError, ValueError):
+        with open(path, "rb", opener=own_file) as file:
+            data = file.read(MAX_LINE + 1)
+            value = json.loads(data.decode("utf-8")) if len(data) <= MAX_LINE else None
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def own_file(path: str, flags: int) -> int:
+    """For `open`: a regular file of this user's or root's, never what a link leads to; never waits for a named pipe."""
+    file = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+    facts = os.fstat(file)
+    if stat.S_ISREG(facts.st_mode) and (os.name != "posix" or facts.st_uid in trusted_users()):
+        return file
+    os.close(file)
+    raise OSError(errno.EPERM, "no file of your own", path)
 
 
 def sha256_of(path: str) -> str:
@@ -162,7 +175,7 @@ def sha256_of(path: str) -> str:
 
 def lock(path: str) -> IO[str]:
     """Take the exclusive lock of the device; the file returned holds it until the process ends."""
-    file = open(path, "a+", encoding="utf-8")
+    file = open(path, "a+", encoding="utf-8", opener=own_file)
     if not wait_locked(file):
         file.seek(0)
         pid = file.read().strip()
@@ -203,6 +216,127 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
+def set_umask() -> None:
+    """Let what is made here be for others to read at most: small systems set no umask, some one for a shared group."""
+    umask = os.umask(0o077)
+    if os.name == "posix" and not umask & 0o020 and not is_private(os.getegid()):
+        umask |= 0o020
+    os.umask(umask | 0o002)
+
+
+# -------------------------------------------------------------------------------------------------------- folders
+# The host has these functions run on a board before anything in its folder is: they use what is imported here and one
+# another, no more (firmware_tools/linux/folder_check.py).
+
+
+def trusted_users() -> set[int]:
+    """This user, root and, for root, who became root by sudo."""
+    users = {0, os.geteuid()}
+    behind = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
+    return users | {int(behind)} if behind.isdigit() else users
+
+
+def is_private(gid: int) -> bool:
+    """Whether nobody but trusted users is known to be in a group: many systems give each user a group of their own."""
+    import grp
+    import pwd
+
+    names = set()
+    for user in trusted_users():
+        try:
+            names.add(pwd.getpwuid(user).pw_name)
+        except KeyError:  # an account of a container
+            pass
+    try:
+        group = grp.getgrgid(gid)
+        # A directory service does not tell who has a group as their first one: another name than the user's says that
+        # it is meant for several. Those below 100 are the system's own (staff of Debian's /usr/local).
+        if gid != 0 and ((gid >= 100 and group.gr_name not in names) or not names.issuperset(group.gr_mem)):
+            return False
+    except KeyError:
+        pass
+    return gid == 0 or not any(group == gid and user not in trusted_users() for group, user in first_groups())
+
+
+@functools.lru_cache(maxsize=None)
+def first_groups() -> frozenset[tuple[int, int]]:
+    """The (group, user) of all accounts, of which a network may have many."""
+    import pwd
+
+    return frozenset((one.pw_gid, one.pw_uid) for one in pwd.getpwall())
+
+
+def keeps_modes(folder: str) -> bool:
+    """Whether the file system of `folder` says who may write: that of a Windows disk shows one mode for all."""
+    probe = os.path.join(folder, ".edgenas-%d-%s" % (os.getpid(), os.urandom(4).hex()))
+    try:
+        os.mkdir(probe, 0o700)
+    except OSError:
+        return True
+    try:
+        return not os.lstat(probe).st_mode & 0o022
+    finally:
+        os.rmdir(probe)
+
+
+def way_to(path: str) -> list[str]:
+    """The absolute `path` and the folders above it, the topmost first: from the user's home, if it is in there."""
+    way = [path]
+    homes = {os.path.abspath(os.path.expanduser("~")), os.path.realpath(os.path.expanduser("~"))}
+    while way[0] not in homes and os.path.dirname(way[0]) != way[0]:
+        way.insert(0, os.path.dirname(way[0]))
+    return way
+
+
+def folder_fault(path: str, team: bool = False) -> str | None:
+    """Why others may change what is in the folder `path`, which need not be there yet; None if they may not.
+
+    As OpenSSH's StrictModes: it and the folders above it, up to the user's home, belong to the user or to root, and no
+    one else may write them; a group of the user's own may, and all may write a sticky folder (/tmp) above it. What is
+    below a folder that the user or root has closed to others is out of their reach whatever its mode. `team`: several
+    work there, and what is read back is authenticated, so a group may write, all a sticky folder, and it is anybody's.
+    """
+    if os.name != "posix":
+        return None
+    me, trusted = os.geteuid(), trusted_users()
+    for name in sorted({os.path.abspath(path), os.path.realpath(path)}):
+        fault, shared = None, False  # shared: all may put something beside it, as in /tmp
+        for folder in way_to(name):
+            try:
+                owner, facts = os.lstat(folder).st_uid, os.stat(folder)
+            except OSError:  # it is to be made, or the system will say what is wrong with it
+                break
+            last, mode = folder == name, facts.st_mode
+            what = "it" if last else folder
+            # Above it, root takes what it is given (a container's working folder), and a container may not know whose
+            # a folder is (65534).
+            lenient = not shared and (team or ((me == 0 or owner == 65534) and not last))
+            for user in (owner, facts.st_uid):
+                if user not in trusted and not lenient:
+                    fault = fault or "%s belongs to user %d" % (what, user)
+            closed = not mode & 0o001 and (not mode & 0o010 or is_private(facts.st_gid))
+            if closed and facts.st_uid in trusted:
+                break
+            writable = mode & 0o002 or (mode & 0o020 and not team and not is_private(facts.st_gid))
+            if writable and ((last and not team) or not mode & stat.S_ISVTX) and keeps_modes(folder):
+                mend = "chmod -R go-w" if last else "chmod go-w"
+                fault = fault or "%s has mode %04o, so others may write: %s" % (what, stat.S_IMODE(mode), mend)
+            shared = bool(mode & 0o022)
+        if fault is not None:
+            return fault
+    return None
+
+
+def require_own(folder: str, root: str) -> None:
+    """Refuse a folder in `root`, or that itself, if others may change it: they would choose what runs here."""
+    fault = folder_fault(folder)
+    if fault is not None:
+        if folder != root and fault.startswith("it "):
+            fault = folder + fault[2:]
+        message = f"{root} cannot be used ({fault}): mend that, or name another folder"
+        raise Refusal("folder", message, root=root, reason=fault)
+
+
 class Store:
     """The device's folder: slots/a and slots/b, `active`, state.json, scratch/.
 
@@ -218,6 +352,8 @@ class Store:
         self._state_path = os.path.join(root, "state.json")
         for path in (os.path.join(root, "slots", "a"), os.path.join(root, "slots", "b"), self.scratch):
             os.makedirs(path, exist_ok=True)
+            require_own(path, root)
+        require_own(os.path.join(root, "engines"), root)  # which trtexec runs
         self._count_boot()
 
     def model(self, slot: str) -> str:
@@ -613,17 +749,23 @@ def fast_cores(least: int) -> list[int] | None:
 
 
 def governor_files(cores: list[int] | None) -> list[str]:
-    """What sets the governor of `cores`; cores of one clock share one."""
-    paths = [f"{CPUS}/cpu{core}/cpufreq/scaling_governor" for core in cores or []]
-    return sorted({os.path.realpath(path) for path in paths if os.path.exists(path)})
+    """What sets the governor of `cores`, of all if there are none to name; cores of one clock share one."""
+    names = ["[0-9]*"] if cores is None else [str(core) for core in cores]
+    paths = [path for name in names for path in glob.glob(f"{CPUS}/cpu{name}/cpufreq/scaling_governor")]
+    return sorted({os.path.realpath(path) for path in paths})
+
+
+def offered_by(path: str) -> list[str]:
+    """The governors that the file `path` takes."""
+    return (first_line(os.path.join(os.path.dirname(path), "scaling_available_governors")) or "").split()
 
 
 def governors(cores: list[int] | None) -> list[str]:
     """The governors that this process may set for `cores`."""
-    files = governor_files(cores)
+    files = [] if cores is None else governor_files(cores)
     if not files or not all(os.access(path, os.W_OK) for path in files):
         return []
-    return (first_line(os.path.join(os.path.dirname(files[0]), "scaling_available_governors")) or "").split()
+    return offered_by(files[0])
 
 
 def power_setting() -> dict[str, Any]:
@@ -793,7 +935,7 @@ class Governor:
     def __init__(self, name: str | None, cores: list[int] | None, record: str) -> None:
         self._name = name
         self._record = record
-        self._files = governor_files(cores) if name is not None else []
+        self._files = [] if name is None or cores is None else governor_files(cores)
         self._watcher: subprocess.Popen[bytes] | None = None
         self._held: IO[str] | None = None
 
@@ -814,7 +956,7 @@ class Governor:
                 write_text(path, self._name)
         except OSError as error:
             self._restore()
-            offered = first_line(os.path.join(os.path.dirname(self._files[0]), "scaling_available_governors"))
+            offered = " ".join(offered_by(self._files[0]))
             message = (
                 f"governor {self._name} cannot be set ({error.strerror}; the device offers {offered}): "
                 "name another one, connect as root, or leave it out"
@@ -871,13 +1013,19 @@ def restore(answers: IO[bytes]) -> NoReturn:
 
 
 def put_back(record: str) -> bool:
-    """Write the settings that `record` keeps and remove it; False, and it stays, if one could not be written."""
+    """Write the settings that `record` keeps and remove it; False, and it stays, if one could not be written.
+
+    It is a file, which somebody may have written: nothing but the governors that there are is set, to one on offer.
+    """
     kept = read_json(record)
     done = True
     if kept.get("boot_id") == first_line(BOOT_ID):  # a boot has put everything back by itself
-        for path, text in kept.get("files", {}).items():
+        files = kept["files"] if isinstance(kept.get("files"), dict) else {}
+        for path in governor_files(None):
+            if files.get(path) not in offered_by(path):
+                continue
             try:
-                write_text(path, text)
+                write_text(path, files[path])
             except OSError:
                 done = False
     if done:
@@ -983,6 +1131,7 @@ class Agent:
                     continue
                 try:
                     if store is None:
+                        require_own(self.root, self.root)
                         os.makedirs(self.root, exist_ok=True)
                         held = lock(os.path.join(self.root, "lock"))
                         put_back(os.path.join(self.root, GOVERNOR))
@@ -1062,7 +1211,7 @@ class Agent:
         path = os.path.join(self.root, "log")
         try:
             mode = "w" if os.path.exists(path) and os.path.getsize(path) > LOG_BYTES else "a"
-            with open(path, mode, encoding="utf-8") as file:
+            with open(path, mode, encoding="utf-8", opener=own_file) as file:
                 file.write(f"{utc()} {os.getpid()} {text}\n")
         except OSError:  # a log that cannot be written must not stop a rollback on a full disk
             pass

@@ -126,7 +126,9 @@ def _write(step: FileWrite, before: str | None) -> None:
 
 def _hand_over(path: Path, data: bytes) -> None:
     """Write `data` to a drive, piece by piece and each through to the board. Raises OSError."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_SYNC, 0o644)
+    # A drive that is no FAT may hold a link of this name, which leads to a file of the user's, or a pipe.
+    nowhere_else = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_SYNC | nowhere_else, 0o644)
     rest = memoryview(data)
     try:
         while rest:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from firmware_tools.errors import FlashUsageError
+from firmware_tools.reading import UnreadableError, read_bytes
 
 T = TypeVar("T")
+_MAX_IMAGE_BYTES = 64 << 20  # more than the flash memory of any microcontroller
 
 # What the firmware is not: files that hold addresses of their own, whose bytes would be flashed as they are.
 _CONTAINERS = {b"\x7fELF": "an ELF file", b"UF2\n": "a UF2 file", b":": "an Intel HEX file", b"S0": "an S-record file"}
@@ -29,9 +31,10 @@ class Image:
     def read(path: Path) -> Image:
         """Read a file. Raises FlashUsageError if it cannot be read, is empty or is no raw binary."""
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise FlashUsageError(f"{path} cannot be read: {error.strerror}", path=str(path)) from error
+            data = read_bytes(path, _MAX_IMAGE_BYTES)
+        except (OSError, UnreadableError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise FlashUsageError(f"{path} cannot be read: {reason}", path=str(path)) from error
         kind = "empty" if not data else next((k for magic, k in _CONTAINERS.items() if data.startswith(magic)), None)
         if kind is not None:
             message = f"{path} is {kind}: give a raw binary, as objcopy -O binary writes it"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from firmware_tools.agent import AGENT_PATH
 from firmware_tools.errors import DeviceError, DeviceUrlError
 from firmware_tools.linux.agent_device import AgentDevice
+from firmware_tools.linux.folder_check import CHECK
 from firmware_tools.linux.session import AgentSession
 from firmware_tools.linux.ssh_connection import Connection, Target, one_line
 from firmware_tools.linux.ssh_login import Ask
@@ -21,23 +22,33 @@ _ALIVE_EVERY_S = 30.0
 _SILENCE_S = 120.0
 _OLDEST_PYTHON = (3, 7)
 
-# $1 the folder, $2 the interpreter or nothing, $3 the agent's file; answers are separated by NUL, as paths may hold
-# anything else.
+# $1 the folder, $2 the interpreter or nothing, $3 the agent's file, on stdin the check; answers are separated by NUL,
+# as paths may hold anything else. What the folder holds, an interpreter perhaps, is run only if nobody else can change
+# it: the system's python3 looks first.
 _LOOK = r"""
 home() { case $1 in /*) path=$1 ;; '~') path=$HOME ;; '~/'*) path=$HOME/${1#'~/'} ;; *) path=$HOME/$1 ;; esac; }
 home "$1"; root=$path
-mkdir -p "$root/scratch" || exit
 python=$2
 case $python in
   '') python=python3; if [ -x "$root/venv/bin/python" ]; then python=$root/venv/bin/python; fi ;;
   -* | */* | '~') home "$python"; python=$path ;;
 esac
-why=
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || {
-  version=; why=$("$python" -V 2>&1)
-}
-bytes=; if [ -e "$root/$3" ]; then bytes=$(wc -c <"$root/$3"); fi
-printf '%s\0%s\0%s\0%s\0%s' "$root" "$python" "$version" "$why" "$bytes"
+check=$(cat)
+looks=$python; unsaid=
+if python3 -I -c 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null; then
+  looks=python3; unsaid="python3 -I does not say who may write it"
+fi
+facts=$("$looks" -I -c "$check" "$root" "$root/$3" 2>/dev/null)
+case $facts in *:*) fault=${facts#*:} ;; *) fault=$unsaid ;; esac
+version=; why=
+if [ -z "$fault" ]; then
+  mkdir -p "$root/scratch" || exit
+  version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || {
+    version=; why=$("$python" -V 2>&1)
+  }
+  case $version$facts in ?*:* | :* | '') ;; *) fault="$python -I does not say who may write it" ;; esac
+fi
+printf '%s\0%s\0%s\0%s\0%s\0%s' "$root" "$python" "$version" "$why" "${facts%%:*}" "$fault"
 """
 # $1 the folder, $2 what was uploaded, $3 what it is to be called there.
 _PLACE = 'mv -f "$1/$2" "$1/$3" && { sync "$1" 2>/dev/null || sync; }'
@@ -47,11 +58,14 @@ _TIDY = 'cd "$1" && for file in agent-*.py agent-*.part; do [ "$file" = "$2" ] |
 
 @dataclass(frozen=True)
 class Board:
-    """What was found at the other end: the folder and the interpreter (absolute, or a name to look up)."""
+    """What was found at the other end: the folder and the interpreter (absolute, or a name to look up).
+
+    `agent_sha256` is that of the agent's file, "" if there is none or others may write it.
+    """
 
     root: str
     python: str
-    agent_bytes: int | None
+    agent_sha256: str
 
 
 def open_ssh(
@@ -82,9 +96,10 @@ def start_agent(
 ) -> AgentDevice:
     """`open_ssh` over an open connection; `close` is called after the agent has ended."""
     data = AGENT_PATH.read_bytes()
-    agent = f"agent-{hashlib.sha256(data).hexdigest()[:16]}.py"
+    sha256 = hashlib.sha256(data).hexdigest()
+    agent = f"agent-{sha256[:16]}.py"
     board = look(connection, url.partition("?")[0], options, agent)
-    if board.agent_bytes != len(data):
+    if board.agent_sha256 != sha256:
         _place(connection, board.root, agent, data)
     command = [board.python, f"{board.root}/{agent}", "--root", board.root, "--silence-s", str(_SILENCE_S)]
     process = connection.start(command)
@@ -114,21 +129,29 @@ def start_agent(
 
 
 def look(connection: Connection, url: str, options: Mapping[str, str], agent: str) -> Board:
-    """Make the folder and find the interpreter. Raises DeviceError if either is not to be had."""
+    """Make the folder and find the interpreter.
+
+    Raises DeviceError if either is not to be had, or others may change what is in the folder.
+    """
     for name, value in options.items():
         if "\0" in value:
             raise DeviceUrlError(f"{url}: {name} holds a NUL character, which no path does", url=url, value=value)
     root = options.get("root", "~/.edgenas")
-    done = connection.run(["sh", "-c", _LOOK, "sh", root, options.get("python", ""), agent])
+    done = connection.run(["sh", "-c", _LOOK, "sh", root, options.get("python", ""), agent], CHECK.encode())
     found = done.stdout.decode("utf-8", "surrogateescape").split("\0")
-    if done.status != 0 or len(found) != 5:
+    if done.status != 0 or len(found) != 6:
         why = one_line(done.stderr) or one_line(done.stdout) or f"status {done.status}"
         raise DeviceError(
             f"{url}: no folder {root} on the board: {why}: name another by ?root=PATH, or mend it", root=root
         )
-    root, python, version, why, size = found
+    root, python, version, why, sha256, fault = found
+    if fault:
+        raise DeviceError(
+            f"{url}: {root} on the board cannot be used ({one_line(fault)}): mend that, or name another by ?root=PATH",
+            root=root,
+        )
     _check_python(url, python, version, why)
-    return Board(root, python, int(size) if size.strip() else None)
+    return Board(root, python, sha256)
 
 
 def _check_python(url: str, python: str, version: str, why: str) -> None:

@@ -17,6 +17,7 @@ MARK = b"\0edgenas\0"
 ERROR_MARK = b"\0edgenas-errors\0"
 # After the PATH that is there: many servers and start-up files leave out where Python or coreutils are.
 _PATH = "PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin; export PATH"
+_UMASK = "umask go-w"  # small systems set none, and everybody could change what is uploaded
 _SAY = r"printf '\0edgenas-errors\0' >&2; printf '\0edgenas\0'"
 _DECODE = """exec /bin/sh -c 'eval "$(printf %b "$@")"' sh"""
 _UNSAFE = re.compile(rb"[^ -~]|[\\'!]")
@@ -26,7 +27,7 @@ _BACKSLASH = r"'\\'"  # outside of the quotes: fish reads one in them, other she
 
 def command_line(argv: Sequence[str], in_its_place: bool = False) -> str:
     """The line for the login shell that runs `argv` after the mark; `in_its_place`: so that signals reach it."""
-    script = "; ".join((_PATH, _SAY, ("exec " if in_its_place else "") + shlex.join(argv)))
+    script = "; ".join((_PATH, _UMASK, _SAY, ("exec " if in_its_place else "") + shlex.join(argv)))
     data = script.encode("utf-8", "surrogateescape")
     words = [_word(data[start : start + _WORD_BYTES]) for start in range(0, len(data), _WORD_BYTES)]
     return " ".join((_DECODE, *words))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firmware_tools.errors import DeviceError, DeviceUrlError
+from firmware_tools.linux.folder_check import FUNCTIONS
 from firmware_tools.linux.runtimes import WITHOUT_NUMPY_WHEELS, Version
 from firmware_tools.linux.ssh_connection import Connection, one_line
 
@@ -60,6 +61,11 @@ for path in (nearest(os.path.join(root, "scratch")), nearest(root)):
         barred = os.strerror(errno.EROFS if flags & 1 else errno.EACCES)
     elif flags & 8:
         barred = "mounted noexec: no runtime loads from there"
+try:
+    exec(sys.argv[3])
+    barred = barred or folder_fault(root)
+except SyntaxError:  # a Python that is too old, which is said elsewhere
+    pass
 disk = os.statvfs(path if os.path.isdir(path) else "/")
 link = os.path.join(root, "venv")
 works = os.path.islink(link) and os.path.exists(os.path.join(link, "bin", "python"))
@@ -107,7 +113,7 @@ def survey(connection: Connection, url: str, options: Mapping[str, str]) -> Fact
         if "\0" in value:
             raise DeviceUrlError(f"{url}: {name} holds a NUL character, which no path does", url=url, value=value)
     python = options.get("python", DEFAULT_PYTHON)
-    arguments = [python, "-c", _LOOK, options.get("root", DEFAULT_ROOT), ",".join(WITHOUT_NUMPY_WHEELS)]
+    arguments = [python, "-c", _LOOK, options.get("root", DEFAULT_ROOT), ",".join(WITHOUT_NUMPY_WHEELS), FUNCTIONS]
     done = connection.run(["sh", "-c", _RUN, "sh", *arguments])
     try:
         found = json.loads(done.stdout)

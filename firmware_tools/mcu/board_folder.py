@@ -8,8 +8,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from firmware_tools.agent.agent import own_file
 from firmware_tools.errors import DeviceBusyError
-from firmware_tools.host_folder import refused
+from firmware_tools.host_folder import refused, require_own
 from firmware_tools.mcu.emulator import FLASH_FILE
 
 _ORPHAN_TIMEOUT_S = 5.0
@@ -26,9 +27,11 @@ class BoardFolder:
     def __init__(self, name: str, root: Path, flash_bytes: int, otherwise: str = "name another by root=DIR") -> None:
         self.flash = root / FLASH_FILE
         self._name, self._root, self._ours = name, root, False
+        require_own(name, root, otherwise)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            self._lock = (root / "lock").open("a+")
+            lock = own_file(str(root / "lock"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            self._lock = os.fdopen(lock, "a+")
         except OSError as error:
             raise refused(name, root, error, otherwise) from error
         try:
@@ -82,7 +85,9 @@ class BoardFolder:
             return
         new = self.flash.with_suffix(".new")
         try:
-            new.write_bytes(b"\xff" * size)
+            new.unlink(missing_ok=True)  # of a host that was killed
+            with new.open("xb") as file:
+                file.write(b"\xff" * size)
             new.replace(self.flash)  # whole, or not there
         finally:
             new.unlink(missing_ok=True)

@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from firmware_tools.errors import EmulatorError
 from firmware_tools.mcu.emulator import Machine
+from firmware_tools.reading import UnreadableError, read_bytes, read_json
 
 FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 FOLDER = FIRMWARE / "images"
 _MANIFEST = "manifest.json"
 _MEND = "reinstall edgenas, or run `make firmware` in its checkout"
 _SCHEMA = 1
+MAX_IMAGE_BYTES = 64 << 20  # more than the flash memory of any microcontroller
 
 Program = Literal["firmware", "runner"]
 
@@ -53,7 +54,7 @@ def _intact(folder: Path, machine: str, program: Program) -> Path | None:
     """The file of an image, its bytes checked against the manifest; None if the manifest names none."""
     manifest = folder / _MANIFEST
     try:
-        table = json.loads(manifest.read_text(encoding="utf-8"))
+        table = read_json(manifest)
         if table["schema"] != _SCHEMA:
             raise ValueError(f"schema {table['schema']}, not {_SCHEMA}")
         found = [entry for entry in table["images"] if (entry["machine"], entry["program"]) == (machine, program)]
@@ -63,9 +64,10 @@ def _intact(folder: Path, machine: str, program: Program) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EmulatorError(f"{manifest} is missing or damaged ({error}): {_MEND}", file=str(manifest)) from error
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise EmulatorError(f"{path} cannot be read ({error.strerror}): {_MEND}", file=str(path)) from error
+        data = read_bytes(path, MAX_IMAGE_BYTES)
+    except (OSError, UnreadableError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EmulatorError(f"{path} cannot be read ({reason}): {_MEND}", file=str(path)) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise EmulatorError(f"{path} is damaged, its sha256 is not the manifest's: {_MEND}", file=str(path))
     return path

@@ -14,7 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware_tools.host_folder import refused
+from firmware_tools.host_folder import make_private, refused
+from firmware_tools.reading import read_json
+
+_MAX_BYTES = 8 << 20  # as the agent takes of a manifest
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Manifests:
     def get(self, plan_sha256: str) -> Sent | None:
         """What is known of a plan; None if nothing readable is."""
         try:
-            record: dict[str, Any] = json.loads((self._folder / f"{plan_sha256}.json").read_text())
+            record: dict[str, Any] = read_json(self._folder / f"{plan_sha256}.json", _MAX_BYTES)
             shapes = {name: tuple(record[name]) for name in ("input_shape", "output_shape")}
             return Sent(**{**record, **shapes})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -48,7 +51,7 @@ class Manifests:
         path = self._folder / f"{plan_sha256}.json"
         new = path.with_suffix(f".{os.getpid()}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private(self._folder)
             new.write_text(json.dumps(asdict(sent), indent=1) + "\n")
             new.replace(path)
         except OSError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from firmware_tools.reading import read_json
 
 _FILE = Path(__file__).resolve().parent.parent / "firmware" / "footprint.json"
 
@@ -20,5 +21,5 @@ class Footprint:
 
 def footprints() -> Mapping[str, Footprint]:
     """The engine's footprint by kernel set, "dsp" and "portable", as measured from its images."""
-    table = json.loads(_FILE.read_text(encoding="utf-8"))
+    table = read_json(_FILE)
     return {name: Footprint(sizes["code_bytes"], sizes["stack_bytes"]) for name, sizes in table.items()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import resource
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,14 +141,30 @@ def test_uf2_is_written_to_a_bootloaders_drive_alone(image: Image, tmp_path: Pat
     assert (drive / "edgenas.uf2").read_bytes() == step.data
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_uf2_that_does_not_fit_is_removed_and_said(image: Image, tmp_path: Path) -> None:
     (tmp_path / "INFO_UF2.TXT").write_text("")
-    (tmp_path / "edgenas.uf2").symlink_to("/dev/full")
     plan = WAYS["uf2"].plan(image, facts(Board.load("rpi-pico"), "uf2"), str(tmp_path))
-    with pytest.raises(FlashError, match=r"edgenas\.uf2 cannot be written \(No space left on device\)"):
+    caught, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, limits[1]))
+    try:
+        with pytest.raises(FlashError, match=r"edgenas\.uf2 cannot be written \(File too large\)"):
+            run(plan, lambda data: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, caught)
+    assert not (tmp_path / "edgenas.uf2").exists()
+
+
+@pytest.mark.parametrize("plant", [lambda path, mine: path.symlink_to(mine), lambda path, mine: os.mkfifo(path)])
+def test_a_drive_leads_uf2_nowhere_else(image: Image, tmp_path: Path, plant: Callable[[Path, Path], None]) -> None:
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / "INFO_UF2.TXT").write_text("")
+    (tmp_path / "mine").write_text("mine")
+    plant(tmp_path / "drive" / "edgenas.uf2", tmp_path / "mine")
+    plan = WAYS["uf2"].plan(image, facts(Board.load("rpi-pico"), "uf2"), str(tmp_path / "drive"))
+    with pytest.raises(FlashError, match=r"edgenas\.uf2 cannot be written"):
         run(plan, lambda data: None)
-    assert not (tmp_path / "edgenas.uf2").is_symlink()
+    assert (tmp_path / "mine").read_text() == "mine"
 
 
 @pytest.mark.parametrize("pieces", [0, 1])
