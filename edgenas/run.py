@@ -17,6 +17,7 @@ from typing import Any
 from edgenas import resources
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.progress import Reporter
+from firmware_tools.plain_text import plain
 
 _QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"
 
@@ -77,7 +78,7 @@ class Run:
         """Append a line with the time. A full disk stops nothing here: the stages' own files will say so."""
         stamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with suppress(OSError), (self.folder / _LOG).open("a", encoding="utf-8") as file:
-            file.write(f"{stamp} {line}\n")
+            file.write(f"{stamp} {plain(line)}\n")
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: the run is over and will not be resumed."""
