@@ -109,7 +109,6 @@ def _operators(axes: Axes, each: Review) -> None:
 
 def _sessions(axes: Axes, each: Review) -> None:
     axes.plot([session.drift for session in each.sessions], "o-", markersize=3)
-    axes.set_xticks(
-        range(len(each.sessions)), [plain(session.started_utc[:10]) for session in each.sessions], rotation=45
-    )
+    days = [plain(session.started_utc[:10]) for session in each.sessions]
+    axes.set_xticks(range(len(days)), days, rotation=45)
     axes.set_ylabel("the latest session's latency, of each one's")

@@ -65,7 +65,7 @@ class Login:
                 _answer(answer, None)
 
     def asked(self, prompt: str) -> concurrent.futures.Future[str | None]:
-        """The user's answer, to come; None if nobody can be asked. The prompt, parts of which others wrote, is plain."""
+        """The user's answer, to come; None if nobody can be asked. The prompt that the user sees is plain."""
         answer: concurrent.futures.Future[str | None] = concurrent.futures.Future()
         if self._over or self._ask is None:
             answer.set_result(None)
