@@ -167,7 +167,7 @@ class _User(asyncssh.SSHClient):
         answers = []
         self._challenged = True
         for prompt, _ in prompts:
-            answer = await self._asked(f"{self._name}: {plain(' '.join(prompt.split()))[:_MOST_PROMPT]} ")
+            answer = await self._asked(f"{self._name}: {_short(prompt)} ")
             if answer is None:
                 return None
             answers.append(answer)
@@ -192,6 +192,12 @@ class _User(asyncssh.SSHClient):
         self._nobody = said is None
         self._passwords += said is not None
         return said
+
+
+def _short(prompt: str) -> str:
+    """A server's prompt on one line, plain and not so long that what we say before it scrolls out of sight."""
+    line = plain(" ".join(prompt.split()))
+    return line if len(line) <= _MOST_PROMPT else f"{line[:_MOST_PROMPT]}..."
 
 
 def _answer(question: concurrent.futures.Future[str | None], said: str | None) -> None:

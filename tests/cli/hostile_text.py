@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 ACTING = "\x1b]0;owned\x07\x1b[2J\x1b[38;5;99m\x9b7A\u202egnp\u2066\u200b\ud800\x7f\b\r\x1b[3F\u2028\x85end"
+_SILENCE_S = 120.0
 # What rich draws a bar and styles with; the stranger's colour is none of its own.
 _OURS = re.compile(r"\x1b\[(?!38;5;99m)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A")
 # Runs the agent that it is given, and puts the text behind everything that it says.
@@ -43,6 +45,8 @@ for line in agent.stdout:
     answer = spoilt(json.loads(line))
     if "ok" in answer and "runtimes" in answer["ok"]:
         answer["ok"]["notes"] = [acting]
+    if "active" in answer.get("ok", {{}}):
+        answer["ok"]["active"] = {{"sha256": "0" * 64, "bytes": 1, "valid": True, "manifest": {{"name": acting}}}}
     if {refuses} and "ok" in answer:
         answer = {{"id": answer["id"], "error": {{"kind": "folder", "message": "no " + acting, "reason": acting}}}}
     print(json.dumps(answer), flush=True)
@@ -92,8 +96,10 @@ def on_terminal(
     os.close(terminal)
     seen, answered = b"", 0
     with suppress(OSError):  # what a terminal says at its end
-        while data := os.read(user, 65536):
-            seen += data
+        while True:
+            if not select.select([user], [], [], _SILENCE_S)[0]:
+                program.kill()
+            seen += os.read(user, 65536)
             if answer is not None and seen.count(answer[0]) > answered:
                 answered += 1
                 os.write(user, answer[1])

@@ -36,7 +36,7 @@ device_url = "serial:"
 precision = "int8"
 threads = 1
 statistic = "max"
-processes = 1
+processes = 2
 [limits]
 flash_bytes = 2000
 [facts]
@@ -211,7 +211,7 @@ def test_a_terminal_obeys_no_stranger(
     case: Case, arguments: Callable[[Case], list[str]], environment: Mapping[str, str], place: Path
 ) -> None:
     command = [sys.executable, "-m", "edgenas", *arguments(case)]
-    answer = (b"id_ed25519: ", b"secret\n") if case.command == "board prepare" else None
+    answer = (b"pi@127.0.0.1: ", b"secret\n") if case.command == "board prepare" else None
     code, seen = on_terminal(command, environment, place / "folder", answer)
     assert b"Traceback" not in seen, seen.decode(errors="replace")
     assert case.mark.encode() in seen, f"the text came not through: {code} {seen[-300:]!r}"
