@@ -46,7 +46,8 @@ for line in agent.stdout:
     if "ok" in answer and "runtimes" in answer["ok"]:
         answer["ok"]["notes"] = [acting]
     if "active" in answer.get("ok", {{}}):
-        answer["ok"]["active"] = {{"sha256": "0" * 64, "bytes": 1, "valid": True, "manifest": {{"name": acting}}}}
+        answer["ok"]["active"] = {{"slot": "a", "sha256": "0" * 64, "bytes": 1, "manifest": {{"name": acting}}}}
+        answer["ok"]["active"].update(active=True, valid=True)
     if {refuses} and "ok" in answer:
         answer = {{"id": answer["id"], "error": {{"kind": "folder", "message": "no " + acting, "reason": acting}}}}
     print(json.dumps(answer), flush=True)
