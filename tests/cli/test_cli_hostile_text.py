@@ -209,7 +209,11 @@ def arguments(place: Path, tmp_path: Path) -> Callable[[Case], list[str]]:
 
     def of(case: Case) -> list[str]:
         pytest.importorskip(case.needs)
-        known = {"agent": place / "bin" / "agent", "refuses": place / "bin" / "refuses", "new": tmp_path / "new"}
+        known: dict[str, object] = {
+            "agent": place / "bin" / "agent",
+            "refuses": place / "bin" / "refuses",
+            "new": tmp_path / "new",
+        }
         found = [*case.command.split(), *case.arguments]
         if any("{port}" in argument for argument in found):
             known["port"] = HostileServer(tmp_path / ".ssh").port
