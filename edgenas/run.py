@@ -19,6 +19,7 @@ from edgenas import resources
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.progress import Reporter
 from firmware_tools.agent.agent import folder_fault, own_file, trusted_users
+from firmware_tools.plain_text import plain
 from firmware_tools.reading import read_text
 
 _QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"
@@ -85,7 +86,7 @@ class Run:
         with suppress(OSError):
             log = own_file(str(self.folder / _LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             with os.fdopen(log, "a", encoding="utf-8") as file:
-                file.write(f"{stamp} {line}\n")
+                file.write(f"{stamp} {plain(line)}\n")
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json: the run is over and will not be resumed."""

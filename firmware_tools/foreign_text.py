@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from firmware_tools.plain_text import colourless, plain
+
 MOST = 90  # characters; our own words before and after it, about as many, keep a message under 200
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ERROR = re.compile(r"\b(error|fatal)\b", re.IGNORECASE)
 _SOURCE = re.compile(r"(?:[\w.+-]+/)+(?=[\w.+-]+\.(?:cc|cpp|c|h|py):\d)")  # the folders of a source file
 _GLUED = re.compile(r"(?<=[a-z0-9)\]]\.)(?=[A-Z])")  # sentences without a space between them
@@ -19,7 +20,7 @@ def telling(text: str, most: int = MOST) -> str:
     numbers, the first. "" if there is no text.
     """
     # Carriage returns are how a program overwrites its own progress.
-    lines = [" ".join(line.split()) for line in _ESCAPES.sub("", text).replace("\r", "\n").splitlines()]
+    lines = [plain(" ".join(line.split())) for line in colourless(text).replace("\r", "\n").splitlines()]
     lines = [line for line in lines if line]
     if not lines:
         return ""

@@ -50,7 +50,7 @@ class T:
 
 @dataclass
 class Op:
-    """An operator; options by the schema's names."""
+    """An operator; options by the schema's names. A kind of "CUSTOM:NAME" is a custom operator of that name."""
 
     kind: str
     inputs: Sequence[int]
@@ -74,7 +74,7 @@ def model(tensors: Sequence[T], ops: Sequence[Op], inputs: Sequence[int], output
         for index, tensor in enumerate(tensors)
     ]
     kinds = sorted({op.kind for op in ops})
-    codes = [_code(b, getattr(tflite.BuiltinOperator, kind)) for kind in kinds]
+    codes = [_code(b, *kind.partition(":")[::2]) for kind in kinds]
     operators = [_operator(b, kinds.index(op.kind), op) for op in ops]
     fields = [_offsets(b, described), _ints(b, inputs), _ints(b, outputs), _offsets(b, operators)]
     tflite.SubGraphStart(b)
@@ -155,8 +155,11 @@ def _operator(b: Any, code: int, op: Op) -> int:
     return int(tflite.OperatorEnd(b))
 
 
-def _code(b: Any, number: int) -> int:
+def _code(b: Any, kind: str, custom: str) -> int:
+    number, name = getattr(tflite.BuiltinOperator, kind), b.CreateString(custom) if custom else None
     tflite.OperatorCodeStart(b)
+    if name is not None:
+        tflite.OperatorCodeAddCustomCode(b, name)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
     tflite.OperatorCodeAddVersion(b, 1)
     tflite.OperatorCodeAddBuiltinCode(b, number)

@@ -15,6 +15,7 @@ from edgenas.cli.interrupts import Interrupts
 def program() -> NoReturn:
     """What the command `edgenas` runs: ends the process with the exit code, also if a signal comes at its very end."""
     streams.repair()  # before anything is opened
+    streams.guard()
     interrupts = Interrupts()
     try:
         interrupts.__enter__()  # to the end of the process
@@ -26,7 +27,7 @@ def program() -> NoReturn:
 def main(arguments: list[str] | None = None) -> int:
     """Run the program with `arguments` (the command line's) and return its exit code; raises nothing."""
     streams.repair()
-    with Interrupts() as interrupts:
+    with streams.guarded(), Interrupts() as interrupts:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments, interrupts)
         finally:

@@ -50,7 +50,7 @@ def _present(console: Console, found: list[Found]) -> None:
     notes = [f"{device.name or device.url}: {device.note}" for device in found if device.note]
     if notes:
         console.print()
-        lines(console, [_plain(note) for note in notes])
+        lines(console, notes)
 
 
 def _cells(found: Found) -> tuple[str, ...]:
@@ -59,16 +59,12 @@ def _cells(found: Found) -> tuple[str, ...]:
     active = found.active
     cells = (found.name or "-", found.board or "-", found.state, found.url)
     if active is None:
-        return (*map(_plain, cells), "-", "-", "-")
+        return (*cells, "-", "-", "-")
     model = f"{active.name or 'a model'} {active.sha256[:8]}"
     model += ("" if active.valid else ", damaged") + ("" if active.confirmed else ", not confirmed")
     return (
-        *map(_plain, (*cells, model)),
+        *cells,
+        model,
         latency(active.unit, active.budget_ms),
         latency(active.unit, active.latency_ms),
     )
-
-
-def _plain(text: str) -> str:
-    """`text` without what moves a terminal's cursor: names and messages may come from a device."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,15 +51,12 @@ def flash(
     import edgenas
     from edgenas.cli import output
 
+    said = output.Relay()
     with output.working(quiet=True) as reporter:  # no bar: the program that flashes draws its own
         flashed = edgenas.flash(
-            board, device=device, tool=tool, image=image, drive=drive, dry_run=dry_run, said=_said, reporter=reporter
+            board, device=device, tool=tool, image=image, drive=drive, dry_run=dry_run, said=said, reporter=reporter
         )
     output.show(flashed.to_json(), as_json, lambda console: _present(console, flashed))
-
-
-def _said(data: bytes) -> None:
-    os.write(sys.stderr.fileno(), data)
 
 
 def _present(console: Console, flashed: Flashed) -> None:

@@ -1,26 +1,32 @@
-"""What people see: progress on stderr, results on stdout. The only module that imports rich."""
+"""What people see: progress on stderr, results on stdout. The only module that imports rich.
+
+Names and messages may come from boards, files and servers: every text is made plain here, whoever passes it.
+"""
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from getpass import getpass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from edgenas.cli import streams
 from edgenas.units import Unit
 from firmware_tools.device import Conditions
+from firmware_tools.plain_text import begun, colourless, plain
 
 if TYPE_CHECKING:
     from edgenas.tasks.recalls import Recalls
@@ -30,18 +36,33 @@ _BAR = 30
 _CLASSES = 5  # of which the recall is shown
 
 
+class PlainConsole(Console):
+    """A console whose texts are drawn as they are: without markup or emoji codes, and nothing in them acts.
+
+    Line ends stay: callers whose texts are lines of their own make those plain first.
+    """
+
+    def __init__(self, stream: TextIO, width: int | None = None) -> None:
+        super().__init__(file=streams.unguarded(stream), width=width, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Everything that is drawn passes here, also what libraries print while a bar is shown."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=plain(segment.text, "\n"))
+
+
 class LiveReporter:
     """On a terminal: the running stage with a bar and its time; finished stages and notes stay as lines above it."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False, markup=False)
+        self._console = PlainConsole(stream)
         self._progress = Progress(
             SpinnerColumn("line"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(_BAR),
-            TextColumn("{task.fields[count]}"),
+            TextColumn("{task.fields[count]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[status]}", style="dim"),
+            TextColumn("{task.fields[status]}", style="dim", markup=False),
             console=self._console,
             refresh_per_second=4,  # on the host the bar shares the cores with what is being measured
             transient=True,
@@ -51,23 +72,23 @@ class LiveReporter:
     def stage(self, name: str) -> None:
         """Let the stage before become a line, and start the bar of this one."""
         self._end("done")
-        self._task = self._progress.add_task(name, total=None, count="", status="")
+        self._task = self._progress.add_task(plain(name), total=None, count="", status="")
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Move the bar."""
         # Training tells from threads of its own, whose last word may come after the stage has ended.
         if (task := self._task) is not None:
             with suppress(KeyError):
-                self._progress.update(task, completed=done, total=total, count=f"{done} of {total} {unit}")
+                self._progress.update(task, completed=done, total=total, count=plain(f"{done} of {total} {unit}"))
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(f"  {line}", style="dim", soft_wrap=True)
+        self._console.print(f"  {plain(line)}", style="dim", soft_wrap=True)
 
     def status(self, text: str) -> None:
         """Let it stand beside the bar."""
         if (task := self._task) is not None:
-            self._progress.update(task, status=text)
+            self._progress.update(task, status=plain(text))
 
     def ask(self, prompt: str) -> str | None:
         """A secret from the terminal, while the bar stands still; None if there is no terminal."""
@@ -134,7 +155,7 @@ class PlainReporter:
     def _print(self, line: str) -> None:
         # Nobody may read stderr any more: that is no reason to stop.
         with self._lock, suppress(OSError, ValueError):
-            print(f"[{time.monotonic() - self._started:6.1f} s] {line}", file=self._stream, flush=True)
+            print(f"[{time.monotonic() - self._started:6.1f} s] {plain(line)}", file=self._stream, flush=True)
 
 
 def _ask(prompt: str) -> str | None:
@@ -147,7 +168,7 @@ def _ask(prompt: str) -> str | None:
     elif not sys.stdin.isatty():
         return None
     try:
-        return getpass(prompt)
+        return getpass(plain(prompt))
     except EOFError:  # Ctrl-D
         return None
 
@@ -174,7 +195,7 @@ def show(result: Mapping[str, Any], as_json: bool, present: Callable[[Console], 
 def console() -> Console:
     """stdout; a pipe gets lines of 100 columns and no colours."""
     width = None if sys.stdout.isatty() else _WIDTH
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    return PlainConsole(sys.stdout, width)
 
 
 def facts(to: Console, pairs: Sequence[tuple[str, str | None]]) -> None:
@@ -182,7 +203,7 @@ def facts(to: Console, pairs: Sequence[tuple[str, str | None]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         if value is not None:
-            to.print(Text.assemble((f"{name:<{width}}  ", "bold"), value), soft_wrap=True)
+            to.print(Text.assemble((f"{name:<{width}}  ", "bold"), plain(value)), soft_wrap=True)
 
 
 def conditions(met: Conditions) -> list[tuple[str, str | None]]:
@@ -221,14 +242,35 @@ def table(
     for index, column in enumerate(columns):
         shown.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for index, row in enumerate(rows):
-        shown.add_row(*map(Text, row), style="bold green" if index == strong else None)
+        shown.add_row(*(Text(plain(cell)) for cell in row), style="bold green" if index == strong else None)
     to.print(shown)
+
+
+class Relay:
+    """Shows on stderr what another program prints, as it comes: lines, and the returns with which it overwrites them.
+
+    Colours are left out, all else that would act on the terminal is made visible.
+    """
+
+    def __init__(self) -> None:
+        self._stream = streams.unguarded(sys.stderr)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self._rest = ""
+
+    def __call__(self, data: bytes) -> None:
+        """Show `data`, the next of what it prints. Whoever reads stderr may be gone: that stops nothing."""
+        text = self._rest + self._decoder.decode(data)
+        held = begun(text)  # a colour's sequence may be cut in two
+        self._rest = text[len(text) - held :]
+        with suppress(OSError, ValueError):
+            self._stream.write(plain(colourless(text[: len(text) - held]), "\n\r\t"))
+            self._stream.flush()
 
 
 def lines(to: Console, texts: Sequence[str]) -> None:
     """Print lines as they are: the terminal wraps them, so that they can be copied."""
     for text in texts:
-        to.print(text, soft_wrap=True)
+        to.print(plain(text), soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
@@ -254,13 +296,9 @@ def by_class(labels: Sequence[str], recalls: Recalls) -> tuple[str, str]:
     known = [(recall, label) for recall, label in zip(recalls.by_class, labels, strict=True) if recall is not None]
     images = dict(zip(labels, recalls.images, strict=True))
     worst = sorted(known, key=lambda pair: pair[0])[:_CLASSES]
-    shown = ", ".join(f"{_printable(label)}: {percent(recall)} of {images[label]}" for recall, label in worst)
+    shown = ", ".join(f"{label}: {percent(recall)} of {images[label]}" for recall, label in worst)
     more = f", none of the other {len(known) - len(worst)} is below" if len(known) > len(worst) else ""
     return "by class", f"balanced {percent(recalls.balanced)}; {shown}{more}"
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def size(count: int | None) -> str:

@@ -3,21 +3,74 @@
 A closed stdout is the caller's choice: text for people goes nowhere, exit 0. A result that was asked for with --json
 and cannot be given is an error, exit 1: at once where stdout is closed, when it is written where the disk is full.
 A pipe whose reader has ended takes no more text: exit 1 without a word, as programs on a pipe do.
+
+While the program runs, stdout and stderr let nothing through that acts on a terminal (`guard`), whoever writes: names
+of files and classes, what boards say, tracebacks, warnings and loggers of libraries. Only rich, in `output`, writes
+past it: it draws with such characters, and gets texts that are plain.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from edgenas.errors import EdgenasError
+from firmware_tools.plain_text import plain
 
 _STREAMS = ((0, "stdin", "r", os.O_RDONLY), (1, "stdout", "w", os.O_WRONLY), (2, "stderr", "w", os.O_WRONLY))
+_LAYOUT = "\n\t"
 _closed: set[str] = set()
+
+
+class PlainStream:
+    """A stream that writes texts made plain; in all else it is `unguarded`, the stream that it guards."""
+
+    def __init__(self, unguarded: TextIO) -> None:
+        self.unguarded = unguarded
+
+    def write(self, text: str) -> int:
+        """Write `text`, of which line ends and tabs alone act. Raises what the guarded stream raises."""
+        self.unguarded.write(plain(text, _LAYOUT))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unguarded, name)
+
+
+def guard() -> None:
+    """Let stdout and stderr write plain text only, from now on. Twice is once."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, PlainStream):
+            if isinstance(stream, io.TextIOWrapper):  # its encoding may lack a letter: no reason to stop
+                stream.reconfigure(errors="backslashreplace")
+            setattr(sys, name, cast("TextIO", PlainStream(stream)))
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """`guard` for the length of the block."""
+    before = sys.stdout, sys.stderr
+    guard()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def unguarded(stream: TextIO) -> TextIO:
+    """The stream itself, for what draws with control characters and has made all texts plain."""
+    return stream.unguarded if isinstance(stream, PlainStream) else stream
 
 
 def repair() -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from firmware_tools.plain_text import plain
+
 Pixels = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
@@ -58,20 +60,19 @@ class Raw:
 
 def shown(text: object) -> str:
     """A path or name for a one-line message: as it is, or escaped where it would break the line or the terminal."""
-    plain = str(text)
-    return plain if plain.isprintable() else ascii(plain)[1:-1]
+    return plain(str(text))
 
 
 def cut(text: object, limit: int = 20) -> str:
     """`shown`, cut to `limit` characters where a line has room for no more."""
-    plain = shown(text)
-    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
+    whole = shown(text)
+    return whole if len(whole) <= limit else whole[: limit - 3] + "..."
 
 
 def end(path: object, limit: int = 44) -> str:
     """`shown`, of which only the last `limit` characters stay, where a file's name matters more than its folders'."""
-    plain = shown(path)
-    return plain if len(plain) <= limit else f"...{plain[3 - limit :]}"
+    whole = shown(path)
+    return whole if len(whole) <= limit else f"...{whole[3 - limit :]}"
 
 
 def counted(count: int, what: str) -> str:

@@ -13,6 +13,7 @@ from edgenas.refine import name_of
 from edgenas.review import Review, review
 from edgenas.store import Store
 from edgenas.units import Unit
+from firmware_tools.plain_text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,23 +67,25 @@ def show_profile(board: str = "host", *, picture: str | Path | None = None) -> S
 
 def _draw(reviews: tuple[Review, ...], unit: Unit, path: Path) -> None:
     """One row for each key: predicted against measured, error by operator, drift by session."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4 * len(reviews)), layout="constrained")
-    rows = figure.subplots(len(reviews), 3, squeeze=False)
-    for row, each in zip(rows, reviews, strict=True):
-        _scatter(row[0], each, unit)
-        _operators(row[1], each)
-        _sessions(row[2], each)
-    try:
-        with resources.writing(path) as part:
-            figure.savefig(part, format=path.suffix[1:].lower())
-    except OSError as error:
-        raise resources.not_written(path, error) from error
+    with rc_context({"text.parse_math": False}):  # names from a file are no formulas
+        figure = Figure(figsize=(13, 4 * len(reviews)), layout="constrained")
+        rows = figure.subplots(len(reviews), 3, squeeze=False)
+        for row, each in zip(rows, reviews, strict=True):
+            _scatter(row[0], each, unit)
+            _operators(row[1], each)
+            _sessions(row[2], each)
+        try:
+            with resources.writing(path) as part:
+                figure.savefig(part, format=path.suffix[1:].lower())
+        except OSError as error:
+            raise resources.not_written(path, error) from error
 
 
 def _scatter(axes: Axes, each: Review, unit: Unit) -> None:
-    axes.set_title(str(each.key), fontsize=8)
+    axes.set_title(plain(str(each.key)), fontsize=8)
     axes.set_xlabel(f"measured [{unit.name}]")
     axes.set_ylabel(f"predicted without it, 90 % interval [{unit.name}]")
     if not each.networks:
@@ -98,7 +101,7 @@ def _scatter(axes: Axes, each: Review, unit: Unit) -> None:
 
 
 def _operators(axes: Axes, each: Review) -> None:
-    names = [f"{operator.operator} ({operator.networks})" for operator in reversed(each.operators)]
+    names = [f"{plain(operator.operator)} ({operator.networks})" for operator in reversed(each.operators)]
     axes.barh(names, [100 * operator.mape for operator in reversed(each.operators)])
     axes.plot([100 * operator.bias for operator in reversed(each.operators)], names, "k|", markersize=12)
     axes.set_xlabel("error by operator [%]: mean (bar), signed (mark)")
@@ -106,5 +109,6 @@ def _operators(axes: Axes, each: Review) -> None:
 
 def _sessions(axes: Axes, each: Review) -> None:
     axes.plot([session.drift for session in each.sessions], "o-", markersize=3)
-    axes.set_xticks(range(len(each.sessions)), [session.started_utc[:10] for session in each.sessions], rotation=45)
+    days = [plain(session.started_utc[:10]) for session in each.sessions]
+    axes.set_xticks(range(len(days)), days, rotation=45)
     axes.set_ylabel("the latest session's latency, of each one's")

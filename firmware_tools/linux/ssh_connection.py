@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
 from firmware_tools.linux.ssh_command import ERROR_MARK, MARK, command_line
 from firmware_tools.linux.ssh_login import Ask, Login, not_opened
 from firmware_tools.linux.ssh_process import Process, Session
+from firmware_tools.plain_text import colourless, plain
 
 _OPEN_TIMEOUT_S = 30.0
 _START_TIMEOUT_S = 30.0  # of the account's start-up files
@@ -50,8 +51,6 @@ kill $watch; exit $status
 _ADDRESS = re.compile(r"//(?:([^@/]+)@)?(\[[0-9A-Za-z:.%]+\]|[^@/:\[\]]+)(?::(\d{1,5}))?/?")
 # What OpenSSH refuses as well: it would reach the ProxyCommand of the user's configuration.
 _UNSAFE = re.compile(r"^-|[\s\x00-\x1f\x7f'`\"\\;&<>|(){}$/]")
-# What colours a terminal's text or moves its cursor, and all else that is no character.
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()].|[\x00-\x08\x0b-\x1f\x7f]")
 
 T = TypeVar("T")
 
@@ -334,7 +333,7 @@ def one_line(text: bytes | str) -> str:
     """What a program printed, on one line, its end if it is long."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    lines = (_CONTROL.sub("", line).strip() for line in text.splitlines())
+    lines = (plain(line.strip()) for line in colourless(text).splitlines())
     return " | ".join(filter(None, lines))[-400:]
 
 

@@ -17,11 +17,13 @@ import asyncssh
 from firmware_tools.errors import DeviceError, LoginError, UnreachableError
 from firmware_tools.linux import key_exchange
 from firmware_tools.linux.known_hosts import HostKeys
+from firmware_tools.plain_text import plain
 
 # Gets a prompt, returns the secret; None if nobody can be asked.
 Ask = Callable[[str], "str | None"]
 
 _TRIES = 3
+_MOST_PROMPT = 200  # characters of a server's question: what we say before it stays in sight
 _CIPHERS = "^aes128-gcm@openssh.com"  # before the others: in Python half the time of the default one
 _KEEPALIVE_S = 10  # a link that is dead shows after three of them
 
@@ -63,13 +65,13 @@ class Login:
                 _answer(answer, None)
 
     def asked(self, prompt: str) -> concurrent.futures.Future[str | None]:
-        """The user's answer, to come; None if nobody can be asked."""
+        """The user's answer, to come; None if nobody can be asked. The prompt that the user sees is plain."""
         answer: concurrent.futures.Future[str | None] = concurrent.futures.Future()
         if self._over or self._ask is None:
             answer.set_result(None)
         else:
             self._open.add(answer)
-            self._questions.put((prompt, answer))
+            self._questions.put((plain(prompt), answer))
         return answer
 
     async def options(self, host: str, user: str | None, port: int | None) -> asyncssh.SSHClientConnectionOptions:
@@ -165,7 +167,7 @@ class _User(asyncssh.SSHClient):
         answers = []
         self._challenged = True
         for prompt, _ in prompts:
-            answer = await self._asked(f"{self._name}: {' '.join(prompt.split())} ")
+            answer = await self._asked(f"{self._name}: {_short(prompt)} ")
             if answer is None:
                 return None
             answers.append(answer)
@@ -190,6 +192,12 @@ class _User(asyncssh.SSHClient):
         self._nobody = said is None
         self._passwords += said is not None
         return said
+
+
+def _short(prompt: str) -> str:
+    """A server's prompt on one line, plain and not so long that what we say before it scrolls out of sight."""
+    line = plain(" ".join(prompt.split()))
+    return line if len(line) <= _MOST_PROMPT else f"{line[:_MOST_PROMPT]}..."
 
 
 def _answer(question: concurrent.futures.Future[str | None], said: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from firmware_tools.errors import PlanError
+from firmware_tools.plain_text import plain
 from firmware_tools.plan import support
 from firmware_tools.plan.graph import Array, Graph, Operator, Tensor, clipped, no_values
 from firmware_tools.plan.support import refuse
@@ -204,8 +205,7 @@ def _integers(vector: Any) -> tuple[int, ...]:
 
 def _text(text: bytes | None) -> str:
     """A text of the file, one line of at most 80 characters."""
-    decoded = (text or b"").decode("utf-8", "replace")[:80]
-    return "".join(letter if letter.isprintable() else "?" for letter in decoded)
+    return plain((text or b"").decode("utf-8", "replace")[:80])[:80]
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

@@ -116,7 +116,11 @@ CASES: dict[str, tuple[bytes, str, str]] = {
     "two signatures": (with_graph(relu()), "2 graphs, 1 is supported", "convert one function (signature) alone"),
     "custom": (CUSTOM, "operator 0 (CUSTOM SignalFftAutoScale)", "replace it by built-in operators"),
     "custom, two results": (CUSTOM_OF_TWO, "0 (CUSTOM SignalFftAutoScale)", "replace it by built-in operators"),
-    "custom, any name": (named(chain(Op("CUSTOM", [0], [1])), "Ünbe\nkannt" * 50), "(CUSTOM Ünbe?kannt", "replace it"),
+    "custom, any name": (
+        named(chain(Op("CUSTOM", [0], [1])), "Ünbe\nkannt" * 50),
+        "(CUSTOM Ünbe\\nkannt",
+        "replace it",
+    ),
     "Vela": (named(chain(Op("CUSTOM", [0], [1])), "ethos-u"), "(CUSTOM ethos-u)", "from before Vela compiled it"),
     "unknown": (one("COS", [ROW, ROW]), "operator 0 (COS) is not supported", "use convolutions"),
     "near": (one("TRANSPOSE_CONV", [ROW, ROW]), "(TRANSPOSE_CONV) is not supported", "enlarge before the network"),
