@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -33,7 +32,9 @@ class Pool:
     """Training processes, started when first needed and kept until `close`."""
 
     def __init__(self, space: str, data_file: Path, workers: int | None = None) -> None:
-        self._setup = {"space": space, "data": str(data_file), "threads": 1}
+        # Absolute, as the processes do not run in the working folder.
+        path = str(Path(space).absolute()) if space.endswith(".toml") else space
+        self._setup = {"space": path, "data": str(data_file.absolute()), "threads": 1}
         self._count = workers or cores()
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._all: list[_Worker] = []
@@ -105,9 +106,9 @@ class _Worker:
     """One training process, spoken to in lines of JSON."""
 
     def __init__(self, setup: dict[str, object]) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(setup["threads"]), "PYTHONWARNINGS": "ignore"}
+        environment = {"OMP_NUM_THREADS": str(setup["threads"]), "PYTHONWARNINGS": "ignore"}
         self._process = children.start(
-            [sys.executable, "-m", "edgenas.training.worker"],
+            children.own_module("edgenas.training.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from firmware_tools import children
 from firmware_tools.errors import FlashUsageError
 
 T = TypeVar("T")
@@ -102,10 +101,10 @@ class Way(Protocol):
 def find(*names: str, module: str | None = None) -> tuple[str, ...] | None:
     """How to call the first of the programs `names` that is on the PATH, else `module` of this Python."""
     for name in names:
-        if (path := shutil.which(name)) is not None:
+        if (path := children.which(name)) is not None:
             return (path,)
     if module is not None and find_spec(module) is not None:
-        return (sys.executable, "-m", module)
+        return children.installed_module(module)
     return None
 
 

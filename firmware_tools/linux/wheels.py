@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def download_command(requirements: Sequence[str], machine: str, python: Version,
     platforms = [f"manylinux2014_{machine}"]
     platforms += [f"manylinux_2_{minor}_{machine}" for minor in range(_OLDEST_GLIBC, glibc[1] + 1)]
     return (
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
+        *(*children.installed_module("pip"), "download", "--quiet", "--disable-pip-version-check", "--no-input"),
         "--only-binary=:all:",
         *("--implementation", "cp", "--python-version", ".".join(map(str, python))),
         *("--abi", f"cp{digits}m" if python < (3, 8) else f"cp{digits}"),

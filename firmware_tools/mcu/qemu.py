@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ PROGRAM = "qemu-system-arm"
 
 def program() -> str:
     """QEMU's path. Raises EmulatorError if it is not installed."""
-    path = shutil.which(PROGRAM)
+    path = children.which(PROGRAM)
     if path is None:
         raise EmulatorError(f"{PROGRAM} is not on the PATH: apt-get install qemu-system-arm", program=PROGRAM)
     return path
@@ -31,7 +30,8 @@ def command(machine: Machine, image: Path, *options: str) -> list[str]:
     semihosting = ("-semihosting-config", "enable=on,target=native") if machine.flash_file == "semihosting" else ()
     return [
         *(program(), "-icount", f"shift={NS_SHIFT}", "-nodefaults", "-nic", "none", "-display", "none"),
-        *("-monitor", "none", "-serial", "stdio", *semihosting, *options, *loaded(image, machine.code.address)),
+        *("-monitor", "none", "-serial", "stdio", *semihosting, *options),
+        *loaded(image.absolute(), machine.code.address),
     ]
 
 
@@ -55,7 +55,7 @@ def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
         in_memory = machine.flash_file == "memory"
         path.write_bytes(job if in_memory else job.ljust(machine.flash.bytes, b"\xff"))
         options = loaded(path, machine.flash.address) if in_memory else ()
-        line = command(machine, image.absolute(), "-M", machine.name, "-no-reboot", *options)
+        line = command(machine, image, "-M", machine.name, "-no-reboot", *options)
         try:
             finished = children.run(line, timeout_s, cwd=folder)
         except subprocess.TimeoutExpired as error:
