@@ -126,7 +126,7 @@ class _Worker:
             raise self._died() from None
 
     def train(self, job: Job, tally: _Tally) -> Outcome:
-        self._send(job.to_json())
+        self._send({**job.to_json(), "checkpoint": str(Path(job.checkpoint).absolute())})
         assert self._process.stdout is not None
         for line in self._process.stdout:
             message = json.loads(line)

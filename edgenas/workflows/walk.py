@@ -117,7 +117,7 @@ class Walk:
         self.options, self.budget, self.session, self.runtimes = options, budget, session, runtimes
         self.space, self.data, self.run, self.reporter = space, data, run, session.reporter
         self.recipe = Recipe.for_images(space.input_shape, options.epochs or default_epochs(data))
-        self.checkpoints = run.folder.absolute() / "checkpoints"
+        self.checkpoints = run.folder / "checkpoints"
 
     def stage(self, name: str, kind: str, compute: Callable[[], Any]) -> Any:
         """Announce a stage, and do it unless the run's folder has it."""
