@@ -17,6 +17,8 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from edgenas.errors import EdgenasError
+from edgenas.resources import home
+from edgenas.seals import Seals
 from edgenas.training.recipe import Job, Outcome
 from firmware_tools import children
 
@@ -29,12 +31,14 @@ def cores() -> int:
 
 
 class Pool:
-    """Training processes, started when first needed and kept until `close`."""
+    """Training processes, started when first needed and kept until `close`. With `seals` checkpoints carry them."""
 
-    def __init__(self, space: str, data_file: Path, workers: int | None = None) -> None:
+    def __init__(self, space: str, data_file: Path, workers: int | None = None, seals: Seals | None = None) -> None:
         # Absolute, as the processes do not run in the working folder.
         path = str(Path(space).absolute()) if space.endswith(".toml") else space
-        self._setup = {"space": path, "data": str(data_file.absolute()), "threads": 1}
+        run, question = (None, None) if seals is None else (str(seals.folder.absolute()), seals.question)
+        data = str(data_file.absolute())
+        self._setup = {"space": path, "data": data, "threads": 1, "run": run, "question": question}
         self._count = workers or cores()
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._all: list[_Worker] = []
@@ -107,6 +111,8 @@ class _Worker:
 
     def __init__(self, setup: dict[str, object]) -> None:
         environment = {"OMP_NUM_THREADS": str(setup["threads"]), "PYTHONWARNINGS": "ignore"}
+        if setup["run"] is not None:  # its seals' key is in the user's folder
+            environment["EDGENAS_HOME"] = str(home())
         self._process = children.start(
             children.own_module("edgenas.training.worker"),
             stdin=subprocess.PIPE,

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgenas.artifact import Artifact
+from edgenas.artifact import MANIFEST, Artifact
 from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError, GuessingError
 from edgenas.install import Installed, install
 from edgenas.layers import OF_ONE, Layers, time_layers
@@ -152,11 +152,17 @@ class _Rounds:
         target = walk.run.folder / "candidates" / str(number)
 
         def convert() -> list[dict[str, Any]]:
+            for path in paths:
+                walk.run.check(path)
             rows = bakeoff.convert_all(contestants, paths, session, walk.space, walk.data, target, self._aim.budget_ms)
+            for row in rows:  # the manifest has the other files' sha256
+                walk.run.seals.add(Path(row.folder) / MANIFEST)
             return [asdict(row) for row in rows]
 
         converted = walk.stage(f"convert-{number}", "convert", convert)
         rows = [Row.from_json(table) for table in converted]
+        for row in rows:
+            walk.run.check(Path(row.folder) / MANIFEST)
         measured = walk.stage(
             f"measure-{number}",
             "measure",

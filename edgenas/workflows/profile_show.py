@@ -66,19 +66,21 @@ def show_profile(board: str = "host", *, picture: str | Path | None = None) -> S
 
 def _draw(reviews: tuple[Review, ...], unit: Unit, path: Path) -> None:
     """One row for each key: predicted against measured, error by operator, drift by session."""
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4 * len(reviews)), layout="constrained")
-    rows = figure.subplots(len(reviews), 3, squeeze=False)
-    for row, each in zip(rows, reviews, strict=True):
-        _scatter(row[0], each, unit)
-        _operators(row[1], each)
-        _sessions(row[2], each)
-    try:
-        with resources.writing(path) as part:
-            figure.savefig(part, format=path.suffix[1:].lower())
-    except OSError as error:
-        raise resources.not_written(path, error) from error
+    with style.context("default"):  # a matplotlibrc of the working folder would have its say, and may start LaTeX
+        figure = Figure(figsize=(13, 4 * len(reviews)), layout="constrained")
+        rows = figure.subplots(len(reviews), 3, squeeze=False)
+        for row, each in zip(rows, reviews, strict=True):
+            _scatter(row[0], each, unit)
+            _operators(row[1], each)
+            _sessions(row[2], each)
+        try:
+            with resources.writing(path) as part:
+                figure.savefig(part, format=path.suffix[1:].lower())
+        except OSError as error:
+            raise resources.not_written(path, error) from error
 
 
 def _scatter(axes: Axes, each: Review, unit: Unit) -> None:

@@ -68,11 +68,15 @@ flash bank bank faux 0x08000000 0x10000 0 0 chip
 """
 
 
-def test_openocd_writes_a_file_of_any_name_and_its_error_is_the_message(image: Image, tmp_path: Path) -> None:
+def test_openocd_writes_a_file_of_any_name_and_its_error_is_the_message(
+    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program("openocd")
-    config = tmp_path / "faux.cfg"
+    config = tmp_path / "board" / "faux.cfg"
+    config.parent.mkdir()
     config.write_text(_FAUX)
-    plan = WAYS["openocd"].plan(image, {"address": ADDRESS, "configs": [str(config)]}, None)
+    monkeypatch.setenv("OPENOCD_SCRIPTS", str(tmp_path))  # the user's own, beside OpenOCD's
+    plan = WAYS["openocd"].plan(image, {"address": ADDRESS, "configs": ["board/faux.cfg"]}, None)
     said = bytearray()
     # OpenOCD's dummy adapter leads to a flash that can be written, and to no memory that could be read back.
     with pytest.raises(FlashError, match=r"^openocd failed \(exit 1\): Error: Target .* doesn't support checksum"):
