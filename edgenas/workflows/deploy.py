@@ -140,9 +140,9 @@ class _Rounds:
     def _bake(self, number: int, aim: Aim) -> None:
         """One search and one bake-off, each stage memoised in the run's folder; adds to the rows."""
         walk, session, folder = self._walk, self._session, self._walk.checkpoints
-        found = walk.search(self._pool, number, aim)
-        self._projection = found.projection or self._projection
-        contestants, recipe, seed = found.finalists, walk.recipe, walk.options.seed
+        searched = walk.search(self._pool, number, aim)
+        self._projection = searched.projection or self._projection
+        contestants, recipe, seed = searched.finalists, walk.recipe, walk.options.seed
         walk.stage(
             f"train-{number}",
             "train",
@@ -160,7 +160,8 @@ class _Rounds:
             return [asdict(row) for row in rows]
 
         converted = walk.stage(f"convert-{number}", "convert", convert)
-        rows = [Row.from_json(table) for table in converted]
+        # In the run's folder, wherever that is now: what is checked there is what is read.
+        rows = [replace(row, folder=str(target / Path(row.folder).name)) for row in map(Row.from_json, converted)]
         for row in rows:
             walk.run.check(Path(row.folder) / MANIFEST)
         measured = walk.stage(
@@ -169,7 +170,8 @@ class _Rounds:
             lambda: [asdict(row) for row in bakeoff.measure_all(rows, session, walk.space)],
         )
         session.refined().save()
-        self._rows = _merge(self._rows, [Row.from_json(table) for table in measured])
+        found = [replace(row, folder=str(target / Path(row.folder).name)) for row in map(Row.from_json, measured)]
+        self._rows = _merge(self._rows, found)
 
     def _install(self, row: Row) -> Installed:
         session, number = self._session, len(self._rounds) + 1

@@ -35,7 +35,8 @@ _NO_INDEX = (
 )
 _CLOCK = "CERTIFICATE_VERIFY_FAILED"
 # A model that is none: loading all of the runtime's own code takes more than an import.
-_LOADS = """from contextlib import suppress; from %s.interpreter import Interpreter
+_LOADS = """import sys; sys.path[:] = filter(None, sys.path)
+from contextlib import suppress; from %s.interpreter import Interpreter
 with suppress(ValueError): Interpreter(model_content=b"no model")"""
 _LOAD_IT = "load it"
 # argv: the environment's name, the link. By Python, because an older busybox's mv would move into the link's folder.
@@ -188,7 +189,7 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     python = f"{environment}/bin/python"
     system = facts.machine in WITHOUT_NUMPY_WHEELS
     old_pip = facts.pip is not None and facts.pip < _OLDEST_PIP
-    pip: tuple[str, ...] = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip: tuple[str, ...] = (python, "-Im", "pip", "install", "--quiet", "--disable-pip-version-check")
     # Python compiles what is imported; all of numpy, with its tests, takes a small board minutes.
     pip += ("--no-input", "--no-cache-dir", "--no-compile", "--only-binary=:all:")
     pip += ("--no-index", "--find-links", wheels) if offline else ("--retries", "2")
@@ -201,7 +202,7 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     # By itself, because venv, which would do it, keeps to itself why it fails: on a full disk, too.
     into = (python, "-Im", "ensurepip", "--upgrade", "--default-pip")
     steps += [
-        Step("board", "make an environment", (facts.python, "-m", "venv", "--without-pip", *options, environment)),
+        Step("board", "make an environment", (facts.python, "-Im", "venv", "--without-pip", *options, environment)),
         Step("board", "put pip into it", into),
     ]
     if old_pip:

@@ -16,8 +16,10 @@ from firmware_tools.linux.ssh_connection import Connection, one_line
 
 _DOWNLOAD_TIMEOUT_S = 1800.0
 _OLDEST_GLIBC = 17  # of 2.x: what manylinux2014 stands for, and all that pip looks at under that name
+# Nothing is imported from the folder of the login: "" in sys.path.
 # argv: the folder, then name, size and sha256 of each wheel. A whole part becomes the wheel, a damaged one goes.
 _RECEIVED = r"""
+import sys; sys.path[:] = filter(None, sys.path)
 import hashlib, json, os, sys
 folder, rest = sys.argv[1], sys.argv[2:]
 os.path.isdir(folder) or os.makedirs(folder)
