@@ -216,3 +216,31 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(Plan((Command(("/bin/sh", "-c", script)),)), interrupted)
     assert ended.exists()  # and it is waited for
+
+
+@pytest.mark.parametrize(
+    ("way", "change"),
+    [
+        ("openocd", {"configs": ["/tmp/evil.cfg"]}),
+        ("openocd", {"configs": ["./evil.cfg"]}),
+        ("openocd", {"configs": ["target/../../evil.cfg"]}),
+        ("openocd", {"configs": ["-c"]}),
+        ("openocd", {"configs": [3]}),
+        ("openocd", {"address": -1}),
+        ("pyocd", {"target": "--script=evil.py"}),
+        ("pyocd", {"target": "../x"}),
+        ("pyocd", {"address": 1 << 32}),
+        ("esptool", {"chip": "--before"}),
+        ("esptool", {"chip": "esp32 x"}),
+        ("stm32flash", {"address": -5}),
+        ("uf2", {"family": -1}),
+        ("uf2", {"drive": "../home"}),
+    ],
+    ids=str,
+)
+def test_no_fact_of_a_board_becomes_an_option_or_a_path(image: Image, way: str, change: dict[str, object]) -> None:
+    good = {"address": 0, "configs": ["interface/ftdi/x.cfg"], "target": "nrf52840", "chip": "esp32s3", "family": 1}
+    facts = {**good, "drive": "RPI-RP2"}
+    assert WAYS[way].plan(image, facts, "/dev/ttyUSB9").steps
+    with pytest.raises(ValueError, match=rf"key 'flash\.({way}\.)?{next(iter(change))}' (is|has) "):
+        WAYS[way].plan(image, {**facts, **change}, "/dev/ttyUSB9")
