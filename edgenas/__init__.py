@@ -4,7 +4,14 @@ The commands of the `edgenas` program are the functions of this package: `edgena
 `edgenas.search`, ... Nothing heavy is imported before one of them is used.
 """
 
-from __future__ import annotations
+import sys
+
+if sys.argv[:1] == ["-m"]:
+    # `python -m edgenas` puts the working folder in front of all that is imported. What Python itself imports before
+    # this line cannot be helped: runpy, importlib and what they need. The program `edgenas` does not do that.
+    from edgenas.working_folder import forget
+
+    forget()
 
 from importlib import import_module
 from typing import TYPE_CHECKING

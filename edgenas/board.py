@@ -17,6 +17,7 @@ from urllib.parse import quote
 from edgenas import resources
 from edgenas.errors import EdgenasError, ProfileError, UsageError
 from edgenas.units import MS, UNITS, Unit
+from firmware_tools.connect import refused_in_data
 from firmware_tools.meant import as_device
 from firmware_tools.reading import UnreadableError, read_json, read_toml
 
@@ -114,13 +115,23 @@ class Board:
         """Where the board is: `device`, else what its file says.
 
         An emulator that is not told which machine to be is told the one of the board's facts.
+        Raises ProfileError if the file says what it may not: it may be a stranger's, `device` is the user's.
         """
+        if device is None and (refused := refused_in_data(self.device_url)) is not None:
+            raise ProfileError(
+                f"{self.file}: key 'device_url' may not say {refused}: a board's file is data; if you trust it, say "
+                "where the board is with --device or in devices.toml",
+                file=str(self.file),
+                key="device_url",
+                value=self.device_url,
+            )
         url, machine = device or self.device_url, self.facts.get("machine")
         scheme, _, rest = url.partition(":")
         path, _, options = rest.partition("?")
         if machine is None or scheme not in _EMULATORS or path or "machine=" in options:
             return url
-        return f"{scheme}:{machine}?{options}" if options else f"{scheme}:{machine}"
+        name = quote(str(machine), safe="")  # a fact says no more than a machine's name
+        return f"{scheme}:{name}?{options}" if options else f"{scheme}:{name}"
 
     def check_device(self, info: DeviceInfo) -> None:
         """Raise UsageError if the device that says `info` of itself is not this board.
@@ -384,7 +395,10 @@ def _prior(table: Mapping[str, Any], path: Path) -> Prior | None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LARGEST:
             raise _damaged(path, name, f"is {value!r}, not a positive number, which a [prior] needs")
         numbers.append(float(value))
-    return Prior(numbers[0], numbers[1], _take(given, "counted_on", str, path), _take(given, "source", str, path))
+    counted_on = _take(given, "counted_on", str, path)
+    if re.fullmatch("[a-z0-9][a-z0-9_-]*", counted_on) is None:  # a path would lead to another file
+        raise _damaged(path, "counted_on", f"is {counted_on!r}, not the name of an emulated board")
+    return Prior(numbers[0], numbers[1], counted_on, _take(given, "source", str, path))
 
 
 _LARGEST = 1e300  # of a number that is to become a float; TOML's whole numbers may have any length

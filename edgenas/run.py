@@ -2,6 +2,9 @@
 
 `runs/<time>-<board>/` holds run.json (what was asked for), stages/<name>.json (one finished stage each), checkpoints,
 the log and in the end result.json. The same command finds the newest unfinished folder with equal questions.
+
+`runs/` may have come with a repository that somebody else wrote: what is read back carries this user's seal, so that
+nobody else chooses what is trained, believed or installed (see `edgenas.seals`).
 """
 
 from __future__ import annotations
@@ -18,20 +21,24 @@ from typing import Any
 from edgenas import resources
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.progress import Reporter
+from edgenas.seals import Seals
+from firmware_tools import reading
 from firmware_tools.agent.agent import folder_fault, own_file, trusted_users
 from firmware_tools.plain_text import plain
-from firmware_tools.reading import read_text
 
 _QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"
-_MAX_BYTES = 16 << 20  # of a stage
+_NOT_OURS = "is damaged, or not written by edgenas for you"
 
 
 class Run:
-    """One walk's folder."""
+    """One walk's folder.
 
-    def __init__(self, folder: Path, *, resumed: bool) -> None:
-        self.folder = folder
-        self.resumed = resumed
+    `passed_over`: the newest folder that asks the same, but without this user's seal: another's, or an old edgenas'.
+    """
+
+    def __init__(self, seals: Seals, *, resumed: bool, passed_over: Path | None = None) -> None:
+        self.folder, self.seals = seals.folder, seals
+        self.resumed, self.passed_over = resumed, passed_over
 
     @staticmethod
     def open(root: Path, board: str, question: Mapping[str, Any]) -> Run:
@@ -42,9 +49,15 @@ class Run:
         if (fault := folder_fault(str(root), team=True)) is not None:
             raise UsageError(f"cannot write runs to {root} ({fault}): mend that, or name another folder with --runs")
         asked = json.loads(json.dumps(question))
+        named, passed_over = json.dumps(asked, sort_keys=True), None
         for folder in sorted(root.glob(f"*-{board}*"), reverse=True):
-            if not (folder / _RESULT).exists() and _read(folder / _QUESTION) == asked and _is_own(folder):
-                return Run(folder, resumed=True)
+            if (folder / _RESULT).exists():
+                continue
+            seals = Seals(folder, named)
+            if _is_own(folder) and seals.read(folder / _QUESTION) is not None:
+                return Run(seals, resumed=True)
+            if passed_over is None and _read(folder / _QUESTION) == asked:
+                passed_over = folder
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
         folder = root / f"{stamp}-{board}"
         try:
@@ -54,31 +67,45 @@ class Run:
                     break
                 except FileExistsError:
                     folder = root / f"{stamp}-{board}-{count}"
-            resources.write_text(folder / _QUESTION, json.dumps(asked, indent=1))
+            seals = Seals(folder, named)
+            seals.write(folder / _QUESTION, json.dumps(asked, indent=1).encode())
         except OSError as error:
             raise UsageError(
                 f"cannot write runs to {root}: {error.strerror}; name another folder with --runs"
             ) from error
-        return Run(folder, resumed=False)
+        return Run(seals, resumed=False, passed_over=passed_over)
 
     def stage(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The JSON value of a stage: from its file if it is finished, else computed now and written."""
+        """The JSON value of a stage: from its file if it is finished, else computed now and written.
+
+        Raises EdgenasError for a file that is damaged or that somebody else wrote.
+        """
         path = self.folder / "stages" / f"{name}.json"
         if path.exists():
-            entry = _entry(path)
+            entry = self._entry(path)
             if entry is None:
-                raise EdgenasError(f"{path} is damaged: delete it to do that stage again", file=str(path))
+                raise EdgenasError(f"{path} {_NOT_OURS}: delete it to do that stage again", file=str(path))
             return entry["value"]
         started = time.monotonic()
         value = compute()
         entry = {"seconds": round(time.monotonic() - started, 3), "value": value}
-        resources.write_text(path, json.dumps(entry, indent=1))
+        self.seals.write(path, json.dumps(entry, indent=1).encode())
         return json.loads(json.dumps(value))
 
     def seconds(self, prefix: str) -> float:
         """How long the finished stages whose names start with `prefix` took, in this and earlier sittings."""
-        entries = (_entry(path) for path in (self.folder / "stages").glob(f"{prefix}*.json"))
+        entries = (self._entry(path) for path in (self.folder / "stages").glob(f"{prefix}*.json"))
         return round(sum(float(entry["seconds"]) for entry in entries if entry), 3)
+
+    def check(self, path: Path) -> None:
+        """Raise EdgenasError for a file of this run's that is damaged or that somebody else wrote."""
+        if self.seals.read(path) is None:
+            raise EdgenasError(f"{path} {_NOT_OURS}: delete {self.folder} to begin anew", file=str(path))
+
+    def _entry(self, path: Path) -> Any:
+        """A finished stage's table, None if the file is none."""
+        data = self.seals.read(path)
+        return None if data is None else json.loads(data)
 
     def log(self, line: str) -> None:
         """Append a line with the time. A full disk stops nothing here: the stages' own files will say so."""
@@ -126,14 +153,8 @@ def _is_own(folder: Path) -> bool:
     return not folder.is_symlink() and folder_fault(str(folder), team=True) is None
 
 
-def _entry(path: Path) -> Any:
-    """A finished stage's table, None if the file is none."""
-    table = _read(path)
-    return table if isinstance(table, dict) and {"seconds", "value"} <= table.keys() else None
-
-
 def _read(path: Path) -> Any:
     try:
-        return json.loads(read_text(path, _MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
+        return reading.read_json(path)
+    except (OSError, ValueError):
         return None

@@ -17,6 +17,11 @@ from firmware_tools.meant import meant
 RUNTIMES = ("litert", "tflite", "tensorflow", "tensorrt")
 _PASSWORD = re.compile("//[^/?@]*:[^/?]*@")
 _BARE_PASSWORD = re.compile(r"(?!(?:local|qemu|serial|ssh|unicorn):)[^/?@:]+:[^/?@]+@")  # user:password@host
+# What a board's file, which a stranger may have written, may say in a URL: see `refused_in_data`.
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_DIGITS = re.compile(r"[0-9]{1,8}")
+_PORT = re.compile(r"(?://)?(?:/dev/(?:tty|cu\.)[\w.-]+|/dev/serial/by-(?:id|path)/[\w.:+-]+|COM[0-9]{1,3})?")
+_ADDRESS = re.compile(r"//(?:\w[\w.-]*@)?(?:\w[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class _Backend:
     open: Callable[[str, Mapping[str, str], Path, str | None, Access], Device]
     options: tuple[str, ...]
     example: str
+    harmless: Mapping[str, re.Pattern[str]]  # the options that are data, and what they may be
     path: str | None = None  # the option that stands before the question mark
 
 
@@ -63,13 +69,30 @@ def _open_ssh(url: str, options: Mapping[str, str], _: Path, runtime: str | None
 
 
 _BACKENDS: dict[str, _Backend] = {
-    "local": _Backend(_open_local, ("python", "root", "runtime"), "local:?python=PATH&root=DIR&runtime=litert"),
-    "qemu": _Backend(_open_emulated, ("machine", "root"), "qemu:mps2-an386?root=DIR", "machine"),
-    "serial": _Backend(_open_serial, ("port", "baud"), "serial:///dev/ttyACM0?baud=115200", "port"),
-    "ssh": _Backend(
-        _open_ssh, ("address", "python", "root", "runtime"), "ssh://user@host:22?root=DIR&runtime=litert", "address"
+    "local": _Backend(
+        *(_open_local, ("python", "root", "runtime"), "local:?python=PATH&root=DIR&runtime=litert"),
+        harmless={"runtime": _WORD},
     ),
-    "unicorn": _Backend(_open_emulated, ("machine", "root"), "unicorn:mps2-an386?root=DIR", "machine"),
+    "qemu": _Backend(
+        *(_open_emulated, ("machine", "root"), "qemu:mps2-an386?root=DIR"),
+        harmless={"machine": _WORD},
+        path="machine",
+    ),
+    "serial": _Backend(
+        *(_open_serial, ("port", "baud"), "serial:///dev/ttyACM0?baud=115200"),
+        harmless={"port": _PORT, "baud": _DIGITS},
+        path="port",
+    ),
+    "ssh": _Backend(
+        *(_open_ssh, ("address", "python", "root", "runtime"), "ssh://user@host:22?root=DIR&runtime=litert"),
+        harmless={"address": _ADDRESS, "runtime": _WORD},
+        path="address",
+    ),
+    "unicorn": _Backend(
+        *(_open_emulated, ("machine", "root"), "unicorn:mps2-an386?root=DIR"),
+        harmless={"machine": _WORD},
+        path="machine",
+    ),
 }
 
 SCHEMES = tuple(_BACKENDS)
@@ -96,6 +119,23 @@ def lives_in_home(url: str) -> bool:
     """Whether the device at `url` keeps its slots in `connect`'s `home`. Raises DeviceUrlError."""
     scheme, options = parse(url)
     return "root" in _BACKENDS[scheme].options and scheme != "ssh" and "root" not in options
+
+
+def refused_in_data(url: str) -> str | None:
+    """What in `url` is not for a file that a stranger may have written to say, as in "python=./x"; None if nothing is.
+
+    Such a file may not name a program, a folder, a file that is no serial port, or a host's name with characters that
+    mean something to a ProxyCommand. What is no URL is not refused here: whoever connects says what is wrong with it.
+    """
+    try:
+        scheme, options = parse(url)
+    except DeviceUrlError:
+        return None
+    harmless = _BACKENDS[scheme].harmless
+    for name, value in options.items():
+        if name not in harmless or harmless[name].fullmatch(value) is None:
+            return f"{name}={value}"
+    return None
 
 
 def parse(url: str) -> tuple[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -346,3 +347,48 @@ def assert_damaged(path: Path, reason: str) -> None:
     assert reason in caught.value.message
     assert "delete the file and run `edgenas profile`" in caught.value.message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("local:?python=./payload", "python=./payload"),
+        ("local:?runtime=litert&root=/etc", "root=/etc"),
+        ("qemu:mps2-an386?root=../x", "root=../x"),
+        ("qemu:mps2-an386%2C-chardev", "machine=mps2-an386,-chardev"),
+        ("unicorn:?root=x", "root=x"),
+        ("ssh://pi@board?python=./x", "python=./x"),
+        ("ssh://pi@board?root=x", "root=x"),
+        ("ssh://pi@$(touch x)", "address=//pi@$(touch x)"),
+        ("ssh://-oProxyCommand=x", "address=//-oProxyCommand=x"),
+        ("serial:///home/me/.ssh/id_rsa", "port=///home/me/.ssh/id_rsa"),
+        ("serial:///dev/../etc/passwd", "port=///dev/../etc/passwd"),
+        ("serial:///dev/ttyACM0?baud=1e9", "baud=1e9"),
+    ],
+)
+def test_a_file_may_not_say_what_starts_a_program_or_leaves_its_folder(home: Path, url: str, said: str) -> None:
+    write_board(home / "boards" / "mine", re.sub('device_url = ".*"', f'device_url = "{url}"', TOML))
+    board = Board.load("mine")  # whoever says --device can use it
+    with pytest.raises(ProfileError, match="a board's file is data; if you trust it, say where") as caught:
+        board.url()
+    assert f"key 'device_url' may not say {said}: " in caught.value.message
+    assert board.url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url", ["local:", "local:?runtime=tflite", "qemu:mps2-an386", "serial:", "serial:///dev/serial/by-id/usb-ST_x-if02",
+            "serial:COM3", "serial:///dev/cu.usbmodem1?baud=9600", "ssh://pi@10.0.0.7:2222", "ssh://[fe80::1]:22"]
+)  # fmt: skip
+def test_a_file_says_where_a_board_is(home: Path, url: str) -> None:
+    write_board(home / "boards" / "mine", re.sub('device_url = ".*"', f'device_url = "{url}"', TOML))
+    assert Board.load("mine").url() == url
+
+
+def test_a_machine_of_the_facts_brings_no_options_along(home: Path) -> None:
+    board = replace(Board.load("mps2-an386"), facts={"machine": "mps2-an386?root=/etc"})
+    assert board.url("qemu:") == "qemu:mps2-an386%3Froot%3D%2Fetc"
+
+
+def test_every_board_that_ships_says_only_what_it_may() -> None:
+    for board in list_boards():
+        assert board.url()

@@ -10,12 +10,14 @@ from typing import NoReturn
 
 from edgenas.cli import failures, streams
 from edgenas.cli.interrupts import Interrupts
+from edgenas.working_folder import forget
 
 
 def program() -> NoReturn:
     """What the command `edgenas` runs: ends the process with the exit code, also if a signal comes at its very end."""
     streams.repair()  # before anything is opened
     streams.guard()
+    forget()  # an empty entry of PYTHONPATH stands for the working folder, too
     interrupts = Interrupts()
     try:
         interrupts.__enter__()  # to the end of the process

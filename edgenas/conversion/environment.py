@@ -101,9 +101,8 @@ def _build(progress: Progress) -> None:
         shutil.rmtree(target, ignore_errors=True)
         _require_room(target.parent)
         progress("converter: creating its environment")
-        _run(
-            [sys.executable, "-m", "venv", str(target)], "python -m venv", "install your system's python3-venv package"
-        )
+        make = [sys.executable, "-I", "-m", "venv", str(target)]
+        _run(make, "python -m venv", "install your system's python3-venv package")
         progress("converter: installing onnx2tf (about 20 s, once)")
         options = [*pinned.OPTIONS, "--ignore-requires-python", "--disable-pip-version-check"]
         command = [str(python()), "-I", "-m", "pip", "install", "--quiet", *options, "-r", str(LOCK)]

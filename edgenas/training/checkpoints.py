@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgenas import resources
 from edgenas.archives import ArchiveError, require_stored
 from edgenas.errors import UsageError
 from edgenas.network import network
@@ -23,25 +22,32 @@ _TEXTS = ("name", "architecture", "checkpoint")
 _MAX_WHOLE = 1 << 32
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint as a whole or not at all. Raises OSError."""
-    content = io.BytesIO()  # torch's own writer hides why a write failed
+def to_bytes(state: dict[str, Any]) -> bytes:
+    """A checkpoint's file."""
+    content = io.BytesIO()  # torch's own writer, given the file, hides why a write failed
     torch.save(state, content)
-    resources.write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint: numbers, text and tensors in plain containers, as nothing else is unpickled.
-
-    Raises UsageError if the file cannot be read, is larger than a GiB, is compressed, or is no checkpoint.
-    """
+    """The state in a checkpoint. Raises UsageError as `parse`, or if it cannot be read or is larger than a GiB."""
     try:
-        data = read_bytes(path, _MAX_BYTES)
-        require_stored(data)
-        state = torch.load(io.BytesIO(data), weights_only=True)
+        return parse(read_bytes(path, _MAX_BYTES), path)
     except OSError as error:
         raise _refused(path, error.strerror or str(error)) from error
-    except (ArchiveError, UnreadableError) as error:
+    except UnreadableError as error:
+        raise _refused(path, str(error)) from error
+
+
+def parse(data: bytes, path: Path) -> dict[str, Any]:
+    """The state in a checkpoint's bytes: numbers, text and tensors in plain containers, nothing else is unpickled.
+
+    Raises UsageError, which names `path`, if it is none or compressed.
+    """
+    try:
+        require_stored(data)
+        state = torch.load(io.BytesIO(data), weights_only=True)
+    except ArchiveError as error:
         raise _refused(path, str(error)) from error
     except Exception as error:  # a damaged file makes torch's unpickler raise anything
         raise _damaged(path) from error

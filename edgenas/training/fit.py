@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgenas import resources
 from edgenas.network import network
+from edgenas.seals import Seals
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.recalls import Recalls, class_weights, uneven
@@ -34,14 +36,16 @@ def fit(
     space: SearchSpace,
     data: ImageData,
     progress: Callable[[int], None] = lambda epoch: None,
+    seals: Seals | None = None,
 ) -> Outcome:
     """Train `job` on `data.train` and judge it on `data.validation`; weights and optimiser go to its checkpoint.
 
     `progress` gets the number of finished epochs. The checkpoint is replaced as a whole; it remembers the outcome of
-    every earlier `until`, so that asking again, even for an earlier one, trains nothing.
+    every earlier `until`, so that asking again, even for an earlier one, trains nothing. With `seals` it is sealed, and
+    one without its seal counts as none.
     """
     started = time.monotonic()
-    checkpoint = _read(job)
+    checkpoint = _read(job, seals)
     if job.until in checkpoint.get("outcomes", {}):
         return Outcome.from_json(checkpoint["outcomes"][job.until])
     net, optimiser, epoch, loss = _resume(job, space, checkpoint)
@@ -63,7 +67,8 @@ def fit(
         "optimiser": optimiser.state_dict(),
         "outcomes": {**checkpoint.get("outcomes", {}), job.until: outcome.to_json()},
     }
-    checkpoints.save(Path(job.checkpoint), state)
+    write = resources.write_bytes if seals is None else seals.write
+    write(Path(job.checkpoint), checkpoints.to_bytes(state))
     return outcome
 
 
@@ -88,9 +93,12 @@ def loss_weights(data: ImageData) -> Tensor | None:
     return torch.from_numpy(class_weights(data.train.y, data.classes)) if uneven(data) else None
 
 
-def _read(job: Job) -> dict[str, Any]:
+def _read(job: Job, seals: Seals | None) -> dict[str, Any]:
     path = Path(job.checkpoint)
-    return checkpoints.read(path) if path.exists() else {}
+    if seals is None:
+        return checkpoints.read(path) if path.exists() else {}
+    data = seals.read(path)
+    return {} if data is None else checkpoints.parse(data, path)
 
 
 def _resume(

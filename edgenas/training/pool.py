@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,6 +17,8 @@ from queue import SimpleQueue
 from types import TracebackType
 
 from edgenas.errors import EdgenasError
+from edgenas.resources import home
+from edgenas.seals import Seals
 from edgenas.training.recipe import Job, Outcome
 from firmware_tools import children
 
@@ -30,10 +31,14 @@ def cores() -> int:
 
 
 class Pool:
-    """Training processes, started when first needed and kept until `close`."""
+    """Training processes, started when first needed and kept until `close`. With `seals` checkpoints carry them."""
 
-    def __init__(self, space: str, data_file: Path, workers: int | None = None) -> None:
-        self._setup = {"space": space, "data": str(data_file), "threads": 1}
+    def __init__(self, space: str, data_file: Path, workers: int | None = None, seals: Seals | None = None) -> None:
+        # Absolute, as the processes do not run in the working folder.
+        path = str(Path(space).absolute()) if space.endswith(".toml") else space
+        run, question = (None, None) if seals is None else (str(seals.folder.absolute()), seals.question)
+        data = str(data_file.absolute())
+        self._setup = {"space": path, "data": data, "threads": 1, "run": run, "question": question}
         self._count = workers or cores()
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._all: list[_Worker] = []
@@ -105,9 +110,11 @@ class _Worker:
     """One training process, spoken to in lines of JSON."""
 
     def __init__(self, setup: dict[str, object]) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(setup["threads"]), "PYTHONWARNINGS": "ignore"}
+        environment = {"OMP_NUM_THREADS": str(setup["threads"]), "PYTHONWARNINGS": "ignore"}
+        if setup["run"] is not None:  # its seals' key is in the user's folder
+            environment["EDGENAS_HOME"] = str(home())
         self._process = children.start(
-            [sys.executable, "-m", "edgenas.training.worker"],
+            children.own_module("edgenas.training.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -125,7 +132,7 @@ class _Worker:
             raise self._died() from None
 
     def train(self, job: Job, tally: _Tally) -> Outcome:
-        self._send(job.to_json())
+        self._send({**job.to_json(), "checkpoint": str(Path(job.checkpoint).absolute())})
         assert self._process.stdout is not None
         for line in self._process.stdout:
             message = json.loads(line)

@@ -9,11 +9,13 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import torch
 
+from edgenas.seals import Seals
 from edgenas.space import SearchSpace
 from edgenas.tasks.arrays import load_arrays
 from edgenas.training.fit import fit
@@ -21,17 +23,18 @@ from edgenas.training.recipe import Job
 
 
 def main() -> None:
-    """Serve jobs; the first line names the space, the data file and the number of threads."""
+    """Serve jobs; the first line names the space, the data file, the number of threads and what seals checkpoints."""
     lines: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     setup = json.loads(lines.get())
     torch.set_num_threads(setup["threads"])
     data = load_arrays(setup["data"])
     space = SearchSpace.load(setup["space"], data.input_shape, data.classes)
+    seals = None if setup["run"] is None else Seals(Path(setup["run"]), setup["question"])
     while True:
         job = Job.from_json(json.loads(lines.get()))
         try:
-            outcome = fit(job, space, data, lambda epoch: _say({"epoch": epoch}))
+            outcome = fit(job, space, data, lambda epoch: _say({"epoch": epoch}), seals)
         except OSError as error:  # the disk's: the host says it, this process is as good as before
             _say({"errno": error.errno, "reason": error.strerror, "file": job.checkpoint})
         else:

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgenas.artifact import Artifact
+from edgenas.artifact import MANIFEST, Artifact
 from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError, GuessingError
 from edgenas.install import Installed, install
 from edgenas.layers import OF_ONE, Layers, time_layers
@@ -140,9 +140,9 @@ class _Rounds:
     def _bake(self, number: int, aim: Aim) -> None:
         """One search and one bake-off, each stage memoised in the run's folder; adds to the rows."""
         walk, session, folder = self._walk, self._session, self._walk.checkpoints
-        found = walk.search(self._pool, number, aim)
-        self._projection = found.projection or self._projection
-        contestants, recipe, seed = found.finalists, walk.recipe, walk.options.seed
+        searched = walk.search(self._pool, number, aim)
+        self._projection = searched.projection or self._projection
+        contestants, recipe, seed = searched.finalists, walk.recipe, walk.options.seed
         walk.stage(
             f"train-{number}",
             "train",
@@ -152,18 +152,26 @@ class _Rounds:
         target = walk.run.folder / "candidates" / str(number)
 
         def convert() -> list[dict[str, Any]]:
+            for path in paths:
+                walk.run.check(path)
             rows = bakeoff.convert_all(contestants, paths, session, walk.space, walk.data, target, self._aim.budget_ms)
+            for row in rows:  # the manifest has the other files' sha256
+                walk.run.seals.add(Path(row.folder) / MANIFEST)
             return [asdict(row) for row in rows]
 
         converted = walk.stage(f"convert-{number}", "convert", convert)
-        rows = [Row.from_json(table) for table in converted]
+        # In the run's folder, wherever that is now: what is checked there is what is read.
+        rows = [replace(row, folder=str(target / Path(row.folder).name)) for row in map(Row.from_json, converted)]
+        for row in rows:
+            walk.run.check(Path(row.folder) / MANIFEST)
         measured = walk.stage(
             f"measure-{number}",
             "measure",
             lambda: [asdict(row) for row in bakeoff.measure_all(rows, session, walk.space)],
         )
         session.refined().save()
-        self._rows = _merge(self._rows, [Row.from_json(table) for table in measured])
+        found = [replace(row, folder=str(target / Path(row.folder).name)) for row in map(Row.from_json, measured)]
+        self._rows = _merge(self._rows, found)
 
     def _install(self, row: Row) -> Installed:
         session, number = self._session, len(self._rounds) + 1

@@ -17,6 +17,7 @@ from edgenas.connection import connect
 from edgenas.errors import ProfileError, UsageError
 from edgenas.progress import Reporter, Silent
 from firmware_tools.bootloader import WAYS, Command, FileWrite, Image, Plan, Way, run
+from firmware_tools.connect import refused_in_data
 from firmware_tools.device import DeviceInfo
 from firmware_tools.errors import DeviceError, DeviceLostError, FlashError
 from firmware_tools.mcu import images
@@ -96,7 +97,7 @@ def flash(
         run(plan, said)
         if device is not None and plan.firmware_port:
             answered = _answer(known, device, reporter)
-    url = device if device is not None and plan.firmware_port else known.device_url
+    url = device if device is not None and plan.firmware_port else _told(known)
     named = f"--board {shlex.quote(board or known.id)} --device {shlex.quote(url)}"
     following = f"edgenas deploy {named} --data DATA --latency BUDGET"
     return Flashed(known, way, found, plan, dry_run, missing, answered, following)
@@ -163,6 +164,11 @@ def _plan(board: Board, way: Way, image: Image, at: str | None) -> Plan:
         return way.plan(image, {**shared, **facts}, at)
     except ValueError as error:
         raise ProfileError(f"{board.file}: {error}", file=str(board.file)) from error
+
+
+def _told(board: Board) -> str:
+    """Where the board's file says that it is, to be copied by the user; no more than `Board.url` would take."""
+    return "URL" if refused_in_data(board.device_url) else board.device_url
 
 
 def _answer(board: Board, url: str, reporter: Reporter) -> DeviceInfo:

@@ -67,10 +67,11 @@ def show_profile(board: str = "host", *, picture: str | Path | None = None) -> S
 
 def _draw(reviews: tuple[Review, ...], unit: Unit, path: Path) -> None:
     """One row for each key: predicted against measured, error by operator, drift by session."""
-    from matplotlib import rc_context
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    with rc_context({"text.parse_math": False}):  # names from a file are no formulas
+    # A matplotlibrc of the working folder would have its say, and may start LaTeX; names from a file are no formulas.
+    with style.context(["default", {"text.parse_math": False}]):
         figure = Figure(figsize=(13, 4 * len(reviews)), layout="constrained")
         rows = figure.subplots(len(reviews), 3, squeeze=False)
         for row, each in zip(rows, reviews, strict=True):

@@ -140,7 +140,7 @@ class Walk:
         arrays = home() / "cache" / "data" / f"{self.data.fingerprint}.npz"
         if not arrays.exists():
             save_arrays(self.data, arrays)
-        return Pool(self.options.space, arrays)
+        return Pool(self.options.space, arrays, seals=self.run.seals)
 
     def search(self, pool: Pool, number: int, aim: Aim) -> Found:
         """The finalists of search `number` for `aim`. Raises InfeasibleError if nothing measures within the budget."""
@@ -256,6 +256,8 @@ def opened(
             run.log(note)  # the user has read it; the folder did not exist yet
         session.reporter = Logged(reporter, run)
         session.reporter.say(f"{'going on in' if run.resumed else 'run folder'} {run.folder}")
+        if run.passed_over is not None:
+            session.reporter.say(f"not going on in {run.passed_over}: it carries no seal of yours ({home()})")
         if runtimes:
             shown = ", ".join(f"{one.name} {board.unit.format(one.latency_ms)} ({one.precision})" for one in runtimes)
             session.reporter.say(f"one network on each runtime: {shown}; going on with {runtimes[0].name}")

@@ -38,6 +38,10 @@ from typing import IO, Any, Callable, Iterator, NoReturn
 
 PROTOCOL = 2
 VERSION = "2.1"
+# How this file is run: `python -c BOOT agent.py`. Nothing is imported from its folder, which holds what hosts sent, nor
+# from the working folder. The host has the same words.
+BOOT = "import sys; sys.path[:] = filter(None, sys.path); del sys.argv[0]; __file__ = sys.argv[0]; "
+BOOT += "exec(compile(open(__file__, 'rb').read(), __file__, 'exec'))"
 # Name, package: in order of preference.
 RUNTIMES = (("litert", "ai_edge_litert"), ("tflite", "tflite_runtime"), ("tensorflow", "tensorflow"))
 TENSORRT = "tensorrt"  # not a package: NVIDIA's program trtexec; after the others, as it takes ONNX and no .tflite
@@ -782,15 +786,30 @@ def power_setting() -> dict[str, Any]:
     }
 
 
+def start(command: list[str], cwd: str = "/", **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process: the only place that does. Not in the working folder, as programs read files from there."""
+    return subprocess.Popen(command, cwd=cwd, **options)
+
+
+def itself(what: str) -> list[str]:
+    """The command that runs this file for `what`."""
+    return [sys.executable, "-c", BOOT, os.path.abspath(__file__), what]
+
+
+def program(name: str) -> str | None:
+    """The path of a program, which is looked for in absolute folders only; None if it is not there."""
+    folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *TOOL_PATHS]
+    return shutil.which(name, path=os.pathsep.join(filter(os.path.isabs, folders)))
+
+
 def tool(command: list[str], most_lines: int = 40, limit_s: float = TOOL_S) -> str | None:
     """What a program of the board's prints, on one line; None if it is not there or says nothing within `limit_s`."""
-    folders = os.pathsep.join((os.environ.get("PATH", os.defpath), *TOOL_PATHS))
-    path = shutil.which(command[0], path=folders)
+    path = program(command[0])
     if path is None:
         return None
     try:
         # A session of its own, so that a script ends together with what it has started.
-        process = subprocess.Popen(
+        process = start(
             [path, *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -970,8 +989,8 @@ class Governor:
         self._restore()
 
     def _watch(self, held: int) -> None:
-        self._watcher = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__), "--restore"],
+        self._watcher = start(
+            itself("--restore"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -1311,8 +1330,8 @@ class Agent:
         # Threads that numpy's linear algebra would start compete with the model, and it multiplies no matrices there.
         environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="2")
         with open(os.path.join(store.scratch, "worker.log"), "w+b") as log:
-            worker = subprocess.Popen(
-                [sys.executable, os.path.abspath(__file__), "--worker"],
+            worker = start(
+                itself("--worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -1780,7 +1799,7 @@ def version_said_by(path: str) -> str | None:
 
 def trtexec_path() -> str | None:
     """Where TensorRT's program is."""
-    return shutil.which("trtexec", path=os.pathsep.join((os.environ.get("PATH", os.defpath), *TOOL_PATHS)))
+    return program("trtexec")
 
 
 def gpu_name() -> str:
@@ -1822,7 +1841,7 @@ def trtexec(work: str, *arguments: str) -> None:
             libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it may be busy for minutes when the host goes away
 
     assert path is not None
-    process = subprocess.Popen(
+    process = start(
         [path, *arguments],
         cwd=work,
         stdin=subprocess.DEVNULL,

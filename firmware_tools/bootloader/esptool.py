@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from firmware_tools.bootloader.way import Command, Image, Plan, fact, find, hint
+from firmware_tools.bootloader.way import Command, Image, Plan, find, hint, number, word
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Esptool:
     def plan(self, image: Image, facts: Mapping[str, Any], at: str | None) -> Plan:
         """Write, compare, reset; without a port esptool looks for the board itself."""
         port = () if at is None else ("--port", at)
-        address = f"{fact(facts, self.name, 'address', int):#x}"
+        address = f"{number(facts, self.name, 'address'):#x}"
         # esptool 5 calls it write-flash and takes the old name, too; esptool 4 knows no other.
-        options = ("--chip", fact(facts, self.name, "chip", str), *port, "write_flash", address, str(image.path))
+        options = ("--chip", word(facts, self.name, "chip"), *port, "write_flash", address, str(image.path))
         return Plan((Command((*(self.program() or (self.name,)), *options)),), hint(facts, self.name))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from firmware_tools.bootloader.way import Command, Image, Plan, fact, find, hint
+from firmware_tools.bootloader.way import Command, Image, Plan, fact, find, hint, number, word
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PyOcd:
         Left alone, pyOCD erases the whole chip where that is faster, and the models with it.
         """
         program = self.program() or (self.name,)
-        target, address = fact(facts, self.name, "target", str), fact(facts, self.name, "address", int)
+        target, address = word(facts, self.name, "target"), number(facts, self.name, "address")
         load = ("load", "--no-wait", "--target", target, "--erase", "sector", "--format", "bin")
         steps = [Command((*program, *load, "--base-address", f"{address:#x}", str(image.path)))]
         if "pack" in facts and fact(facts, self.name, "pack", bool):

@@ -83,8 +83,8 @@ def _told(tail: bytes) -> str:
 def _started(step: Command) -> Iterator[subprocess.Popen[bytes]]:
     """The program; stopped, if the block ends before it does."""
     try:
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = children.start(step.arguments, **pipes)
+        pipe = subprocess.PIPE
+        process = children.start(step.arguments, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     except OSError as error:
         raise FlashError(f"cannot start {step.arguments[0]} ({error.strerror}): install it anew") from error
     try:

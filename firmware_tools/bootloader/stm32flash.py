@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from firmware_tools.bootloader.way import Command, Image, Plan, fact, find, hint
+from firmware_tools.bootloader.way import Command, Image, Plan, find, hint, number
 from firmware_tools.errors import FlashUsageError
 
 _BAUD = "115200"  # the highest that AN2606 promises for every chip
@@ -32,7 +32,7 @@ class Stm32Flash:
         if at is None:
             message = "stm32flash needs the port that the chip's bootloader is wired to: --device serial:///dev/ttyUSB0"
             raise FlashUsageError(message)
-        address = f"{fact(facts, self.name, 'address', int):#x}"
+        address = f"{number(facts, self.name, 'address'):#x}"
         options = ("-b", _BAUD, "-f", "-v", "-w", str(image.path), "-S", address, "-g", address, at)
         command = Command((*(self.program() or (self.name,)), *options))
         return Plan((command,), hint(facts, self.name), firmware_port=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from firmware_tools.bootloader.way import FileWrite, Image, Plan, fact, hint
+from firmware_tools.bootloader.way import FileWrite, Image, Plan, hint, number, word
 from firmware_tools.errors import FlashError
 
 BLOCK_BYTES = 512
@@ -39,8 +39,8 @@ class Uf2:
 
     def plan(self, image: Image, facts: Mapping[str, Any], at: str | None) -> Plan:
         """Write the image as one UF2 file onto the drive."""
-        label = fact(facts, self.name, "drive", str)
-        address, family = fact(facts, self.name, "address", int), fact(facts, self.name, "family", int)
+        label = word(facts, self.name, "drive")
+        address, family = number(facts, self.name, "address"), number(facts, self.name, "family")
         folder = Path(at) if at is not None else mounted(label)
         write = FileWrite(label, folder, "edgenas.uf2", encode(image.data, address, family))
         return Plan((write,), hint(facts, self.name))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from firmware_tools import children
 from firmware_tools.errors import FlashUsageError
 from firmware_tools.reading import UnreadableError, read_bytes
 
@@ -18,6 +18,7 @@ _MAX_IMAGE_BYTES = 64 << 20  # more than the flash memory of any microcontroller
 
 # What the firmware is not: files that hold addresses of their own, whose bytes would be flashed as they are.
 _CONTAINERS = {b"\x7fELF": "an ELF file", b"UF2\n": "a UF2 file", b":": "an Intel HEX file", b"S0": "an S-record file"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ class Way(Protocol):
 def find(*names: str, module: str | None = None) -> tuple[str, ...] | None:
     """How to call the first of the programs `names` that is on the PATH, else `module` of this Python."""
     for name in names:
-        if (path := shutil.which(name)) is not None:
+        if (path := children.which(name)) is not None:
             return (path,)
     if module is not None and find_spec(module) is not None:
-        return (sys.executable, "-m", module)
+        return children.installed_module(module)
     return None
 
 
@@ -120,6 +121,26 @@ def fact(facts: Mapping[str, Any], way: str, key: str, kind: type[T]) -> T:
     value = facts[key]
     if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
         raise ValueError(f"{where} is {value!r}, not {'an' if kind is int else 'a'} {kind.__name__}")
+    return value
+
+
+def word(facts: Mapping[str, Any], way: str, key: str) -> str:
+    """`fact` of a text that becomes a word of a command: a name, which no program takes for an option or a path.
+
+    Raises ValueError for other text.
+    """
+    value = fact(facts, way, key, str)
+    if _NAME.fullmatch(value) is None:
+        raise ValueError(f"key 'flash.{way}.{key}' is {value!r}, not a name: letters, digits, '-', '_' and '.'")
+    return value
+
+
+def number(facts: Mapping[str, Any], way: str, key: str) -> int:
+    """`fact` of a whole number of 32 bits. Raises ValueError for others; a negative one would look like an option."""
+    value = fact(facts, way, key, int)
+    if not 0 <= value < 1 << 32:
+        where = f"flash.{key}" if key == "address" else f"flash.{way}.{key}"
+        raise ValueError(f"key '{where}' is {value}, not a number from 0 to 0xffffffff")
     return value
 
 

@@ -39,7 +39,8 @@ _NO_INDEX = (
 )
 _CLOCK = "CERTIFICATE_VERIFY_FAILED"
 # A model that is none: loading all of the runtime's own code takes more than an import.
-_LOADS = """from contextlib import suppress; from %s.interpreter import Interpreter
+_LOADS = """import sys; sys.path[:] = filter(None, sys.path)
+from contextlib import suppress; from %s.interpreter import Interpreter
 with suppress(ValueError): Interpreter(model_content=b"no model")"""
 _LOAD_IT = "load it"
 # argv: the environment's name, the link. By Python, because an older busybox's mv would move into the link's folder.
@@ -195,7 +196,7 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     old_pip = facts.pip is not None and facts.pip < _OLDEST_PIP
     lock = runtime.lock(facts.machine, facts.version)
     locks = (PIP_LOCK, lock) if old_pip else (lock,)
-    pip: tuple[str, ...] = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip: tuple[str, ...] = (python, "-Im", "pip", "install", "--quiet", "--disable-pip-version-check")
     # Python compiles what is imported; all of numpy, with its tests, takes a small board minutes.
     pip += ("--no-input", "--no-cache-dir", "--no-compile", *pinned.OPTIONS)
     pip += ("--no-index", "--find-links", wheels) if offline else ("--retries", "2")
@@ -208,7 +209,7 @@ def _steps(facts: Facts, runtime: Runtime, folder: str, offline: bool) -> tuple[
     into = (python, "-Im", "ensurepip", "--upgrade", "--default-pip")
     steps += [
         Step("copy", "copy the wheels" if offline else "copy the list of packages", (wheels,), locks),
-        Step("board", "make an environment", (facts.python, "-m", "venv", "--without-pip", *options, environment)),
+        Step("board", "make an environment", (facts.python, "-Im", "venv", "--without-pip", *options, environment)),
         Step("board", "put pip into it", into),
     ]
     if old_pip:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from firmware_tools.agent import AGENT_PATH
+from firmware_tools.agent import AGENT_PATH, BOOT
 from firmware_tools.errors import DeviceError, DeviceUrlError
 from firmware_tools.linux.agent_device import AgentDevice
 from firmware_tools.linux.folder_check import CHECK
@@ -101,7 +101,7 @@ def start_agent(
     board = look(connection, url.partition("?")[0], options, agent)
     if board.agent_sha256 != sha256:
         _place(connection, board.root, agent, data)
-    command = [board.python, f"{board.root}/{agent}", "--root", board.root, "--silence-s", str(_SILENCE_S)]
+    command = [board.python, "-c", BOOT, f"{board.root}/{agent}", "--root", board.root, "--silence-s", str(_SILENCE_S)]
     process = connection.start(command)
     process.repeat(b"\n", _ALIVE_EVERY_S)
     session = AgentSession(url, process.stdin, process.stdout, process.stderr)

@@ -22,8 +22,9 @@ exec "$python" "$@"
 """
 # Read by whatever Python the board has, so that one that is too old can say so. Of a 64-bit kernel with 32-bit programs
 # (Raspberry Pi OS), the programs count. The agent's folder `scratch` must be writable as the root must; the flags 1 and
-# 8 are ST_RDONLY and ST_NOEXEC.
+# 8 are ST_RDONLY and ST_NOEXEC. Nothing is imported from the folder of the login: "" in sys.path.
 _LOOK = r"""
+import sys; sys.path[:] = filter(None, sys.path)
 import errno, json, os, platform, struct, sys
 root = os.path.join(os.path.expanduser("~"), os.path.expanduser(sys.argv[1]))
 machine = platform.machine().lower()

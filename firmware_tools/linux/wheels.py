@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,9 +16,11 @@ from firmware_tools.linux.ssh_connection import Connection, one_line
 
 _DOWNLOAD_TIMEOUT_S = 1800.0
 _OLDEST_GLIBC = 17  # of 2.x: what manylinux2014 stands for, and all that pip looks at under that name
+# Nothing is imported from the folder of the login: "" in sys.path.
 # argv: the folder, then name, size and sha256 of each file. A whole part becomes the file; what is damaged, or another
 # file of that name, goes.
 _RECEIVED = r"""
+import sys; sys.path[:] = filter(None, sys.path)
 import hashlib, json, os, sys
 folder, rest = sys.argv[1], sys.argv[2:]
 os.path.isdir(folder) or os.makedirs(folder)
@@ -43,7 +44,7 @@ def download_command(lists: Sequence[Path], machine: str, python: Version, glibc
     platforms = [f"manylinux2014_{machine}"]
     platforms += [f"manylinux_2_{minor}_{machine}" for minor in range(_OLDEST_GLIBC, glibc[1] + 1)]
     return (
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
+        *(*children.installed_module("pip"), "download", "--quiet", "--disable-pip-version-check", "--no-input"),
         *pinned.OPTIONS,
         *("--implementation", "cp", "--python-version", ".".join(map(str, python))),
         *("--abi", f"cp{digits}m" if python < (3, 8) else f"cp{digits}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
@@ -80,7 +79,7 @@ def _machine(url: str, name: str) -> Machine:
 def _qemu(machine: Machine, image: Path, flash: Path) -> list[str]:
     """With the flash in the file. Resets restart the board."""
     if machine.flash_file == "semihosting":
-        command = qemu.command(machine, image.absolute(), "-M", machine.name)
+        command = qemu.command(machine, image, "-M", machine.name)
         return ["sh", "-c", 'cd "$0" && exec "$@"', str(flash.parent), *command]
     backend = f"memory-backend-file,id=flash,size={machine.flash.bytes},share=on,mem-path={qemu.escaped(flash)}"
     return qemu.command(machine, image, "-M", f"{machine.name},memory-backend=flash", "-object", backend)
@@ -89,7 +88,7 @@ def _qemu(machine: Machine, image: Path, flash: Path) -> list[str]:
 def _unicorn(machine: Machine, image: Path, flash: Path) -> list[str]:
     if find_spec("unicorn") is None:
         raise EmulatorError("the emulator unicorn is not installed: pip install unicorn", module="unicorn")
-    return [sys.executable, "-m", "firmware_tools.mcu.unicorn_firmware", machine.name, str(image), str(flash)]
+    return children.own_module("firmware_tools.mcu.unicorn_firmware", machine.name, str(image), str(flash))
 
 
 @cache

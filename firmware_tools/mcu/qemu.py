@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,26 +13,40 @@ from firmware_tools.foreign_text import telling
 from firmware_tools.mcu.emulator import FLASH_FILE, NS_SHIFT, Machine
 
 PROGRAM = "qemu-system-arm"
+# A filter of system calls: what breaks out of the emulator, or asks its semihosting, starts no program.
+_SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 
 
 def program() -> str:
     """QEMU's path. Raises EmulatorError if it is not installed."""
-    path = shutil.which(PROGRAM)
+    path = children.which(PROGRAM)
     if path is None:
         raise EmulatorError(f"{PROGRAM} is not on the PATH: apt-get install qemu-system-arm", program=PROGRAM)
     return path
 
 
 def command(machine: Machine, image: Path, *options: str) -> list[str]:
-    """`image` on `machine`, its UART at stdin and stdout; there is no network, display or monitor.
+    """`image` on `machine`, its UART at stdin and stdout, without network, display, monitor or user's configuration.
 
-    With semihosting its working directory has to be the folder with the flash's file. Raises EmulatorError.
+    With semihosting its working directory has to be the folder with the flash's file, and the image can open, rename
+    and remove what files the user can: no image but edgenas' own, whose sha256 is known, is to be run. Raises
+    EmulatorError.
     """
     semihosting = ("-semihosting-config", "enable=on,target=native") if machine.flash_file == "semihosting" else ()
     return [
-        *(program(), "-icount", f"shift={NS_SHIFT}", "-nodefaults", "-nic", "none", "-display", "none"),
-        *("-monitor", "none", "-serial", "stdio", *semihosting, *options, *loaded(image, machine.code.address)),
+        *(program(), *_sandbox(program()), "-icount", f"shift={NS_SHIFT}", "-no-user-config", "-nodefaults"),
+        *("-nic", "none", "-display", "none"),
+        *("-monitor", "none", "-serial", "stdio", *semihosting, *options),
+        *loaded(image.absolute(), machine.code.address),
     ]
+
+
+@cache
+def _sandbox(program: str) -> tuple[str, ...]:
+    """The options of the sandbox where this QEMU and this system have one: Linux' has, others' builds have not."""
+    # This help, unlike others, comes after the filter was installed, which a container may forbid.
+    tried = children.run([program, *_SANDBOX, "-machine", "none", "-nodefaults", "-chardev", "help"])
+    return _SANDBOX if tried.returncode == 0 else ()
 
 
 def loaded(file: Path, address: int) -> tuple[str, str]:
@@ -55,7 +69,7 @@ def run(machine: Machine, image: Path, job: bytes, timeout_s: float) -> str:
         in_memory = machine.flash_file == "memory"
         path.write_bytes(job if in_memory else job.ljust(machine.flash.bytes, b"\xff"))
         options = loaded(path, machine.flash.address) if in_memory else ()
-        line = command(machine, image.absolute(), "-M", machine.name, "-no-reboot", *options)
+        line = command(machine, image, "-M", machine.name, "-no-reboot", *options)
         try:
             finished = children.run(line, timeout_s, cwd=folder)
         except subprocess.TimeoutExpired as error:

@@ -6,7 +6,6 @@ import ctypes
 import hashlib
 import os
 import shlex
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -138,7 +137,8 @@ def _replay(plan: bytes, rows: npt.NDArray[np.int8], output_bytes: int, folder: 
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgenas" / "engine"
+    named = os.environ.get("XDG_CACHE_HOME", "")  # its specification: a relative path is to be ignored
+    return Path(named if Path(named).is_absolute() else Path.home() / ".cache") / "edgenas" / "engine"
 
 
 def _library(folder: Path) -> ctypes.CDLL:
@@ -151,7 +151,7 @@ def _library(folder: Path) -> ctypes.CDLL:
 
 def _built(folder: Path, name: str, more: Sequence[Path], flags: Sequence[str]) -> Path:
     """The engine, compiled with `more` sources; compiled now unless the folder has it for these sources already."""
-    compiler = _compiler()
+    compiler, folder = _compiler(), folder.absolute()
     sources = [*sorted(_ENGINE.glob("*.c")), *more]
     digest = hashlib.sha256(repr((compiler, flags)).encode())
     for path in (*sources, *sorted(_ENGINE.glob("*.h"))):
@@ -182,8 +182,8 @@ def _compiler() -> list[str]:
     named = os.environ.get("CC", "")
     for command in [named] if named else ["cc", "gcc", "clang"]:
         words = shlex.split(command)
-        if words and shutil.which(words[0]):
-            return words
+        if words and (program := children.which(words[0])):
+            return [program, *words[1:]]
     missing = f"CC={named} is not a program" if named else "there is neither cc nor gcc nor clang"
     raise PlanError(f"running a plan on this computer takes a C compiler, but {missing}: install one, or set CC")
 

@@ -70,11 +70,15 @@ flash bank bank faux 0x08000000 0x10000 0 0 chip
 """
 
 
-def test_openocd_writes_a_file_of_any_name_and_its_error_is_the_message(image: Image, tmp_path: Path) -> None:
+def test_openocd_writes_a_file_of_any_name_and_its_error_is_the_message(
+    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program("openocd")
-    config = tmp_path / "faux.cfg"
+    config = tmp_path / "board" / "faux.cfg"
+    config.parent.mkdir()
     config.write_text(_FAUX)
-    plan = WAYS["openocd"].plan(image, {"address": ADDRESS, "configs": [str(config)]}, None)
+    monkeypatch.setenv("OPENOCD_SCRIPTS", str(tmp_path))  # the user's own, beside OpenOCD's
+    plan = WAYS["openocd"].plan(image, {"address": ADDRESS, "configs": ["board/faux.cfg"]}, None)
     said = bytearray()
     # OpenOCD's dummy adapter leads to a flash that can be written, and to no memory that could be read back.
     with pytest.raises(FlashError, match=r"^openocd failed \(exit 1\): Error: Target .* doesn't support checksum"):
@@ -230,3 +234,31 @@ def test_an_interrupt_ends_the_program(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(Plan((Command(("/bin/sh", "-c", script)),)), interrupted)
     assert ended.exists()  # and it is waited for
+
+
+@pytest.mark.parametrize(
+    ("way", "change"),
+    [
+        ("openocd", {"configs": ["/tmp/evil.cfg"]}),
+        ("openocd", {"configs": ["./evil.cfg"]}),
+        ("openocd", {"configs": ["target/../../evil.cfg"]}),
+        ("openocd", {"configs": ["-c"]}),
+        ("openocd", {"configs": [3]}),
+        ("openocd", {"address": -1}),
+        ("pyocd", {"target": "--script=evil.py"}),
+        ("pyocd", {"target": "../x"}),
+        ("pyocd", {"address": 1 << 32}),
+        ("esptool", {"chip": "--before"}),
+        ("esptool", {"chip": "esp32 x"}),
+        ("stm32flash", {"address": -5}),
+        ("uf2", {"family": -1}),
+        ("uf2", {"drive": "../home"}),
+    ],
+    ids=str,
+)
+def test_no_fact_of_a_board_becomes_an_option_or_a_path(image: Image, way: str, change: dict[str, object]) -> None:
+    good = {"address": 0, "configs": ["interface/ftdi/x.cfg"], "target": "nrf52840", "chip": "esp32s3", "family": 1}
+    facts = {**good, "drive": "RPI-RP2"}
+    assert WAYS[way].plan(image, facts, "/dev/ttyUSB9").steps
+    with pytest.raises(ValueError, match=rf"key 'flash\.({way}\.)?{next(iter(change))}' (is|has) "):
+        WAYS[way].plan(image, {**facts, **change}, "/dev/ttyUSB9")

@@ -143,10 +143,10 @@ def test_home_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one page: a second file finds no space."""
+    """A file system of two pages, for the question and its seal: a third file finds no space."""
     folder = tmp_path / "full"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=8k", "none", str(folder)]
     mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode != 0:
         pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")

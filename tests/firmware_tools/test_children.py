@@ -18,9 +18,14 @@ from firmware_tools.interrupts import held
 
 # Starts a grandchild, says both process ids, sleeps.
 _FAMILY = "import os, subprocess, time; p = subprocess.Popen(['sleep', '60']); print(os.getpid(), p.pid, flush=True)"
-_STARTS = re.compile(r"subprocess\.(run|Popen|call|check_\w+)\(|multiprocessing|ProcessPool|os\.(fork|spawn|system)")
-# agent.py runs on boards, the last two are the developers'.
-_ALLOWED = {"children.py", "agent.py", "size.py", "make_images.py"}
+_STARTS = re.compile(
+    r"\bsubprocess\.(run|Popen|call|check_\w+|getoutput|getstatusoutput)\(|\bmultiprocessing\b|ProcessPool|\bpty\.(spawn|fork)"
+    r"|\bos\.(fork\w*|spawn\w+|exec\w+|posix_spawn\w*|system|popen|startfile)\(|create_subprocess"
+)
+_MODULE = re.compile(r"""sys\.executable[^\n]{0,40}["']-m["']""")
+_WHICH = re.compile(r"\bshutil\.which\(")
+_EXACT = {"children.py": 1, "agent.py": 1}  # the one place of each; agent.py runs on boards
+_DEVELOPERS = {"size.py", "make_images.py"}
 
 
 def _gone(pid: int) -> bool:
@@ -104,11 +109,23 @@ def test_an_interrupt_counts_for_more_than_what_fails_meanwhile() -> None:
         work()
 
 
-def test_nobody_else_starts_processes() -> None:
-    found = {
-        path.name
-        for package in (edgenas, firmware_tools)
-        for path in Path(str(package.__file__)).parent.rglob("*.py")
-        if _STARTS.search(re.sub(r"(?s)\"\"\".*?\"\"\"|#[^\n]*", "", path.read_text()))
-    }
-    assert found == _ALLOWED
+def _sources() -> dict[str, str]:
+    """Every file of the product by its name, without docstrings and comments."""
+    folders = [Path(str(package.__file__)).parent for package in (edgenas, firmware_tools)]
+    paths = [path for folder in folders for path in folder.rglob("*.py") if path.name not in _DEVELOPERS]
+    return {str(path): re.sub(r"(?s)\"\"\".*?\"\"\"|#[^\n]*", "", path.read_text()) for path in paths}
+
+
+def test_one_place_starts_processes_and_one_finds_programs() -> None:
+    starts = {Path(path).name: len(_STARTS.findall(text)) for path, text in _sources().items() if _STARTS.search(text)}
+    assert starts == _EXACT
+    finds = {Path(path).name: len(_WHICH.findall(text)) for path, text in _sources().items() if _WHICH.search(text)}
+    assert finds == _EXACT  # elsewhere PATH might be read with its relative entries
+
+
+def test_no_module_is_run_from_the_working_folder() -> None:
+    found = {Path(path).name for path, text in _sources().items() if _MODULE.search(text)}
+    # environment.py: isolated, by -I before -m
+    assert found <= {"environment.py", "children.py"}
+    text = next(text for path, text in _sources().items() if path.endswith("conversion/environment.py"))
+    assert all('"-I"' in match[0] for match in _MODULE.finditer(text))

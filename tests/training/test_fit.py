@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenas.errors import UsageError
+from edgenas.seals import Seals
 from edgenas.space import Architecture, SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.training import Job, Outcome, Recipe
@@ -238,3 +239,18 @@ def test_weights_teach_classes_with_few_images(
     assert weighted is not None
     assert weighted.right[3] + weighted.right[8] > plain.right[3] + plain.right[8]
     assert weighted.balanced > plain.balanced
+
+
+def test_a_sealed_checkpoint_that_somebody_else_wrote_counts_as_none(
+    job: Jobs, space: SearchSpace, few: ImageData, tmp_path: Path, home: Path
+) -> None:
+    seals = Seals(tmp_path, "{}")
+    fit(job(until=1, name="planted"), space, few)
+    first = fit(job(until=2), space, few, seals=seals)
+    assert fit(job(until=2), space, few, seals=seals) == first  # known: nothing is trained again
+    checkpoint = tmp_path / "a.pt"
+    checkpoint.write_bytes((tmp_path / "planted.pt").read_bytes())
+    epochs: list[int] = []
+    fit(job(until=2), space, few, epochs.append, seals)
+    assert epochs == [1, 2]
+    assert seals.read(checkpoint) is not None

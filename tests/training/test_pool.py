@@ -28,10 +28,10 @@ def children() -> set[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            training = b"worker" in (folder / "cmdline").read_bytes()
+            training = b"edgenas.training.worker" in (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if parent == os.getpid() and training and b"-m" in (folder / "cmdline").read_bytes():
+        if parent == os.getpid() and training:
             found.add(int(folder.name))
     return found
 
