@@ -11,7 +11,7 @@ import numpy as np
 from edgenas import latency
 from edgenas.board import ProfileKey
 from edgenas.latency import Array
-from edgenas.refine import Evidence, Name, by_session, evidence, name_of
+from edgenas.evidence import Evidence, Layer, Name, by_session, evidence, name_of
 from edgenas.space import Block
 from edgenas.store import Measurement
 

@@ -1,4 +1,8 @@
-"""Every measurement ever taken, append-only, in one SQLite file that several processes may write to at once."""
+"""Every measurement ever taken, append-only, in one SQLite file that several processes may write to at once.
+
+What was imported refers to the file that it came with. What is forgotten stays where it is, and a row of its own says
+so: whatever happens in between, a measurement counts or does not, and nothing that was measured is ever lost.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +22,7 @@ from edgenas import resources
 from edgenas.board import ProfileKey
 from edgenas.errors import EdgenasError
 
-_SCHEMA = 2
+_SCHEMA = 3
 _BUSY_TIMEOUT_S = 30.0
 _KEY = ("board", "runtime", "runtime_version", "precision", "threads", "statistic", "setting")
 _COLUMNS = (
@@ -26,7 +31,7 @@ _COLUMNS = (
     *("latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_low_ms", "ci95_high_ms", "peak_ram_bytes"),
     *("model_sha256", "trained", "conditions", "session", "taken_utc"),
 )
-_CREATE = (
+_CREATE = (  # version 2, which the steps below bring up to date
     """CREATE TABLE measurements (
         id INTEGER PRIMARY KEY,
         board TEXT NOT NULL, runtime TEXT NOT NULL, runtime_version TEXT NOT NULL, precision TEXT NOT NULL,
@@ -40,15 +45,47 @@ _CREATE = (
     f"CREATE INDEX by_key ON measurements ({', '.join(_KEY)})",
     "CREATE TRIGGER no_update BEFORE UPDATE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END",
     "CREATE TRIGGER no_delete BEFORE DELETE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END",
-    f"PRAGMA user_version = {_SCHEMA}",
 )
 _FROM_1 = (  # which knew no power setting
     "ALTER TABLE measurements ADD COLUMN setting TEXT NOT NULL DEFAULT ''",
     "DROP INDEX by_key",
     f"CREATE INDEX by_key ON measurements ({', '.join(_KEY)})",
-    f"PRAGMA user_version = {_SCHEMA}",
 )
-_STEPS = {0: _CREATE, 1: _FROM_1}  # from a file's version to this one
+_FROM_2 = (  # which kept in the conditions what was imported, and forgot nothing
+    """CREATE TABLE imports (
+        id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, file TEXT NOT NULL, sender TEXT, imported_utc TEXT NOT NULL)""",
+    "CREATE TABLE forgotten (measurement INTEGER PRIMARY KEY REFERENCES measurements(id), forgotten_utc TEXT NOT NULL)",
+    "ALTER TABLE measurements ADD COLUMN import_id INTEGER REFERENCES imports(id)",
+    "CREATE INDEX by_session ON measurements (session)",
+)
+_STEPS = {0: (*_CREATE, *_FROM_2), 1: (*_FROM_1, *_FROM_2), 2: _FROM_2}  # from a file's version to this one
+_COUNTS = "id NOT IN (SELECT measurement FROM forgotten)"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file that a measurement was imported with.
+
+    sha256: what the file says of its content; "" for what an edgenas before 0.2 imported. file: its name. by: who
+    exported it, as they say. imported_utc: ISO 8601.
+    """
+
+    sha256: str
+    file: str
+    by: str | None
+    imported_utc: str
+
+    @property
+    def id(self) -> str:
+        """What is the same of a file that was imported twice, under whatever names."""
+        return self.sha256 or f"{self.file} {self.imported_utc}"
+
+    def __str__(self) -> str:
+        """As in `rpi-4b.json by Ann`."""
+        return self.file if self.by is None else f"{self.file} by {self.by}"
+
+
+Source = Origin | str  # where measurements are from: a file that was imported, or a session of one's own
 
 
 @dataclass(frozen=True)
@@ -57,7 +94,8 @@ class Measurement:
 
     latency_ms: the key's statistic. n: timed inferences. ci95_ms: the 95 % confidence interval of `latency_ms`.
     architecture: as `str(Architecture)`. trained: False for random weights. conditions: governor, clock, temperature,
-    load and whatever else the device reported. session: one profiling run or one deploy. taken_utc: ISO 8601.
+    load and whatever else the device reported. session: one profiling run or one deploy. taken_utc: ISO 8601. origin:
+    the file that it was imported with; None for one's own.
     """
 
     key: ProfileKey
@@ -77,6 +115,7 @@ class Measurement:
     session: str
     taken_utc: str
     conditions: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    origin: Origin | None = None
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -124,7 +163,7 @@ class Store:
             _insert(connection, measurements)
 
     def append_new(self, measurements: Sequence[Measurement]) -> list[Measurement]:
-        """Add those that are not there yet, all or none, each once; returns them."""
+        """Add those that do not count yet, all or none, each once; returns them."""
         with self._opened() as connection, _writing(connection):
             known = {m.identity for key in {m.key for m in measurements} for m in _select(connection, key)}
             new = list({m.identity: m for m in measurements if m.identity not in known}.values())
@@ -135,7 +174,7 @@ class Store:
         """Every key that something was measured under on a board, sorted."""
         if not self.path.exists():
             return []
-        query = f"SELECT DISTINCT {', '.join(_KEY)} FROM measurements WHERE board = ?"
+        query = f"SELECT DISTINCT {', '.join(_KEY)} FROM measurements WHERE board = ? AND {_COUNTS}"
         with self._opened() as connection:
             return sorted(ProfileKey(*row) for row in connection.execute(query, [board]))
 
@@ -145,6 +184,32 @@ class Store:
             return []
         with self._opened() as connection:
             return [m for m in _select(connection, key) if space in (None, m.space)]
+
+    def origins(self) -> list[Origin]:
+        """Every file of which measurements count, the one that was imported last at the end."""
+        if not self.path.exists():
+            return []
+        query = f"SELECT DISTINCT import_id FROM measurements WHERE import_id IS NOT NULL AND {_COUNTS}"
+        with self._opened() as connection:
+            used = {row[0] for row in connection.execute(query)}
+            return [origin for place, origin in _origins(connection).items() if place in used]
+
+    def read_from(self, source: Source) -> list[Measurement]:
+        """The measurements of a source that count, of all boards and keys, in the order in which they were added."""
+        if not self.path.exists():
+            return []
+        with self._opened() as connection:
+            return _rows(connection, *_of_source(connection, source))
+
+    def forget(self, source: Source) -> int:
+        """Let the measurements of a source count no more, all or none; returns how many these were.
+
+        They stay in the file. What is added of the source later counts.
+        """
+        with self._opened() as connection, _writing(connection):
+            where, values = _of_source(connection, source)
+            query = f"INSERT INTO forgotten SELECT id, ? FROM measurements WHERE {where} AND {_COUNTS}"
+            return connection.execute(query, [_now_utc(), *values]).rowcount
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -213,20 +278,79 @@ def _version(connection: sqlite3.Connection) -> int:
 def _update(connection: sqlite3.Connection) -> None:
     with _writing(connection):
         # Asked again under the lock: another process may have created or changed it in the meantime.
-        for statement in _STEPS.get(_version(connection), ()):
+        version = _version(connection)
+        for statement in _STEPS.get(version, ()):
             connection.execute(statement)
+        if version in _STEPS:
+            _mark_imported(connection)
+            for table in ("imports", "forgotten"):
+                for verb in ("UPDATE", "DELETE"):
+                    connection.execute(
+                        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                        "BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+                    )
+            connection.execute(f"PRAGMA user_version = {_SCHEMA}")
+
+
+def _mark_imported(connection: sqlite3.Connection) -> None:
+    """Let what an older edgenas imported refer to its file: once, and the only change that rows ever see."""
+    query = "SELECT id, conditions FROM measurements WHERE conditions LIKE '%\"imported\"%'"
+    found = [(row, json.loads(conditions).get("imported")) for row, conditions in connection.execute(query)]
+    marked = [(row, mark) for row, mark in found if isinstance(mark, dict)]
+    if not marked:
+        return
+    connection.execute("DROP TRIGGER no_update")
+    for row, mark in marked:
+        by = mark.get("by")
+        origin = Origin("", str(mark.get("file")), None if by is None else str(by), str(mark.get("imported_utc")))
+        place = _origin_id(connection, origin)
+        connection.execute("UPDATE measurements SET import_id = ? WHERE id = ?", [place, row])
+    connection.execute(
+        "CREATE TRIGGER no_update BEFORE UPDATE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+    )
 
 
 def _insert(connection: sqlite3.Connection, measurements: Sequence[Measurement]) -> None:
-    marks = ", ".join("?" * len(_COLUMNS))
-    rows = [_row(measurement) for measurement in measurements]
-    connection.executemany(f"INSERT INTO measurements ({', '.join(_COLUMNS)}) VALUES ({marks})", rows)
+    columns = (*_COLUMNS, "import_id")
+    marks = ", ".join("?" * len(columns))
+    places = {m.origin: None if m.origin is None else _origin_id(connection, m.origin) for m in measurements}
+    rows = [(*_row(m), places[m.origin]) for m in measurements]
+    connection.executemany(f"INSERT INTO measurements ({', '.join(columns)}) VALUES ({marks})", rows)
+
+
+def _origins(connection: sqlite3.Connection) -> dict[int, Origin]:
+    query = "SELECT id, sha256, file, sender, imported_utc FROM imports ORDER BY id"
+    return {row[0]: Origin(*row[1:]) for row in connection.execute(query)}
+
+
+def _origin_id(connection: sqlite3.Connection, origin: Origin) -> int:
+    """The row of a file, which is added if it is not there."""
+    for place, known in _origins(connection).items():
+        if known == origin:
+            return place
+    values = [origin.sha256, origin.file, origin.by, origin.imported_utc]
+    added = connection.execute("INSERT INTO imports (sha256, file, sender, imported_utc) VALUES (?, ?, ?, ?)", values)
+    assert added.lastrowid is not None
+    return added.lastrowid
+
+
+def _of_source(connection: sqlite3.Connection, source: Source) -> tuple[str, list[Any]]:
+    """The condition that the rows of a source meet, and its values."""
+    if isinstance(source, str):
+        return "session = ? AND import_id IS NULL", [source]
+    places = [place for place, origin in _origins(connection).items() if origin.id == source.id]
+    return f"import_id IN ({', '.join('?' * len(places))})", places
 
 
 def _select(connection: sqlite3.Connection, key: ProfileKey) -> list[Measurement]:
-    where = " AND ".join(f"{name} = ?" for name in _KEY)
-    query = f"SELECT {', '.join(_COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
-    return [_measurement(row) for row in connection.execute(query, [getattr(key, name) for name in _KEY])]
+    return _rows(connection, " AND ".join(f"{name} = ?" for name in _KEY), [getattr(key, name) for name in _KEY])
+
+
+def _rows(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> list[Measurement]:
+    """The measurements that count and meet a condition."""
+    origins = _origins(connection)
+    query = f"SELECT {', '.join(_COLUMNS)}, import_id FROM measurements WHERE {where} AND {_COUNTS} ORDER BY id"
+    return [_measurement(row[:-1], origins.get(row[-1])) for row in connection.execute(query, values)]
 
 
 @contextmanager
@@ -250,7 +374,7 @@ def _row(m: Measurement) -> tuple[Any, ...]:
     )
 
 
-def _measurement(row: Sequence[Any]) -> Measurement:
+def _measurement(row: Sequence[Any], origin: Origin | None) -> Measurement:
     v = dict(zip(_COLUMNS, row, strict=True))
     return Measurement(
         key=ProfileKey(**{name: v[name] for name in _KEY}),
@@ -270,4 +394,9 @@ def _measurement(row: Sequence[Any]) -> Measurement:
         session=v["session"],
         taken_utc=v["taken_utc"],
         conditions=json.loads(v["conditions"]),
+        origin=origin,
     )
+
+
+def _now_utc() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
