@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from edgenas import resources
+from edgenas.checks import check_tree, is_whole
 from edgenas.errors import EdgenasError, ProfileError, UsageError
 from edgenas.units import MS, UNITS, Unit
 from firmware_tools.meant import as_device
@@ -36,6 +37,7 @@ _GENERIC = {"aarch64": "linux-aarch64", "armv7l": "linux-armv7", "x86_64": "linu
 STATISTICS = ("min", "p10", "p50", "p95", "max")
 _FILE = "board.toml"
 _SCHEMA = 2  # of a profile file; keys of version 1 had no setting
+_PROVENANCE = (50_000, 8)  # values and depth of a profile's provenance; a session adds one, a file some twenty
 _MEASURE_AGAIN = "; delete the file and run `edgenas profile` to measure again"
 
 
@@ -263,8 +265,12 @@ class BoardProfile:
         if {"setting": "", **stored} != asdict(key):
             raise _damaged(path, "key", f"is {stored}, not that of the file's name ({key})", _MEASURE_AGAIN)
         shape = _take(table, "input_shape", list, path, step=_MEASURE_AGAIN)
-        if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        if len(shape) != 3 or not all(map(is_whole, shape)):
             raise _damaged(path, "input_shape", f"is {shape}, not three positive whole numbers", _MEASURE_AGAIN)
+        try:
+            check_tree(table.get("provenance"), "its value", *_PROVENANCE)
+        except UsageError as error:
+            raise _damaged(path, "provenance", error.message, _MEASURE_AGAIN) from error
         return BoardProfile(
             key=key,
             space_name=_take(table, "space_name", str, path, step=_MEASURE_AGAIN),

@@ -33,7 +33,7 @@ _NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 
 _NEAR_FLOOR = 0.1
 _EXACT = 30.0  # weight of what was trained in the last session, where measurements carry no noise
 _SHARED_FOR_DRIFT = 3  # architectures that two sessions must share before one is rescaled to the other
-_ENOUGH = 8  # networks of one's own that a model can be fitted on, to tell a layer's scale by
+ENOUGH = 8  # networks of one's own that a model can be fitted on, to tell a layer's scale by
 _MAX_IMPORTED_WEIGHT = 0.5  # beside one's own
 _UNKNOWN_STD = 0.3  # of a scale, relative, that rests on one or two networks
 # Of imported rows: a fit takes time by the cube of rows, and memory by rows times different blocks.
@@ -128,15 +128,23 @@ def evidence(
         found = [row for key in part for row in _rows(key, part[key], inner[key], fading[key], blocks_of, exact)]
         scale = 1.0
         if origin is not None:
-            found = _sampled(found, len(origins))
+            found = sampled(found, len(origins))
             layer = Layer(origins[origin], _count(part), len(found))
-            layers.append(layer if alone else _scaled(layer, rows, found, exact))
+            layers.append(layer if alone else scaled(layer, rows, found, exact))
             scale = layers[-1].scale
         scales |= {key: scale * inner[key] for key in part}
         rows += [replace(row, latency_ms=scale * row.latency_ms) for row in found]
     near = [replace(row, weight=row.weight * _nearness(row.latency_ms, near_ms)) for row in rows]
     latest_first = sorted(near, key=lambda row: row.age)
     return Evidence(tuple(latest_first), tuple(scales[key] for key in sessions), tuple(layers))
+
+
+def rows_of(measurements: Sequence[Measurement], blocks_of: BlocksOf) -> list[Row]:
+    """A row for each network of each session, all brought to the last session's scale, whoever has measured them."""
+    sessions = by_session(measurements)
+    scales = _scales(sessions)
+    fading = _fading(sessions, exact=False, alone=True)
+    return [row for key in sessions for row in _rows(key, sessions[key], scales[key], fading[key], blocks_of, False)]
 
 
 def name_of(m: Measurement) -> Name:
@@ -200,7 +208,7 @@ def _fading(sessions: Mapping[Key, Session], exact: bool, alone: bool) -> dict[K
     """The age of each session, 0 of the latest, and what it counts. alone: nothing of one's own is there."""
     latest = list(sessions.values())[-1]
     found = {}
-    for age, (key, session) in enumerate(reversed(sessions.items())):
+    for age, (key, session) in enumerate(reversed(list(sessions.items()))):
         weight = max(_FADING**age, _FLOOR)
         if _references(session, latest):
             weight = max(_LINKED_FADING**age, _LINKED_FLOOR)
@@ -225,7 +233,7 @@ def _rows(
         yield Row(name, tuple(blocks_of(found[0])), scale * _middle(found, at), weight, age, key[0])
 
 
-def _sampled(rows: Sequence[Row], files: int) -> list[Row]:
+def sampled(rows: Sequence[Row], files: int = 1) -> list[Row]:
     """So many rows of one of so many files as a fit has time and memory for, drawn at random; the same for the same."""
     most = max(1, _MAX_IMPORTED_ROWS // files)
     blocks: set[Block] = set()
@@ -240,23 +248,23 @@ def _sampled(rows: Sequence[Row], files: int) -> list[Row]:
     return [rows[index] for index in sorted(chosen)]
 
 
-def _scaled(layer: Layer, own: Sequence[Row], theirs: Sequence[Row], exact: bool) -> Layer:
+def scaled(layer: Layer, own: Sequence[Row], theirs: Sequence[Row], exact: bool) -> Layer:
     """The layer with the factor that brings its rows to one's own: by the networks that both have, else by a model."""
-    mine = {row.name: row.latency_ms for row in reversed(sorted(own, key=lambda row: row.age))}
+    mine = {row.name: row.latency_ms for row in sorted(own, key=lambda row: row.age, reverse=True)}
     shared = [log(mine[row.name] / row.latency_ms) for row in theirs if row.name in mine]
     if len(shared) >= _SHARED_FOR_DRIFT:
-        return _by_ratios(layer, shared, "networks")
-    if len(mine) >= _ENOUGH and theirs:
+        return by_ratios(layer, shared, "networks")
+    if len(mine) >= ENOUGH and theirs:
         model = latency.create("engine" if exact else "features").fit(
             [row.blocks for row in own], [row.latency_ms for row in own], [row.weight for row in own]
         )
         mean, _ = model.predict([row.blocks for row in theirs])
         ratios = [log(ms / row.latency_ms) for ms, row in zip(mean.tolist(), theirs, strict=True) if ms > 0]
-        return _by_ratios(layer, ratios, "model") if ratios else layer
-    return _by_ratios(layer, shared, "networks") if shared else layer
+        return by_ratios(layer, ratios, "model") if ratios else layer
+    return by_ratios(layer, shared, "networks") if shared else layer
 
 
-def _by_ratios(layer: Layer, logs: Sequence[float], by: str) -> Layer:
+def by_ratios(layer: Layer, logs: Sequence[float], by: str) -> Layer:
     """The median of ratios; its standard error from their median absolute deviation, as of normal ones."""
     middle = median(logs)
     std = _UNKNOWN_STD

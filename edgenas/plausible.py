@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
-from math import isfinite
 from typing import Any
+from urllib.parse import quote
 
 from edgenas.board import PRECISIONS, STATISTICS, ProfileKey
+from edgenas.checks import check_date, check_text, check_tree, is_number, is_whole
 from edgenas.errors import UsageError
+from edgenas.space import Architecture, SearchSpace, Template
 
-MAX_TEXT = 200  # of a name, a version or a session
-MAX_SPACE_NAME = 64
-_MAX_FILE_NAME = 240  # of a profile, its suffix aside; file systems take 255 bytes
-_MAX_ARCHITECTURE = 4096
-_MAX_VALUE = 1e15  # of a number in conditions: a time in nanoseconds is the largest that there is
-_MAX_CONDITIONS, _MAX_CONDITION_KEY, _MAX_CONDITION_TEXT = 128, 64, 8192  # at all depths; what tools of boards print
-_MAX_CONDITIONS_DEPTH = 4
+_MAX_FILE_NAME = 240  # of a profile or a space, the suffix aside; file systems take 255 bytes
+_MAX_SPACE_NAME = 64
+_MAX_ARCHITECTURE = 4096  # characters
+_MAX_WIDTH, _MAX_GENE, _MAX_NETWORK = 1 << 16, 1 << 8, 128  # channels, other genes, blocks: far beyond any for a board
+_MAX_STAGES, _MAX_CHOICES, _MAX_TEMPLATES = 64, 256, 64  # of a space
+_MAX_CONDITIONS, _MAX_CONDITIONS_DEPTH = 128, 4  # values, at all depths
 _MAX_PIXELS = 1 << 28  # of an input
 _MIN_LATENCY, _MAX_LATENCY = 1e-6, 3.6e6  # 1 ns and 1 h in ms; an instruction and more than anybody counts, in Minsn
 _MIN_RATIO, _MAX_RATIO = 1e-3, 1e3  # of a reference's latency to its first one
@@ -56,7 +56,7 @@ def check_measurement(table: Mapping[str, Any], what: str) -> None:
     if unknown:
         raise UsageError(f"{what}: entry {unknown[0]!r:.60} is unknown: update edgenas")
     check_text(table["session"], f"{what}: session")
-    check_text(table["space"], f"{what}: space", MAX_SPACE_NAME)
+    check_text(table["space"], f"{what}: space", _MAX_SPACE_NAME)
     check_text(table["architecture"], f"{what}: architecture", _MAX_ARCHITECTURE)
     sha256 = check_text(table["model_sha256"], f"{what}: model_sha256")
     if re.fullmatch(r"[0-9a-f]{64}", sha256) is None:
@@ -90,7 +90,7 @@ def _check_counts(table: Mapping[str, Any], what: str) -> None:
 
 
 def _check_conditions(conditions: Mapping[str, Any], what: str) -> None:
-    _checked(conditions, f"{what}: conditions", _MAX_CONDITIONS, _MAX_CONDITIONS_DEPTH)
+    check_tree(conditions, f"{what}: conditions", _MAX_CONDITIONS, _MAX_CONDITIONS_DEPTH)
     ratio = conditions.get("reference_ratio")
     if ratio is not None and not (is_number(ratio) and _MIN_RATIO <= ratio <= _MAX_RATIO):
         raise UsageError(f"{what}: reference_ratio is {ratio!r:.60}, not how much slower a reference was")
@@ -99,62 +99,47 @@ def _check_conditions(conditions: Mapping[str, Any], what: str) -> None:
         check_text(host, f"{what}: hostname", empty=True)
 
 
-def _checked(value: Any, what: str, left: int, depth: int) -> int:
-    """How many of `left` values may follow after this one. Raises UsageError for too many, too deep ones or others."""
-    if left <= 0 or depth < 0:
-        raise UsageError(
-            f"{what}: more than {_MAX_CONDITIONS} values, or nested more than {_MAX_CONDITIONS_DEPTH} deep"
-        )
-    left -= 1
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            check_text(key, f"{what}: the name of an entry", _MAX_CONDITION_KEY)
-            left = _checked(item, what, left, depth - 1)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            left = _checked(item, what, left, depth - 1)
-    elif isinstance(value, str):
-        if len(value) > _MAX_CONDITION_TEXT:
-            raise UsageError(f"{what}: a text of {len(value)} characters, at most {_MAX_CONDITION_TEXT} are taken")
-    elif not (value is None or isinstance(value, bool) or (is_number(value) and abs(value) <= _MAX_VALUE)):
-        raise UsageError(f"{what}: {value!r:.60} is no number that a device reports")
-    return left
+def check_architecture(architecture: Architecture, space: SearchSpace) -> None:
+    """Raise UsageError for an architecture that cannot be of the space.
 
-
-def check_text(value: Any, what: str, most: int = MAX_TEXT, *, empty: bool = False) -> str:
-    """`value` if it is a text of at most `most` characters that can be printed; `empty`: it may be empty.
-
-    Raises UsageError that begins with `what` otherwise.
+    A stage may be none of the space's choices, which change from release to release.
     """
-    if not isinstance(value, str):
-        raise UsageError(f"{what} is {value!r:.60}, not text")
-    if len(value) > most:
-        raise UsageError(f"{what} has {len(value)} characters, at most {most} are taken")
-    if not (value or empty) or not value.isprintable():
-        raise UsageError(f"{what} is {ascii(value):.80}, not a text that can be printed")
-    return value
+    stages = architecture.stages
+    genes = [architecture.stem_stride]
+    for stage in stages:
+        genes += [stage.blocks, stage.kernel, stage.expansion]
+    widths = [architecture.stem_width, *(stage.width for stage in stages)]
+    fits = len(stages) == len(space.stages) and sum(stage.blocks for stage in stages) <= _MAX_NETWORK
+    sane = all(is_whole(gene, 1, _MAX_GENE) for gene in genes) and all(is_whole(w, 1, _MAX_WIDTH) for w in widths)
+    if not (fits and sane):
+        raise UsageError(f"architecture {str(architecture)!r:.80} is none of the space {space.name!r}")
 
 
-def check_date(text: Any, what: str) -> str:
-    """`text`, an ISO 8601 time that is not to come: the newest measurements count most. Raises UsageError for others."""
-    try:
-        date = datetime.fromisoformat(check_text(text, what).replace("Z", "+00:00"))
-    except ValueError:
-        raise UsageError(f"{what} is {text!r:.60}, not a time as 2026-01-31T12:00:00Z") from None
-    if date.utcoffset() != timedelta(0):
-        raise UsageError(f"{what} is {text!r:.60}, not in UTC")
-    if date > datetime.now(timezone.utc) + timedelta(days=1):
-        raise UsageError(f"{what} is {text:.60}, which is to come: check the clocks of both computers")
-    return str(text)
+def check_space(space: SearchSpace) -> None:
+    """Raise UsageError for a space with a name that is none of a file's, or with choices beyond any for a board."""
+    check_text(space.name, "search space", _MAX_SPACE_NAME)
+    if len(quote(space.name, safe="")) > _MAX_FILE_NAME:
+        raise UsageError(f"search space {space.name!r:.80} is too long for the name of a file")
+    wide = [space.stem_widths, *(stage.widths for stage in space.stages)]
+    narrow = [space.stem_strides, space.blocks_choices, space.kernels, space.expansions]
+    narrow.append(tuple(stage.stride for stage in space.stages))
+    numbers = (space.stage_macs_per_pixel, space.depthwise_weight)
+    sizes = len(space.stages) <= _MAX_STAGES and len(space.templates) <= _MAX_TEMPLATES
+    lists = all(len(choices) <= _MAX_CHOICES for choices in (*wide, *narrow, space.operators))
+    if not (
+        sizes
+        and lists
+        and all(is_whole(width, 1, _MAX_WIDTH) for choices in wide for width in choices)
+        and all(is_whole(gene, 1, _MAX_GENE) for choices in narrow for gene in choices)
+        and all(is_whole(number, 0) for number in numbers)
+        and all(_is_template(template) for template in space.templates)
+    ):
+        raise UsageError(f"search space {space.name!r}: more choices, or larger ones, than any for a board has")
 
 
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number, of a size that a float holds."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return isfinite(value) if isinstance(value, float) else -(1 << 63) <= value < 1 << 63
-
-
-def is_whole(value: Any, least: int = 1, most: int = (1 << 31) - 1) -> bool:
-    """Whether it is a whole number in that range."""
-    return type(value) is int and least <= value <= most
+def _is_template(template: Template) -> bool:
+    check_text(template.name, "template")
+    genes = (*template.blocks, template.expansion)
+    return all(is_whole(gene, 1, _MAX_GENE) for gene in genes) and all(
+        is_number(ratio) and 0 < ratio <= _MAX_WIDTH for ratio in template.ratio
+    )

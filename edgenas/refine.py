@@ -5,7 +5,7 @@ Who calls this saves the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from edgenas import known, latency
 from edgenas.board import Board, BoardProfile, ProfileKey, list_profiles
@@ -95,19 +95,21 @@ def refreshed(
     *,
     near_ms: float | None = None,
     before: BoardProfile | None = None,
+    without: Collection[ProfileKey] = (),
 ) -> BoardProfile:
     """`refine` of the user's present profile of `key` on `board`, of `before` if there is none.
 
     The first profile of a key is drawn towards the nearest one of the same board, else to other boards' if that helps.
+    without: keys of which the present profiles are not to be learnt from, as if they were not there.
     """
     exact = board.kind == "mcu"
     model = "engine" if exact else latency.DEFAULT
-    present = BoardProfile.load(key) or before
+    present = before if key in without else BoardProfile.load(key) or before
     seed, seeded_by = None, None
-    if present is None and (other := nearest(key, model)) is not None:
+    if present is None and (other := nearest(key, model, without)) is not None:
         seed, seeded_by = latency.load(other.latency, str(BoardProfile.path(other.key))), str(other.key)
     elif present is None and not exact:  # counted operations explain themselves, within 0.3 %
-        seed = known.seed(key, model)
+        seed = known.seed(key, model, without)
     return refine(
         present,
         key,
@@ -121,17 +123,22 @@ def refreshed(
     )
 
 
-def nearest(key: ProfileKey, model: str) -> BoardProfile | None:
+def nearest(key: ProfileKey, model: str, without: Collection[ProfileKey] = ()) -> BoardProfile | None:
     """The user's profile of another key, same in board, runtime and precision, that holds a latency model `model`.
 
-    The one that differs in the least of runtime version, threads, statistic and setting; of those the newest.
+    The one that differs in the least of runtime version, threads, statistic and setting; of those the newest. Not one
+    of the keys `without`.
     """
     found = []
     for entry in list_profiles():
         if entry["key"] is None:  # a damaged file
             continue
         other = ProfileKey(**entry["key"])
-        if other == key or (other.board, other.runtime, other.precision) != (key.board, key.runtime, key.precision):
+        if (
+            other == key
+            or other in without
+            or (other.board, other.runtime, other.precision) != (key.board, key.runtime, key.precision)
+        ):
             continue
         profile = BoardProfile.load(other)
         if profile is not None and profile.latency.get("model") == model:

@@ -201,6 +201,15 @@ class Store:
         with self._opened() as connection:
             return _rows(connection, *_of_source(connection, source))
 
+    def forgotten(self, source: Source) -> int:
+        """How many measurements of a source have been forgotten."""
+        if not self.path.exists():
+            return 0
+        with self._opened() as connection:
+            where, values = _of_source(connection, source)
+            query = f"SELECT COUNT(*) FROM measurements WHERE {where} AND NOT {_COUNTS}"
+            return int(connection.execute(query, values).fetchone()[0])
+
     def forget(self, source: Source) -> int:
         """Let the measurements of a source count no more, all or none; returns how many these were.
 

@@ -97,8 +97,8 @@ def load(table: Mapping[str, Any], file: str = "latency model") -> LatencyModel:
     file: where it was read from, for the message. Raises ProfileError naming it and the key at fault.
     """
     name = table.get("model")
-    if name not in MODELS:
-        reason = f"is {name!r}, not one of {', '.join(sorted(MODELS))}" if "model" in table else "is missing"
+    if not isinstance(name, str) or name not in MODELS:
+        reason = f"is {name!r:.60}, not one of {', '.join(sorted(MODELS))}" if "model" in table else "is missing"
         raise ProfileError(f"{file}: key 'model' {reason}; delete it and run `edgenas profile`", file=file, key="model")
     return _class(name).from_json(table, file)
 

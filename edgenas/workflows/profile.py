@@ -115,9 +115,9 @@ def profile(
     """Profile `board` for about `minutes`, or until its error is under `target_mape`, and save the refined profile.
 
     target_mape: the cross-validated mean absolute error as a percentage, as in "3%"; None: all the minutes. What was
-    measured before counts, and no architecture is measured twice on the board but a few that tell sessions' drift. set_governor: a
-    frequency governor for the time of every measurement; what was set before is put back. runtime: what runs the models
-    on the device (litert, tflite, tensorflow, tensorrt), else its first.
+    measured before counts, and no architecture is measured twice on the board but a few that tell sessions' drift.
+    set_governor: a frequency governor for the time of every measurement; what was set before is put back. runtime: what
+    runs the models on the device (litert, tflite, tensorflow, tensorrt), else its first.
 
     Raises UsageError for an unknown board, space or statistic, a target that is no percentage, or a governor that
     cannot be set, DeviceError if the device fails.
