@@ -28,6 +28,11 @@ def check_text(value: Any, what: str, most: int = MAX_TEXT, *, empty: bool = Fal
     return value
 
 
+def printable(text: str, most: int = MAX_TEXT) -> str:
+    """As much of a text as can be printed, for messages and names: other characters become "?"."""
+    return "".join(c if c.isprintable() else "?" for c in text[:most])
+
+
 def check_tree(value: Any, what: str, most: int, depth: int) -> int:
     """How many of `most` values are left after those of a JSON value, at all depths.
 

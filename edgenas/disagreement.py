@@ -16,7 +16,8 @@ from edgenas.latency import LatencyModel
 from edgenas.latency.engine import EngineModel
 from edgenas.latency.residual import outlying
 from edgenas.refine import nearest
-from edgenas.store import Measurement, Origin
+from edgenas.store import Measurement
+from edgenas.store_schema import Origin
 
 FACTOR = 3.0
 _TOGETHER = 100  # networks that are predicted at a time: memory

@@ -17,7 +17,8 @@ import numpy as np
 from edgenas import latency
 from edgenas.drift import SMOOTH, quick
 from edgenas.space import Block
-from edgenas.store import Measurement, Origin
+from edgenas.store import Measurement
+from edgenas.store_schema import Origin
 
 Name = tuple[str, tuple[int, int, int], int, str]  # an architecture bound to an input, classes and a space
 Session = Mapping[Name, Sequence[Measurement]]

@@ -19,7 +19,7 @@ from typing import Any
 
 from edgenas import latency, resources, spaces
 from edgenas.board import Board, BoardProfile, ProfileKey
-from edgenas.checks import check_date, check_text
+from edgenas.checks import check_date, check_text, printable
 from edgenas.errors import ProfileError, UsageError
 from edgenas.plausible import check_architecture, check_key, check_measurement, check_space
 from edgenas.space import Architecture, Block, SearchSpace
@@ -197,7 +197,9 @@ def read(path: Path) -> Exchange:
     try:
         return _exchange(table)
     except (UsageError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        reason = error.message if isinstance(error, UsageError) else f"{type(error).__name__}: {str(error)!a:.80}"
+        reason = (
+            error.message if isinstance(error, UsageError) else f"{type(error).__name__}: {printable(str(error), 80)}"
+        )
         raise _refused(path, reason) from error
 
 

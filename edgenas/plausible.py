@@ -32,14 +32,14 @@ _FIELDS = {
 }
 
 
-def check_key(table: Mapping[str, Any], board: str) -> ProfileKey:
+def check_key(table: Mapping[str, Any], board: Any) -> ProfileKey:
     """The key of `board` that a table describes. Raises UsageError for what is none, TypeError for other entries."""
+    if not isinstance(board, str) or re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", board) is None:
+        raise UsageError(f"board {board!r:.80} is not small letters, digits, '-', '_' and '.', at most 64")
     key = ProfileKey(**table)
     known = key.precision in PRECISIONS and key.statistic in STATISTICS
     if key.board != board or not known or not is_whole(key.threads):
         raise UsageError(f"key {dict(table)!r:.120} is no key of board {board}")
-    if re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", board) is None:
-        raise UsageError(f"board {board!r:.80} is not small letters, digits, '-', '_' and '.', at most 64")
     for name in ("runtime", "runtime_version", "setting"):
         check_text(getattr(key, name), name, empty=name == "setting")
     if len(key.slug) > _MAX_FILE_NAME:

@@ -21,68 +21,21 @@ from typing import Any
 from edgenas import resources
 from edgenas.board import ProfileKey
 from edgenas.errors import EdgenasError
+from edgenas.store_schema import (
+    COLUMNS,
+    KEY,
+    SCHEMA,
+    STEPS,
+    Origin,
+    origin_id,
+    origins_of,
+    update,
+    version_of,
+    writing,
+)
 
-_SCHEMA = 3
 _BUSY_TIMEOUT_S = 30.0
-_KEY = ("board", "runtime", "runtime_version", "precision", "threads", "statistic", "setting")
-_COLUMNS = (
-    *_KEY,
-    *("architecture", "channels", "height", "width", "classes", "space"),
-    *("latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_low_ms", "ci95_high_ms", "peak_ram_bytes"),
-    *("model_sha256", "trained", "conditions", "session", "taken_utc"),
-)
-_CREATE = (  # version 2, which the steps below bring up to date
-    """CREATE TABLE measurements (
-        id INTEGER PRIMARY KEY,
-        board TEXT NOT NULL, runtime TEXT NOT NULL, runtime_version TEXT NOT NULL, precision TEXT NOT NULL,
-        threads INTEGER NOT NULL, statistic TEXT NOT NULL, setting TEXT NOT NULL,
-        architecture TEXT NOT NULL, channels INTEGER NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL,
-        classes INTEGER NOT NULL, space TEXT NOT NULL,
-        latency_ms REAL NOT NULL, p10_ms REAL NOT NULL, p50_ms REAL NOT NULL, p95_ms REAL NOT NULL, n INTEGER NOT NULL,
-        ci95_low_ms REAL NOT NULL, ci95_high_ms REAL NOT NULL, peak_ram_bytes INTEGER,
-        model_sha256 TEXT NOT NULL, trained INTEGER NOT NULL, conditions TEXT NOT NULL, session TEXT NOT NULL,
-        taken_utc TEXT NOT NULL)""",
-    f"CREATE INDEX by_key ON measurements ({', '.join(_KEY)})",
-    "CREATE TRIGGER no_update BEFORE UPDATE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END",
-    "CREATE TRIGGER no_delete BEFORE DELETE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END",
-)
-_FROM_1 = (  # which knew no power setting
-    "ALTER TABLE measurements ADD COLUMN setting TEXT NOT NULL DEFAULT ''",
-    "DROP INDEX by_key",
-    f"CREATE INDEX by_key ON measurements ({', '.join(_KEY)})",
-)
-_FROM_2 = (  # which kept in the conditions what was imported, and forgot nothing
-    """CREATE TABLE imports (
-        id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, file TEXT NOT NULL, sender TEXT, imported_utc TEXT NOT NULL)""",
-    "CREATE TABLE forgotten (measurement INTEGER PRIMARY KEY REFERENCES measurements(id), forgotten_utc TEXT NOT NULL)",
-    "ALTER TABLE measurements ADD COLUMN import_id INTEGER REFERENCES imports(id)",
-    "CREATE INDEX by_session ON measurements (session)",
-)
-_STEPS = {0: (*_CREATE, *_FROM_2), 1: (*_FROM_1, *_FROM_2), 2: _FROM_2}  # from a file's version to this one
 _COUNTS = "id NOT IN (SELECT measurement FROM forgotten)"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The file that a measurement was imported with.
-
-    sha256: what the file says of its content; "" for what an edgenas before 0.2 imported. file: its name. by: who
-    exported it, as they say. imported_utc: ISO 8601.
-    """
-
-    sha256: str
-    file: str
-    by: str | None
-    imported_utc: str
-
-    @property
-    def id(self) -> str:
-        """What is the same of a file that was imported twice, under whatever names."""
-        return self.sha256 or f"{self.file} {self.imported_utc}"
-
-    def __str__(self) -> str:
-        """As in `rpi-4b.json by Ann`."""
-        return self.file if self.by is None else f"{self.file} by {self.by}"
 
 
 Source = Origin | str  # where measurements are from: a file that was imported, or a session of one's own
@@ -159,12 +112,12 @@ class Store:
 
     def append(self, measurements: Sequence[Measurement]) -> None:
         """Add measurements, all or none."""
-        with self._opened() as connection, _writing(connection):
+        with self._opened() as connection, writing(connection):
             _insert(connection, measurements)
 
     def append_new(self, measurements: Sequence[Measurement]) -> list[Measurement]:
         """Add those that do not count yet, all or none, each once; returns them."""
-        with self._opened() as connection, _writing(connection):
+        with self._opened() as connection, writing(connection):
             known = {m.identity for key in {m.key for m in measurements} for m in _select(connection, key)}
             new = list({m.identity: m for m in measurements if m.identity not in known}.values())
             _insert(connection, new)
@@ -174,7 +127,7 @@ class Store:
         """Every key that something was measured under on a board, sorted."""
         if not self.path.exists():
             return []
-        query = f"SELECT DISTINCT {', '.join(_KEY)} FROM measurements WHERE board = ? AND {_COUNTS}"
+        query = f"SELECT DISTINCT {', '.join(KEY)} FROM measurements WHERE board = ? AND {_COUNTS}"
         with self._opened() as connection:
             return sorted(ProfileKey(*row) for row in connection.execute(query, [board]))
 
@@ -192,7 +145,7 @@ class Store:
         query = f"SELECT DISTINCT import_id FROM measurements WHERE import_id IS NOT NULL AND {_COUNTS}"
         with self._opened() as connection:
             used = {row[0] for row in connection.execute(query)}
-            return [origin for place, origin in _origins(connection).items() if place in used]
+            return [origin for place, origin in origins_of(connection).items() if place in used]
 
     def read_from(self, source: Source) -> list[Measurement]:
         """The measurements of a source that count, of all boards and keys, in the order in which they were added."""
@@ -215,7 +168,7 @@ class Store:
 
         They stay in the file. What is added of the source later counts.
         """
-        with self._opened() as connection, _writing(connection):
+        with self._opened() as connection, writing(connection):
             where, values = _of_source(connection, source)
             query = f"INSERT INTO forgotten SELECT id, ? FROM measurements WHERE {where} AND {_COUNTS}"
             return connection.execute(query, [_now_utc(), *values]).rowcount
@@ -256,11 +209,11 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
     try:
         _use_wal(connection)
-        if _version(connection) in _STEPS:
-            _update(connection)
-        version = _version(connection)
-        if version != _SCHEMA:
-            message = f"{path}: version {version}, this edgenas reads version {_SCHEMA}: update edgenas or move it away"
+        if version_of(connection) in STEPS:
+            update(connection)
+        version = version_of(connection)
+        if version != SCHEMA:
+            message = f"{path}: version {version}, this edgenas reads version {SCHEMA}: update edgenas or move it away"
             raise EdgenasError(message, file=str(path), version=version)
     except BaseException:
         connection.close()
@@ -280,103 +233,36 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _update(connection: sqlite3.Connection) -> None:
-    with _writing(connection):
-        # Asked again under the lock: another process may have created or changed it in the meantime.
-        version = _version(connection)
-        for statement in _STEPS.get(version, ()):
-            connection.execute(statement)
-        if version in _STEPS:
-            _mark_imported(connection)
-            for table in ("imports", "forgotten"):
-                for verb in ("UPDATE", "DELETE"):
-                    connection.execute(
-                        f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                        "BEGIN SELECT RAISE(ABORT, 'append-only'); END"
-                    )
-            connection.execute(f"PRAGMA user_version = {_SCHEMA}")
-
-
-def _mark_imported(connection: sqlite3.Connection) -> None:
-    """Let what an older edgenas imported refer to its file: once, and the only change that rows ever see."""
-    query = "SELECT id, conditions FROM measurements WHERE conditions LIKE '%\"imported\"%'"
-    found = [(row, json.loads(conditions).get("imported")) for row, conditions in connection.execute(query)]
-    marked = [(row, mark) for row, mark in found if isinstance(mark, dict)]
-    if not marked:
-        return
-    connection.execute("DROP TRIGGER no_update")
-    for row, mark in marked:
-        by = mark.get("by")
-        origin = Origin("", str(mark.get("file")), None if by is None else str(by), str(mark.get("imported_utc")))
-        place = _origin_id(connection, origin)
-        connection.execute("UPDATE measurements SET import_id = ? WHERE id = ?", [place, row])
-    connection.execute(
-        "CREATE TRIGGER no_update BEFORE UPDATE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END"
-    )
-
-
 def _insert(connection: sqlite3.Connection, measurements: Sequence[Measurement]) -> None:
-    columns = (*_COLUMNS, "import_id")
+    columns = (*COLUMNS, "import_id")
     marks = ", ".join("?" * len(columns))
-    places = {m.origin: None if m.origin is None else _origin_id(connection, m.origin) for m in measurements}
+    places = {m.origin: None if m.origin is None else origin_id(connection, m.origin) for m in measurements}
     rows = [(*_row(m), places[m.origin]) for m in measurements]
     connection.executemany(f"INSERT INTO measurements ({', '.join(columns)}) VALUES ({marks})", rows)
-
-
-def _origins(connection: sqlite3.Connection) -> dict[int, Origin]:
-    query = "SELECT id, sha256, file, sender, imported_utc FROM imports ORDER BY id"
-    return {row[0]: Origin(*row[1:]) for row in connection.execute(query)}
-
-
-def _origin_id(connection: sqlite3.Connection, origin: Origin) -> int:
-    """The row of a file, which is added if it is not there."""
-    for place, known in _origins(connection).items():
-        if known == origin:
-            return place
-    values = [origin.sha256, origin.file, origin.by, origin.imported_utc]
-    added = connection.execute("INSERT INTO imports (sha256, file, sender, imported_utc) VALUES (?, ?, ?, ?)", values)
-    assert added.lastrowid is not None
-    return added.lastrowid
 
 
 def _of_source(connection: sqlite3.Connection, source: Source) -> tuple[str, list[Any]]:
     """The condition that the rows of a source meet, and its values."""
     if isinstance(source, str):
         return "session = ? AND import_id IS NULL", [source]
-    places = [place for place, origin in _origins(connection).items() if origin.id == source.id]
+    places = [place for place, origin in origins_of(connection).items() if origin.id == source.id]
     return f"import_id IN ({', '.join('?' * len(places))})", places
 
 
 def _select(connection: sqlite3.Connection, key: ProfileKey) -> list[Measurement]:
-    return _rows(connection, " AND ".join(f"{name} = ?" for name in _KEY), [getattr(key, name) for name in _KEY])
+    return _rows(connection, " AND ".join(f"{name} = ?" for name in KEY), [getattr(key, name) for name in KEY])
 
 
 def _rows(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> list[Measurement]:
     """The measurements that count and meet a condition."""
-    origins = _origins(connection)
-    query = f"SELECT {', '.join(_COLUMNS)}, import_id FROM measurements WHERE {where} AND {_COUNTS} ORDER BY id"
+    origins = origins_of(connection)
+    query = f"SELECT {', '.join(COLUMNS)}, import_id FROM measurements WHERE {where} AND {_COUNTS} ORDER BY id"
     return [_measurement(row[:-1], origins.get(row[-1])) for row in connection.execute(query, values)]
-
-
-@contextmanager
-def _writing(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _row(m: Measurement) -> tuple[Any, ...]:
     return (
-        *(getattr(m.key, name) for name in _KEY),
+        *(getattr(m.key, name) for name in KEY),
         *(m.architecture, *m.input_shape, m.classes, m.space),
         *(m.latency_ms, m.p10_ms, m.p50_ms, m.p95_ms, m.n, *m.ci95_ms, m.peak_ram_bytes),
         *(m.model_sha256, int(m.trained), json.dumps(m.conditions, sort_keys=True), m.session, m.taken_utc),
@@ -384,9 +270,9 @@ def _row(m: Measurement) -> tuple[Any, ...]:
 
 
 def _measurement(row: Sequence[Any], origin: Origin | None) -> Measurement:
-    v = dict(zip(_COLUMNS, row, strict=True))
+    v = dict(zip(COLUMNS, row, strict=True))
     return Measurement(
-        key=ProfileKey(**{name: v[name] for name in _KEY}),
+        key=ProfileKey(**{name: v[name] for name in KEY}),
         architecture=v["architecture"],
         input_shape=(v["channels"], v["height"], v["width"]),
         classes=v["classes"],

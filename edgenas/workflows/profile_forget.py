@@ -10,10 +10,12 @@ from typing import Any
 
 from edgenas import exchange, resources, spaces
 from edgenas.board import Board, BoardProfile, ProfileKey, list_profiles
+from edgenas.checks import printable
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.refine import refreshed
 from edgenas.space import Block
-from edgenas.store import Measurement, Origin, Source, Store
+from edgenas.store import Measurement, Source, Store
+from edgenas.store_schema import Origin
 
 _SHOWN = 5  # of files with one name
 _SHORTEST = 8  # hexadecimal digits of a sha256
@@ -96,7 +98,7 @@ def _source(store: Store, what: str) -> Source:
 
 def _is_called(origin: Origin, what: str) -> bool:
     is_sha256 = len(what) >= _SHORTEST and origin.sha256.startswith(what.lower())
-    return is_sha256 or origin.file == Path(what).name or origin.id == what
+    return is_sha256 or origin.file == printable(Path(what).name) or origin.id == what
 
 
 def _unknown(store: Store, source: Source, what: str) -> UsageError:

@@ -9,13 +9,14 @@ from typing import Any
 
 from edgenas import exchange, latency, resources, spaces
 from edgenas.board import Board, BoardProfile, ProfileKey
-from edgenas.checks import MAX_TEXT, check_text
+from edgenas.checks import check_text, printable
 from edgenas.disagreement import FACTOR, Disagreement, disagreements
 from edgenas.errors import ProfileError, UsageError
 from edgenas.exchange import Exchange
 from edgenas.progress import Reporter, Silent
 from edgenas.refine import refine, refreshed
-from edgenas.store import Measurement, Origin, Store
+from edgenas.store import Measurement, Store
+from edgenas.store_schema import Origin
 from edgenas.units import Unit
 
 SHOWN = 5  # of what disagrees
@@ -121,7 +122,7 @@ def import_profile(file: str | Path, *, accept: bool = False, reporter: Reporter
     notes = []
     if brought.facts_sha256 != exchange.facts_sha256(board):
         notes.append(f"the facts of board {board.id} are others there than in {board.file}: is it the same board?")
-    origin = Origin(brought.sha256, _name(path), brought.by, exchange.now_utc())
+    origin = Origin(brought.sha256, printable(path.name), brought.by, exchange.now_utc())
     imported = [replace(m, origin=origin) for m in brought.measurements]
     with Store() as store:
         # Everything that may fail comes before anything is changed.
@@ -134,7 +135,7 @@ def import_profile(file: str | Path, *, accept: bool = False, reporter: Reporter
                 _refuse(apart, board, path, reporter or Silent())
             fitted = [_refined(board, key, [*before[key], *new], brought, origin) for key in brought.keys]
         except (ValueError, RuntimeError, ArithmeticError) as error:  # numbers that no model can be fitted on
-            reason = f"its measurements cannot be learnt from ({str(error)!a:.60}); nothing was changed"
+            reason = f"its measurements cannot be learnt from ({printable(str(error), 60)}); nothing was changed"
             raise ProfileError(f"{path}: {reason}", file=str(path)) from error
         if forgotten := store.forgotten(origin):
             notes.append(f"{forgotten} of its measurements had been forgotten: what is imported counts again")
@@ -211,11 +212,6 @@ def _check_spaces(brought: Exchange, path: Path) -> None:
                 "away to take theirs; nothing was changed",
                 file=str(path),
             )
-
-
-def _name(path: Path) -> str:
-    """The file's name, as far as it can be printed."""
-    return "".join(c if c.isprintable() else "?" for c in path.name)[:MAX_TEXT]
 
 
 def _disagreements(
