@@ -260,13 +260,13 @@ class BoardProfile:
         schema = _take(table, "schema", int, path, step=_MEASURE_AGAIN)
         if not 1 <= schema <= _SCHEMA:
             step = "; update edgenas" if schema > _SCHEMA else _MEASURE_AGAIN
-            raise _damaged(path, "schema", f"is version {schema}, this edgenas reads up to version {_SCHEMA}", step)
+            raise _damaged(path, "schema", f"is version {schema!r:.20}, this edgenas reads up to version {_SCHEMA}", step)
         stored = _take(table, "key", dict, path, step=_MEASURE_AGAIN)
         if {"setting": "", **stored} != asdict(key):
-            raise _damaged(path, "key", f"is {stored}, not that of the file's name ({key})", _MEASURE_AGAIN)
+            raise _damaged(path, "key", f"is {stored!r:.80}, not that of the file's name ({key})", _MEASURE_AGAIN)
         shape = _take(table, "input_shape", list, path, step=_MEASURE_AGAIN)
         if len(shape) != 3 or not all(map(is_whole, shape)):
-            raise _damaged(path, "input_shape", f"is {shape}, not three positive whole numbers", _MEASURE_AGAIN)
+            raise _damaged(path, "input_shape", f"is {shape!r:.60}, not three positive whole numbers", _MEASURE_AGAIN)
         try:
             check_tree(table.get("provenance"), "its value", *_PROVENANCE)
         except UsageError as error:
@@ -394,7 +394,7 @@ def _prior(table: Mapping[str, Any], path: Path) -> Prior | None:
     for place, name in ((given, "cycles_per_instruction"), (facts, "clock_mhz")):
         value = place.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise _damaged(path, name, f"is {value!r}, not a positive number, which a [prior] needs")
+            raise _damaged(path, name, f"is {value!r:.60}, not a positive number, which a [prior] needs")
         numbers.append(float(value))
     return Prior(numbers[0], numbers[1], _take(given, "counted_on", str, path), _take(given, "source", str, path))
 
@@ -419,9 +419,9 @@ def _take(
         return default
     value = table[key]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise _damaged(path, key, f"is {value!r}, not {'an' if kind is int else 'a'} {kind.__name__}", step)
+        raise _damaged(path, key, f"is {value!r:.60}, not {'an' if kind is int else 'a'} {kind.__name__}", step)
     if among and value not in among:
-        raise _damaged(path, key, f"is {value!r}, not one of {', '.join(among)}", step)
+        raise _damaged(path, key, f"is {value!r:.60}, not one of {', '.join(among)}", step)
     return value
 
 

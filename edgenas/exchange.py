@@ -213,7 +213,7 @@ def sha256_of(path: Path) -> str | None:
 
 
 def _refused(path: Path, reason: str) -> ProfileError:
-    return ProfileError(f"{path}: {reason}; nothing was changed", file=str(path))
+    return ProfileError(f"{path}: {printable(reason)}; nothing was changed", file=str(path))
 
 
 def _exchange(table: Mapping[str, Any]) -> Exchange:

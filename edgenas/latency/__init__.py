@@ -107,7 +107,7 @@ def load_additive(table: Mapping[str, Any], file: str = "latency model") -> Addi
     """As `load`, for what needs the terms of parts. Raises ProfileError also for a model that has none."""
     model = load(table, file)
     if table["model"] not in ADDITIVE:
-        reason = f"key 'model' is {table['model']!r}, which has no terms to solve a budget by"
+        reason = f"key 'model' is {table['model']!r:.60}, which has no terms to solve a budget by"
         raise ProfileError(f"{file}: {reason}; delete it and run `edgenas profile`", file=file, key="model")
     return cast("AdditiveModel", model)
 
