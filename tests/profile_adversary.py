@@ -159,7 +159,7 @@ def _nest(table: Any, rng: random.Random) -> None:
 
 def _number(table: Any, rng: random.Random) -> None:
     """One of the numbers, by orders of magnitude."""
-    numbers = [(c, k) for c, k in _places(table) if type(c[k]) in (int, float)]
+    numbers = [(c, k) for c, k in _places(table) if type(c[k]) in (int, float) and abs(c[k]) < 1e300]
     if numbers:
         container, key = rng.choice(numbers)
         container[key] *= rng.choice((0, -1, 1e-12, 1e-3, 0.2, 5, 1e3, 1e9, 1e17))
@@ -167,8 +167,11 @@ def _number(table: Any, rng: random.Random) -> None:
 
 def _measurements(table: Any, rng: random.Random) -> None:
     """Many more measurements, of networks as odd as they may be."""
-    found = [m for e in table.get("keys", ()) if isinstance(e, dict) for m in (e.get("measurements") or ())]
-    if not found or not all(isinstance(m, dict) for m in found):
+    keys = table.get("keys")
+    entries = [e for e in keys if isinstance(e, dict)] if isinstance(keys, list) else []
+    lists = [e["measurements"] for e in entries if isinstance(e.get("measurements"), list)]
+    found = [m for each in lists for m in each if isinstance(m, dict)]
+    if not found:
         return
     target = rng.choice(found)
     for place in range(rng.choice((1, 10, 200))):
@@ -176,8 +179,7 @@ def _measurements(table: Any, rng: random.Random) -> None:
         stages = "/".join(f"plain-{rng.randrange(1, 70_000)}x{rng.choice((1, 2, 40))}" for _ in range(3))
         if place % 2:
             m["architecture"] = f"stem-{rng.randrange(1, 70_000)}s{rng.randrange(1, 300)}/{stages}"
-        entries = [e for e in table["keys"] if isinstance(e, dict) and isinstance(e.get("measurements"), list)]
-        rng.choice(entries)["measurements"].append(m)
+        rng.choice(lists).append(m)
 
 
 _CHANGES = (_replace, _replace, _replace, _remove, _swap, _add, _nest, _number, _number, _measurements)

@@ -46,7 +46,7 @@ def solve(x: Array, y: Array, w: Array, start: Array, ridge: float = RIDGE, leas
     relative = x / y[:, None]
     share = relative.mean(axis=0)
     share[share == 0] = 1 / (start[share == 0] + 1e-30)
-    share = np.maximum(share, least / np.maximum(start, 1e-30)) if least else share
+    share = np.where(start > 0, np.maximum(share, least / np.maximum(start, 1e-30)), share) if least else share
     root = np.sqrt(w)
     left = np.vstack([relative / share * root[:, None], np.sqrt(ridge) * np.eye(x.shape[1])])
     right = np.concatenate([root, np.sqrt(ridge) * start * share])
