@@ -35,8 +35,8 @@ from report import ROOT, publish
 
 from edgenas import latency
 from edgenas.board import Board
+from edgenas.evidence import evidence
 from edgenas.progress import Silent
-from edgenas.refine import evidence
 from edgenas.session import Session
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.strategies import design

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgenas.workflows.plan import plan
     from edgenas.workflows.prepare import prepare
     from edgenas.workflows.profile import profile
+    from edgenas.workflows.profile_forget import forget_profile
     from edgenas.workflows.profile_show import show_profile
     from edgenas.workflows.profiles import export_profile, import_profile, merge_profiles
     from edgenas.workflows.rollback import rollback
@@ -42,6 +43,7 @@ __all__ = [
     "doctor",
     "export_profile",
     "flash",
+    "forget_profile",
     "import_profile",
     "measure",
     "merge_profiles",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 _MODULES = {
     **dict.fromkeys(("export_profile", "import_profile", "merge_profiles"), "profiles"),
+    "forget_profile": "profile_forget",
     "show_profile": "profile_show",
 }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from edgenas import resources
+from edgenas.checks import check_tree, is_whole
 from edgenas.errors import EdgenasError, ProfileError, UsageError
 from edgenas.units import MS, UNITS, Unit
 from firmware_tools.connect import refused_in_data
@@ -32,6 +33,7 @@ _GENERIC = {"aarch64": "linux-aarch64", "armv7l": "linux-armv7", "x86_64": "linu
 STATISTICS = ("min", "p10", "p50", "p95", "max")
 _FILE = "board.toml"
 _SCHEMA = 2  # of a profile file; keys of version 1 had no setting
+_PROVENANCE = (50_000, 8)  # values and depth of a profile's provenance; a session adds one, a file some twenty
 _MEASURE_AGAIN = "; delete the file and run `edgenas profile` to measure again"
 
 
@@ -263,13 +265,19 @@ class BoardProfile:
         schema = _take(table, "schema", int, path, step=_MEASURE_AGAIN)
         if not 1 <= schema <= _SCHEMA:
             step = "; update edgenas" if schema > _SCHEMA else _MEASURE_AGAIN
-            raise _damaged(path, "schema", f"is version {schema}, this edgenas reads up to version {_SCHEMA}", step)
+            raise _damaged(
+                path, "schema", f"is version {schema!r:.20}, this edgenas reads up to version {_SCHEMA}", step
+            )
         stored = _take(table, "key", dict, path, step=_MEASURE_AGAIN)
         if {"setting": "", **stored} != asdict(key):
-            raise _damaged(path, "key", f"is {stored}, not that of the file's name ({key})", _MEASURE_AGAIN)
+            raise _damaged(path, "key", f"is {stored!r:.80}, not that of the file's name ({key})", _MEASURE_AGAIN)
         shape = _take(table, "input_shape", list, path, step=_MEASURE_AGAIN)
-        if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-            raise _damaged(path, "input_shape", f"is {shape}, not three positive whole numbers", _MEASURE_AGAIN)
+        if len(shape) != 3 or not all(map(is_whole, shape)):
+            raise _damaged(path, "input_shape", f"is {shape!r:.60}, not three positive whole numbers", _MEASURE_AGAIN)
+        try:
+            check_tree(table.get("provenance"), "its value", *_PROVENANCE)
+        except UsageError as error:
+            raise _damaged(path, "provenance", error.message, _MEASURE_AGAIN) from error
         return BoardProfile(
             key=key,
             space_name=_take(table, "space_name", str, path, step=_MEASURE_AGAIN),
@@ -393,7 +401,7 @@ def _prior(table: Mapping[str, Any], path: Path) -> Prior | None:
     for place, name in ((given, "cycles_per_instruction"), (facts, "clock_mhz")):
         value = place.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LARGEST:
-            raise _damaged(path, name, f"is {value!r}, not a positive number, which a [prior] needs")
+            raise _damaged(path, name, f"is {value!r:.60}, not a positive number, which a [prior] needs")
         numbers.append(float(value))
     counted_on = _take(given, "counted_on", str, path)
     if re.fullmatch("[a-z0-9][a-z0-9_-]*", counted_on) is None:  # a path would lead to another file
@@ -422,9 +430,9 @@ def _take(
         return default
     value = table[key]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise _damaged(path, key, f"is {value!r}, not {'an' if kind is int else 'a'} {kind.__name__}", step)
+        raise _damaged(path, key, f"is {value!r:.60}, not {'an' if kind is int else 'a'} {kind.__name__}", step)
     if among and value not in among:
-        raise _damaged(path, key, f"is {value!r}, not one of {', '.join(among)}", step)
+        raise _damaged(path, key, f"is {value!r:.60}, not one of {', '.join(among)}", step)
     return value
 
 

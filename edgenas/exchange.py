@@ -11,27 +11,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta, timezone
-from math import isfinite
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edgenas import latency, resources, spaces
-from edgenas.board import MAX_PROFILE_BYTES, PRECISIONS, STATISTICS, Board, BoardProfile, ProfileKey
+from edgenas.board import Board, BoardProfile, ProfileKey
+from edgenas.checks import check_date, check_text, printable
 from edgenas.errors import ProfileError, UsageError
+from edgenas.plausible import check_architecture, check_key, check_measurement, check_space
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
 from edgenas.version import __version__
-from firmware_tools.reading import UnreadableError, read_json
+from firmware_tools.reading import UnreadableError, parse_json, read_bytes
 
 FORMAT = "edgenas board profile"
 SCHEMA = 1
-_LATENCIES = ("latency_ms", "p10_ms", "p50_ms", "p95_ms")
-_TEXTS = ("architecture", "space", "model_sha256", "session", "taken_utc")
-_MOST_WIDTH, _MOST_GENE = 1 << 16, 1 << 8  # far beyond any network for a board
-_MOST_PIXELS = 1 << 28  # of an input
+MAX_MEASUREMENTS = 10_000  # 17 MB with all that a Jetson reports; about six hours of measuring
+_MAX_BYTES = 32 << 20
+# What a text of so many bytes may become in memory is told by its values, and these by their separators: 10,000
+# measurements have 440,000 entries and 70,000 lists and objects.
+_MAX_SEPARATORS = {b":": 900_000, b",": 1_800_000, b"[": 150_000, b"{": 150_000}
+_MAX_KEYS, _MAX_SPACES = 64, 64
+_MAX_BLOCKS = 20_000  # different ones in a file; 10,000 networks of the tiny space have 3,000
+_MAX_BY = 1000  # characters: merged files name everybody
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Exchange:
     """What such a file holds.
 
     facts_sha256: of the board's facts where it was made. spaces: the tables of spaces that are not shipped, by name.
-    measurements: of all keys. profiles: those that were fitted there.
+    measurements: of all keys. profiles: those that were fitted there. sha256: of the content, "" of what is not read.
     """
 
     board: str
@@ -51,6 +56,7 @@ class Exchange:
     spaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     by: str | None = None
     created_utc: str = ""
+    sha256: str = ""
 
     @property
     def keys(self) -> tuple[ProfileKey, ...]:
@@ -73,15 +79,11 @@ class Exchange:
         return spaces.recall(m.space, m.input_shape, m.classes)
 
     def blocks(self, m: Measurement) -> tuple[Block, ...]:
-        """The blocks of a measurement's architecture. Raises UsageError if its space is unknown, or it cannot be.
-
-        A stage may be none of the space's choices, which change from release to release.
-        """
+        """The blocks of a measurement's architecture. Raises UsageError if its space is unknown, or it cannot be."""
         space, architecture = self.space(m), Architecture.parse(m.architecture)
         if space is None:
             raise UsageError(f"search space {m.space!r} is unknown")
-        if len(architecture.stages) != len(space.stages) or not _is_sane(architecture):
-            raise UsageError(f"architecture {m.architecture!r} is none of the space {m.space!r}")
+        check_architecture(architecture, space)
         return space.blocks(architecture)
 
     def write(self, path: Path) -> None:
@@ -122,8 +124,11 @@ def facts_sha256(board: Board) -> str:
     return digest({"id": board.id, "kind": board.kind, "facts": json.loads(json.dumps(dict(board.facts), default=str))})
 
 
-def merged(exchanges: Sequence[Exchange], files: Sequence[str]) -> Exchange:
-    """All measurements and profiles of files of one board. Raises UsageError if boards, units or spaces differ."""
+def merged(exchanges: Sequence[Exchange], files: Sequence[str]) -> tuple[Exchange, int]:
+    """All measurements and profiles of files of one board, and how many of the oldest a file has no place for.
+
+    Raises UsageError if boards, units or spaces differ.
+    """
     first, named = exchanges[0], dict(exchanges[0].spaces)
     for other, file in zip(exchanges[1:], files[1:], strict=True):
         for what in ("board", "kind", "unit"):
@@ -136,19 +141,26 @@ def merged(exchanges: Sequence[Exchange], files: Sequence[str]) -> Exchange:
                     f"{file}: its search space {name!r} is another one than in the files before: rename one of them",
                     file=file,
                 )
-    by = ", ".join(dict.fromkeys(exchange.by for exchange in exchanges if exchange.by)) or None
+    by = ", ".join(dict.fromkeys(exchange.by for exchange in exchanges if exchange.by))[:_MAX_BY] or None
     measurements = {m.identity: m for exchange in exchanges for m in exchange.measurements}
-    return Exchange(
+    kept = newest(measurements.values())
+    made = Exchange(
         board=first.board,
         kind=first.kind,
         unit=first.unit,
         facts_sha256=first.facts_sha256,
-        measurements=tuple(sorted(measurements.values(), key=lambda m: m.taken_utc)),
+        measurements=kept,
         profiles=tuple(profile for exchange in exchanges for profile in exchange.profiles),
         spaces=named,
         by=by,
         created_utc=now_utc(),
     )
+    return made, len(measurements) - len(kept)
+
+
+def newest(measurements: Iterable[Measurement]) -> tuple[Measurement, ...]:
+    """So many as a file may hold, those that were taken last, the oldest first."""
+    return tuple(sorted(measurements, key=lambda m: m.taken_utc)[-MAX_MEASUREMENTS:])
 
 
 def now_utc() -> str:
@@ -163,9 +175,15 @@ def read(path: Path) -> Exchange:
     changed or cut since it was written, or with values that cannot be.
     """
     try:
-        table = read_json(path, MAX_PROFILE_BYTES)
+        data = read_bytes(path, _MAX_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", file=str(path)) from error
+    except UnreadableError as error:
+        raise _refused(path, f"{error}, which no export is") from error
+    if any(data.count(separator) > most for separator, most in _MAX_SEPARATORS.items()):
+        raise _refused(path, f"more values than {MAX_MEASUREMENTS} measurements have: ask for a file of fewer")
+    try:
+        table = parse_json(data)
     except UnreadableError as error:
         raise _refused(path, f"not JSON, or cut off: {error}; ask for the file again") from error
     if not isinstance(table, dict) or table.get("format") != FORMAT:
@@ -173,130 +191,111 @@ def read(path: Path) -> Exchange:
     schema = table.get("schema")
     if not isinstance(schema, int) or schema != SCHEMA:
         step = "update edgenas" if isinstance(schema, int) and schema > SCHEMA else "ask for the file again"
-        raise _refused(path, f"its schema is version {schema!r}, this edgenas reads version {SCHEMA}: {step}")
+        raise _refused(path, f"its schema is version {schema!r:.60}, this edgenas reads version {SCHEMA}: {step}")
     if table.get("sha256") != digest(table):
         raise _refused(path, "its sha256 is not that of its content, it was damaged or edited: ask for the file again")
     try:
         return _exchange(table)
     except (UsageError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        reason = error.message if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+        reason = (
+            error.message if isinstance(error, UsageError) else f"{type(error).__name__}: {printable(str(error), 80)}"
+        )
         raise _refused(path, reason) from error
 
 
+def sha256_of(path: Path) -> str | None:
+    """The sha256 of the content of a file that `read` might take; None for any other, or if there is none."""
+    try:
+        table = parse_json(read_bytes(path, _MAX_BYTES))
+    except (OSError, UnreadableError):
+        return None
+    return digest(table) if isinstance(table, dict) else None
+
+
 def _refused(path: Path, reason: str) -> ProfileError:
-    return ProfileError(f"{path}: {reason}; nothing was changed", file=str(path))
+    return ProfileError(f"{path}: {printable(reason)}; nothing was changed", file=str(path))
 
 
 def _exchange(table: Mapping[str, Any]) -> Exchange:
-    board, named = table["board"], table["spaces"]
-    if not isinstance(named, dict):
-        raise UsageError(f"spaces is {named!r:.60}, not a table")
+    board, named, entries = table["board"], table["spaces"], table["keys"]
+    _check_counts(named, entries)
     for name in named:
         _check_space(name, named[name])
     measurements: list[Measurement] = []
     profiles = []
-    for entry in table["keys"]:
-        key = _key(entry["key"], str(board["id"]))
+    for entry in entries:
+        key = check_key(entry["key"], board["id"])
         measurements += [_measurement(m, key, f"measurement {i}") for i, m in enumerate(entry["measurements"], 1)]
         if entry["profile"] is not None:
             profiles.append(_profile(entry["profile"], key))
     by = table["by"]
     found = Exchange(
-        board=str(board["id"]),
-        kind=str(board["kind"]),
-        unit=str(board["unit"]),
-        facts_sha256=str(board["facts_sha256"]),
+        board=check_text(board["id"], "board"),
+        kind=check_text(board["kind"], "kind"),
+        unit=check_text(board["unit"], "unit"),
+        facts_sha256=check_text(board["facts_sha256"], "facts_sha256"),
         measurements=tuple(measurements),
         profiles=tuple(profiles),
         spaces=named,
-        by=None if by is None else str(by),
-        created_utc=_date(table["created_utc"], "created_utc"),
+        by=None if by is None else check_text(by, "by", _MAX_BY, empty=True),
+        created_utc=check_date(table["created_utc"], "created_utc"),
+        sha256=table["sha256"],
     )
+    blocks: set[Block] = set()
     for m in found.measurements:
-        found.blocks(m)
+        blocks.update(found.blocks(m))
+        if len(blocks) > _MAX_BLOCKS:
+            raise UsageError(f"its networks have more than {_MAX_BLOCKS} different blocks")
     return found
+
+
+def _check_counts(named: Any, entries: Any) -> None:
+    if not isinstance(named, dict) or len(named) > _MAX_SPACES:
+        raise UsageError(f"spaces are no object of at most {_MAX_SPACES}")
+    if len(entries) > _MAX_KEYS:
+        raise UsageError(f"{len(entries)} keys, at most {_MAX_KEYS} are taken")
+    count = sum(len(entry["measurements"]) for entry in entries)
+    if count > MAX_MEASUREMENTS:
+        raise UsageError(f"{count} measurements, at most {MAX_MEASUREMENTS} are taken: ask for a file of fewer")
 
 
 def _check_space(name: str, table: Mapping[str, Any]) -> None:
     space = spaces.bound(table, (1, 8, 8), 2)
+    check_space(space)
     if space.name != name or spaces.is_shipped(name):
         raise UsageError(f"search space {name!r} has the name of another one")
-
-
-def _is_sane(architecture: Architecture) -> bool:
-    genes = [architecture.stem_stride]
-    for stage in architecture.stages:
-        genes += [stage.blocks, stage.kernel, stage.expansion]
-    widths = [architecture.stem_width, *(stage.width for stage in architecture.stages)]
-    return all(0 < gene <= _MOST_GENE for gene in genes) and all(0 < width <= _MOST_WIDTH for width in widths)
-
-
-def _key(table: Mapping[str, Any], board: str) -> ProfileKey:
-    key = ProfileKey(**table)
-    texts = (key.board, key.runtime, key.runtime_version, key.setting)
-    known = key.precision in PRECISIONS and key.statistic in STATISTICS
-    if key.board != board or not known or not all(isinstance(text, str) for text in texts) or not _whole(key.threads):
-        raise UsageError(f"key {dict(table)} is no key of board {board}")
-    return key
 
 
 def _profile(table: Mapping[str, Any], key: ProfileKey) -> BoardProfile:
     try:
         profile = BoardProfile.from_json(table, key)
-        latency.load(profile.latency)
+        fitted = latency.load(profile.latency)
     except ProfileError as error:
         raise UsageError(f"the profile of {key}: key {error.fields['key']!r} is missing or wrong") from error
-    _date(profile.created_utc, "created_utc")
-    _date(profile.refined_utc, "refined_utc")
-    return profile
+    check_date(profile.created_utc, "created_utc")
+    check_date(profile.refined_utc, "refined_utc")
+    return replace(profile, latency=fitted.to_json())  # that, and nothing else that is written there
 
 
 def _bare(m: Measurement) -> dict[str, Any]:
-    """A measurement without its key, which its list has."""
-    return {name: value for name, value in asdict(m).items() if name != "key"}
+    """A measurement without its key, which its list has. What was imported says so in its conditions."""
+    table = {name: value for name, value in asdict(m).items() if name not in ("key", "origin")}
+    if m.origin is not None:
+        mark = {"file": m.origin.file, "by": m.origin.by, "imported_utc": m.origin.imported_utc}
+        table["conditions"] = {"imported": mark, **m.conditions}
+    return table
+
+
+def exportable(m: Measurement) -> bool:
+    """Whether `read` takes a measurement: a tool of the board may have said too much, or its space has a long name."""
+    try:
+        check_measurement(_bare(m), "it")
+    except UsageError:
+        return False
+    return True
 
 
 def _measurement(table: Mapping[str, Any], key: ProfileKey, what: str) -> Measurement:
-    for name in _TEXTS:
-        if not isinstance(table[name], str):
-            raise UsageError(f"{what}: {name} is {table[name]!r}, not text")
-    for name in _LATENCIES:
-        if not _number(table[name]) or table[name] <= 0:
-            raise UsageError(f"{what}: {name} is {table[name]!r}, not a latency")
+    check_measurement(table, what)
     low, high = table["ci95_ms"]
-    if not (_number(low) and _number(high) and 0 <= low <= high):
-        raise UsageError(f"{what}: ci95_ms is {table['ci95_ms']!r}, not an interval")
-    shape = tuple(table["input_shape"])
-    if len(shape) != 3 or not all(map(_whole, shape)) or shape[0] * shape[1] * shape[2] > _MOST_PIXELS:
-        raise UsageError(f"{what}: input_shape is {table['input_shape']!r}, not that of an image")
-    ram = table["peak_ram_bytes"]
-    if not (_whole(table["classes"]) and _whole(table["n"]) and (ram is None or (type(ram) is int and ram >= 0))):
-        raise UsageError(f"{what}: classes, n or peak_ram_bytes is no such number")
-    if not isinstance(table["trained"], bool) or not isinstance(table["conditions"], dict):
-        raise UsageError(f"{what}: trained or conditions is of the wrong type")
-    ratio = table["conditions"].get("reference_ratio")
-    if ratio is not None and not (_number(ratio) and ratio > 0):
-        raise UsageError(f"{what}: reference_ratio is {ratio!r}, not how much slower a reference was")
-    _date(table["taken_utc"], f"{what}: taken_utc")
-    return Measurement(**{**table, "key": key, "input_shape": shape, "ci95_ms": (low, high)})
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _whole(value: Any) -> bool:
-    return type(value) is int and 0 < value < 1 << 31
-
-
-def _date(text: Any, what: str) -> str:
-    """`text`, an ISO 8601 time that is not to come: the newest measurements count most."""
-    try:
-        date = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except (AttributeError, ValueError):
-        raise UsageError(f"{what} is {text!r}, not a time as 2026-01-31T12:00:00Z") from None
-    if date.utcoffset() != timedelta(0):
-        raise UsageError(f"{what} is {text!r}, not in UTC")
-    if date > datetime.now(timezone.utc) + timedelta(days=1):
-        raise UsageError(f"{what} is {text}, which is to come: check the clocks of both computers")
-    return str(text)
+    return Measurement(**{**table, "key": key, "input_shape": tuple(table["input_shape"]), "ci95_ms": (low, high)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from edgenas import latency
@@ -14,11 +14,11 @@ from edgenas.latency.transfer import Source, TransferModel
 _LEAST = 30  # measurements that a profile rests on, for others to learn from it
 
 
-def boards(key: ProfileKey) -> tuple[Source, ...]:
+def boards(key: ProfileKey, without: Collection[ProfileKey] = ()) -> tuple[Source, ...]:
     """Of every other board and runtime the user's newest profile in the precision of `key`.
 
     In any unit: what a source says is scaled to the measurements. Left out are damaged profiles, those of few
-    measurements, and those that themselves lean on others.
+    measurements, those that themselves lean on others, and those of the keys `without`.
     """
     found: dict[tuple[str, str], tuple[str, Source]] = {}
     for entry in list_profiles():
@@ -26,7 +26,7 @@ def boards(key: ProfileKey) -> tuple[Source, ...]:
             continue
         other = ProfileKey(**entry["key"])
         place = (other.board, other.runtime)
-        if other.precision != key.precision or place == (key.board, key.runtime):
+        if other.precision != key.precision or place == (key.board, key.runtime) or other in without:
             continue
         profile = BoardProfile.load(other)
         if profile is None or profile.measurements < _LEAST or profile.latency.get("model") == "transfer":
@@ -41,9 +41,9 @@ def boards(key: ProfileKey) -> tuple[Source, ...]:
     return tuple(source for _, source in found.values())
 
 
-def seed(key: ProfileKey, model: str) -> TransferModel | None:
+def seed(key: ProfileKey, model: str, without: Collection[ProfileKey] = ()) -> TransferModel | None:
     """What the first profile of `key` is fitted with: a model that learns from `boards`; None if there are none."""
-    sources = boards(key)
+    sources = boards(key, without)
     alone = latency.load_additive(latency.create(model).to_json())
     return TransferModel(sources, alone) if sources else None
 

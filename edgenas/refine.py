@@ -5,29 +5,15 @@ Who calls this saves the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from math import exp, log
-from statistics import median
+from collections.abc import Callable, Collection, Sequence
 
 from edgenas import known, latency
 from edgenas.board import Board, BoardProfile, ProfileKey, list_profiles
-from edgenas.drift import SMOOTH, quick
+from edgenas.evidence import evidence, name_of
 from edgenas.latency import LatencyModel
 from edgenas.space import Block
 from edgenas.store import Measurement
 
-Name = tuple[str, tuple[int, int, int], int, str]  # an architecture bound to an input, classes and a space
-
-# A session counts so many times as much as the one after it, and at least so much: the first profiling run covers the
-# space, a deploy does not. What a reference has brought to the present speed is nearly as good as new.
-_FADING, _FLOOR = 0.5, 0.1
-_LINKED_FADING, _LINKED_FLOOR = 0.95, 0.5
-_DISTURBED = 0.2  # weight of what the device has marked, beside the same undisturbed
-_NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 1.4 times the target a weight of 0.6
-_NEAR_FLOOR = 0.1
-_EXACT = 30.0  # weight of what was trained in the last session, where measurements carry no noise
-_SHARED_FOR_DRIFT = 3  # architectures that two sessions must share before one is rescaled to the other
 _STDS_99 = 2.576  # half of an interval that holds 99 of 100 normal values, in standard deviations
 
 
@@ -54,10 +40,12 @@ def refine(
 
     Repeated measurements of an architecture in one session become their median, undisturbed ones if there are any. A
     session counts half as much as the one after it, 0.95 times as much if it has the latest one's reference, unless it
-    is exact; imported ones are taken as older than one's own. An older session that shares at least three
-    architectures, or the reference, with the latest is rescaled to it, since a board's clock or load drifts. A
-    session's speed is that of its quick moments, see `level`, and where the references of several sessions agree, it is
-    their median.
+    is exact. An older session that shares at least three architectures, or the reference, with the latest is rescaled
+    to it, since a board's clock or load drifts. A session's speed is that of its quick moments, see
+    `edgenas.evidence.level`, and where the references of several sessions agree, it is their median.
+
+    Imported sessions are taken as older than one's own, and count half as much at most. Those of a file are rescaled
+    together, by one factor, to one's own: see `edgenas.evidence.Layer`.
 
     What a linear model makes of this is Bayesian linear regression (Bishop, Pattern Recognition and Machine Learning,
     2006, 3.3) by its mode: relative errors normal with a variance inverse to the weight, prices normal around those
@@ -93,51 +81,10 @@ def refine(
             "architectures": len({name_of(m) for m in measurements}),
             "near_ms": near_ms,
             "drift": [round(scale, 4) for scale in data.drift],
+            "layers": [layer.to_json() for layer in data.layers],
             "conditions": dict(last.conditions),
         },
     )
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a model is fitted on: a row for each network of each session, the latest session first.
-
-    names: what identifies the networks. drift: of every session, the oldest first, how much slower the latest one was.
-    """
-
-    names: tuple[Name, ...]
-    architectures: tuple[tuple[Block, ...], ...]
-    latency_ms: tuple[float, ...]
-    weights: tuple[float, ...]
-    drift: tuple[float, ...]
-
-
-def evidence(
-    measurements: Sequence[Measurement],
-    blocks_of: Callable[[Measurement], Sequence[Block]],
-    *,
-    near_ms: float | None = None,
-    exact: bool = False,
-) -> Evidence:
-    """The rows that `refine` fits on, as documented there. Raises ValueError if there is no measurement."""
-    if not measurements:
-        raise ValueError("no measurements to refine from")
-    sessions = list(by_session(measurements).values())
-    scales = _scales(sessions)
-    rows = []
-    for age, (session, scale) in enumerate(zip(reversed(sessions), reversed(scales), strict=True)):
-        at, faded = level(session), _faded(age, linked=bool(_references(session, sessions[-1])))
-        for name, found in sorted(session.items()):
-            measured = scale * _middle(found, at)
-            weight = _EXACT if exact and age == 0 and any(m.trained for m in found) else 1.0
-            weight *= _nearness(measured, near_ms)
-            if not exact:
-                weight *= faded
-            if all(m.disturbed for m in found):
-                weight *= _DISTURBED
-            rows.append((name, tuple(blocks_of(found[0])), measured, weight))
-    names, architectures, latency_ms, weights = zip(*rows, strict=True)
-    return Evidence(names, architectures, latency_ms, weights, tuple(scales))
 
 
 def refreshed(
@@ -148,19 +95,21 @@ def refreshed(
     *,
     near_ms: float | None = None,
     before: BoardProfile | None = None,
+    without: Collection[ProfileKey] = (),
 ) -> BoardProfile:
     """`refine` of the user's present profile of `key` on `board`, of `before` if there is none.
 
     The first profile of a key is drawn towards the nearest one of the same board, else to other boards' if that helps.
+    without: keys of which the present profiles are not to be learnt from, as if they were not there.
     """
     exact = board.kind == "mcu"
     model = "engine" if exact else latency.DEFAULT
-    present = BoardProfile.load(key) or before
+    present = before if key in without else BoardProfile.load(key) or before
     seed, seeded_by = None, None
-    if present is None and (other := nearest(key, model)) is not None:
+    if present is None and (other := nearest(key, model, without)) is not None:
         seed, seeded_by = latency.load(other.latency, str(BoardProfile.path(other.key))), str(other.key)
     elif present is None and not exact:  # counted operations explain themselves, within 0.3 %
-        seed = known.seed(key, model)
+        seed = known.seed(key, model, without)
     return refine(
         present,
         key,
@@ -174,17 +123,22 @@ def refreshed(
     )
 
 
-def nearest(key: ProfileKey, model: str) -> BoardProfile | None:
+def nearest(key: ProfileKey, model: str, without: Collection[ProfileKey] = ()) -> BoardProfile | None:
     """The user's profile of another key, same in board, runtime and precision, that holds a latency model `model`.
 
-    The one that differs in the least of runtime version, threads, statistic and setting; of those the newest.
+    The one that differs in the least of runtime version, threads, statistic and setting; of those the newest. Not one
+    of the keys `without`.
     """
     found = []
     for entry in list_profiles():
         if entry["key"] is None:  # a damaged file
             continue
         other = ProfileKey(**entry["key"])
-        if other == key or (other.board, other.runtime, other.precision) != (key.board, key.runtime, key.precision):
+        if (
+            other == key
+            or other in without
+            or (other.board, other.runtime, other.precision) != (key.board, key.runtime, key.precision)
+        ):
             continue
         profile = BoardProfile.load(other)
         if profile is not None and profile.latency.get("model") == model:
@@ -211,74 +165,3 @@ def contradicted(
         if beyond > 0:
             apart[place] = beyond / predicted
     return {place: float(mean[place]) for place in sorted(apart, key=lambda place: -apart[place])}
-
-
-def name_of(m: Measurement) -> Name:
-    """What identifies a measured network: the architecture bound to an input, classes and space."""
-    return m.architecture, m.input_shape, m.classes, m.space
-
-
-def by_session(measurements: Sequence[Measurement]) -> dict[str, dict[Name, list[Measurement]]]:
-    """The measurements by session, the oldest first and imported ones before one's own, and in it by network."""
-    found: dict[str, dict[Name, list[Measurement]]] = {}
-    for m in sorted(measurements, key=lambda m: ("imported" not in m.conditions, m.taken_utc)):
-        found.setdefault(m.session, {}).setdefault(name_of(m), []).append(m)
-    return found
-
-
-def level(session: Mapping[Name, Sequence[Measurement]]) -> float:
-    """How many times as long as at its start a session's reference takes in its quick moments, see `edgenas.drift`."""
-    found = [m for each in session.values() for m in each if not (m.trained or _is_reference([m]))]
-    return quick([m.conditions.get("reference_ratio") or 1.0 for m in found])
-
-
-def _faded(age: int, linked: bool) -> float:
-    """The weight of a session, `age` sessions before the latest."""
-    return max(_LINKED_FADING**age, _LINKED_FLOOR) if linked else max(_FADING**age, _FLOOR)
-
-
-def _scales(sessions: Sequence[Mapping[Name, list[Measurement]]]) -> list[float]:
-    """What each session's latencies are to be multiplied by, the oldest first.
-
-    References that differ from the latest one's by no jump are of one board at one speed: their middle counts.
-    """
-    scales = [drift(session, sessions[-1]) for session in sessions]
-    linked = [scale for session, scale in zip(sessions, scales, strict=True) if _references(session, sessions[-1])]
-    same = [scale for scale in linked if abs(log(scale)) < SMOOTH]
-    return [scale / median(same) for scale in scales] if same else scales
-
-
-def drift(session: Mapping[Name, list[Measurement]], latest: Mapping[Name, list[Measurement]]) -> float:
-    """How much slower the latest session was on the networks that both measured, or on the reference that both timed
-    the others in turn with; 1 if they share too little.
-    """
-    references = _references(session, latest)
-    shared = references or session.keys() & latest.keys()
-    if not references and len(shared) < _SHARED_FOR_DRIFT:
-        return 1.0
-    now, then = level(latest), level(session)
-    return median(_middle(latest[name], now) / _middle(session[name], then) for name in shared)
-
-
-def _references(session: Mapping[Name, list[Measurement]], latest: Mapping[Name, list[Measurement]]) -> set[Name]:
-    shared = session.keys() & latest.keys()
-    return {name for name in shared if all(_is_reference(found[name]) for found in (session, latest))}
-
-
-def _is_reference(found: Sequence[Measurement]) -> bool:
-    return any(m.conditions.get("reference") for m in found)
-
-
-def _middle(found: Sequence[Measurement], level: float) -> float:
-    """Of a network's measurements in a session of that `level`; disturbed ones count where there are no others.
-
-    What was trained was timed by itself, not beside the reference.
-    """
-    taken = [m for m in found if not m.disturbed] or found
-    return median(m.latency_ms if m.trained else level * m.corrected_ms for m in taken)
-
-
-def _nearness(latency_ms: float, near_ms: float | None) -> float:
-    if near_ms is None:
-        return 1.0
-    return max(exp(-0.5 * (log(latency_ms / near_ms) / _NEAR_WIDTH) ** 2), _NEAR_FLOOR)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from edgenas import latency
 from edgenas.board import ProfileKey
+from edgenas.evidence import Evidence, Name, by_session, evidence, name_of
 from edgenas.latency import Array
-from edgenas.refine import Evidence, Name, by_session, evidence, name_of
 from edgenas.space import Block
 from edgenas.store import Measurement
 
@@ -54,7 +55,8 @@ class OperatorError:
 class SessionDrift:
     """One session. drift: how much slower the latest one was on what both measured, 1 where they share too little.
 
-    contradicted: measurements that were outside the profile's 99 % interval when they were taken.
+    contradicted: measurements that were outside the profile's 99 % interval when they were taken. file: that it was
+    imported with, None for one's own.
     """
 
     session: str
@@ -64,11 +66,13 @@ class SessionDrift:
     measurements: int
     contradicted: int
     drift: float
+    file: str | None
 
 
 @dataclass(frozen=True)
 class Review:
     """What `review` finds of one key. mape: mean absolute relative error; within90: share inside the 90 % interval.
+    layers: what each imported file brought, and its scale, as in a profile's provenance.
 
     Both are None, and `networks` and `operators` empty, with fewer than two networks.
     """
@@ -80,6 +84,7 @@ class Review:
     networks: tuple[Network, ...]
     operators: tuple[OperatorError, ...]
     sessions: tuple[SessionDrift, ...]
+    layers: tuple[Mapping[str, Any], ...] = ()
 
 
 def review(
@@ -91,8 +96,9 @@ def review(
     """
     data = evidence(measurements, lambda m: blocks[name_of(m)])
     sessions = tuple(_drifts(measurements, data))
+    layers = tuple(layer.to_json() for layer in data.layers)
     if len(set(data.names)) < 2:
-        return Review(key, len(measurements), None, None, (), (), sessions)
+        return Review(key, len(measurements), None, None, (), (), sessions, layers)
     predicted, std = left_out(data, model)
     measured = np.asarray(data.latency_ms)
     networks = tuple(
@@ -107,6 +113,7 @@ def review(
         networks=networks,
         operators=tuple(_by_operator(data, model, predicted / measured - 1)),
         sessions=sessions,
+        layers=layers,
     )
 
 
@@ -149,7 +156,7 @@ def _by_operator(data: Evidence, model: str, errors: Array) -> list[OperatorErro
 
 def _drifts(measurements: Sequence[Measurement], data: Evidence) -> list[SessionDrift]:
     found = []
-    for (session, networks), drift in zip(by_session(measurements).items(), data.drift, strict=True):
+    for ((_, session), networks), drift in zip(by_session(measurements).items(), data.drift, strict=True):
         taken = [m for each in networks.values() for m in each]
         first = min(taken, key=lambda m: m.taken_utc)
         found.append(
@@ -157,10 +164,11 @@ def _drifts(measurements: Sequence[Measurement], data: Evidence) -> list[Session
                 session=session,
                 started_utc=first.taken_utc,
                 host=first.conditions.get("hostname"),
-                imported="imported" in first.conditions,
+                imported=first.origin is not None,
                 measurements=len(taken),
                 contradicted=sum(bool(m.conditions.get("contradicted")) for m in taken),
                 drift=drift,
+                file=None if first.origin is None else first.origin.file,
             )
         )
     return found

@@ -39,7 +39,7 @@ class Seals:
 
     def add(self, path: Path) -> None:
         """Seal a file that is there. Raises as `write`."""
-        self._seal(path, path.read_bytes())
+        self._seal(path, reading.read_bytes(path, _MOST_BYTES))
 
     def read(self, path: Path) -> bytes | None:
         """The file's bytes, None if there is none or it does not carry its seal."""
@@ -78,4 +78,4 @@ def _key() -> bytes:
         part.chmod(0o600)
         part.write_bytes(secrets.token_bytes(_KEY_BYTES))
     path.chmod(0o600)
-    return path.read_bytes()
+    return reading.read_bytes(path, _KEY_BYTES)

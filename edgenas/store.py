@@ -1,4 +1,8 @@
-"""Every measurement ever taken, append-only, in one SQLite file that several processes may write to at once."""
+"""Every measurement ever taken, append-only, in one SQLite file that several processes may write to at once.
+
+What was imported refers to the file that it came with. What is forgotten stays where it is, and a row of its own says
+so: whatever happens in between, a measurement counts or does not, and nothing that was measured is ever lost.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,39 +21,24 @@ from typing import Any
 from edgenas import resources
 from edgenas.board import ProfileKey
 from edgenas.errors import EdgenasError
+from edgenas.store_schema import (
+    COLUMNS,
+    KEY,
+    SCHEMA,
+    STEPS,
+    Origin,
+    origin_id,
+    origins_of,
+    update,
+    version_of,
+    writing,
+)
 
-_SCHEMA = 2
 _BUSY_TIMEOUT_S = 30.0
-_KEY = ("board", "runtime", "runtime_version", "precision", "threads", "statistic", "setting")
-_COLUMNS = (
-    *_KEY,
-    *("architecture", "channels", "height", "width", "classes", "space"),
-    *("latency_ms", "p10_ms", "p50_ms", "p95_ms", "n", "ci95_low_ms", "ci95_high_ms", "peak_ram_bytes"),
-    *("model_sha256", "trained", "conditions", "session", "taken_utc"),
-)
-_CREATE = (
-    """CREATE TABLE measurements (
-        id INTEGER PRIMARY KEY,
-        board TEXT NOT NULL, runtime TEXT NOT NULL, runtime_version TEXT NOT NULL, precision TEXT NOT NULL,
-        threads INTEGER NOT NULL, statistic TEXT NOT NULL, setting TEXT NOT NULL,
-        architecture TEXT NOT NULL, channels INTEGER NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL,
-        classes INTEGER NOT NULL, space TEXT NOT NULL,
-        latency_ms REAL NOT NULL, p10_ms REAL NOT NULL, p50_ms REAL NOT NULL, p95_ms REAL NOT NULL, n INTEGER NOT NULL,
-        ci95_low_ms REAL NOT NULL, ci95_high_ms REAL NOT NULL, peak_ram_bytes INTEGER,
-        model_sha256 TEXT NOT NULL, trained INTEGER NOT NULL, conditions TEXT NOT NULL, session TEXT NOT NULL,
-        taken_utc TEXT NOT NULL)""",
-    f"CREATE INDEX by_key ON measurements ({', '.join(_KEY)})",
-    "CREATE TRIGGER no_update BEFORE UPDATE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END",
-    "CREATE TRIGGER no_delete BEFORE DELETE ON measurements BEGIN SELECT RAISE(ABORT, 'append-only'); END",
-    f"PRAGMA user_version = {_SCHEMA}",
-)
-_FROM_1 = (  # which knew no power setting
-    "ALTER TABLE measurements ADD COLUMN setting TEXT NOT NULL DEFAULT ''",
-    "DROP INDEX by_key",
-    f"CREATE INDEX by_key ON measurements ({', '.join(_KEY)})",
-    f"PRAGMA user_version = {_SCHEMA}",
-)
-_STEPS = {0: _CREATE, 1: _FROM_1}  # from a file's version to this one
+_COUNTS = "id NOT IN (SELECT measurement FROM forgotten)"
+
+
+Source = Origin | str  # where measurements are from: a file that was imported, or a session of one's own
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,8 @@ class Measurement:
 
     latency_ms: the key's statistic. n: timed inferences. ci95_ms: the 95 % confidence interval of `latency_ms`.
     architecture: as `str(Architecture)`. trained: False for random weights. conditions: governor, clock, temperature,
-    load and whatever else the device reported. session: one profiling run or one deploy. taken_utc: ISO 8601.
+    load and whatever else the device reported. session: one profiling run or one deploy. taken_utc: ISO 8601. origin:
+    the file that it was imported with; None for one's own.
     """
 
     key: ProfileKey
@@ -77,6 +68,7 @@ class Measurement:
     session: str
     taken_utc: str
     conditions: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    origin: Origin | None = None
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -120,12 +112,12 @@ class Store:
 
     def append(self, measurements: Sequence[Measurement]) -> None:
         """Add measurements, all or none."""
-        with self._opened() as connection, _writing(connection):
+        with self._opened() as connection, writing(connection):
             _insert(connection, measurements)
 
     def append_new(self, measurements: Sequence[Measurement]) -> list[Measurement]:
-        """Add those that are not there yet, all or none, each once; returns them."""
-        with self._opened() as connection, _writing(connection):
+        """Add those that do not count yet, all or none, each once; returns them."""
+        with self._opened() as connection, writing(connection):
             known = {m.identity for key in {m.key for m in measurements} for m in _select(connection, key)}
             new = list({m.identity: m for m in measurements if m.identity not in known}.values())
             _insert(connection, new)
@@ -135,7 +127,7 @@ class Store:
         """Every key that something was measured under on a board, sorted."""
         if not self.path.exists():
             return []
-        query = f"SELECT DISTINCT {', '.join(_KEY)} FROM measurements WHERE board = ?"
+        query = f"SELECT DISTINCT {', '.join(KEY)} FROM measurements WHERE board = ? AND {_COUNTS}"
         with self._opened() as connection:
             return sorted(ProfileKey(*row) for row in connection.execute(query, [board]))
 
@@ -145,6 +137,41 @@ class Store:
             return []
         with self._opened() as connection:
             return [m for m in _select(connection, key) if space in (None, m.space)]
+
+    def origins(self) -> list[Origin]:
+        """Every file of which measurements count, the one that was imported last at the end."""
+        if not self.path.exists():
+            return []
+        query = f"SELECT DISTINCT import_id FROM measurements WHERE import_id IS NOT NULL AND {_COUNTS}"
+        with self._opened() as connection:
+            used = {row[0] for row in connection.execute(query)}
+            return [origin for place, origin in origins_of(connection).items() if place in used]
+
+    def read_from(self, source: Source) -> list[Measurement]:
+        """The measurements of a source that count, of all boards and keys, in the order in which they were added."""
+        if not self.path.exists():
+            return []
+        with self._opened() as connection:
+            return _rows(connection, *_of_source(connection, source))
+
+    def forgotten(self, source: Source) -> int:
+        """How many measurements of a source have been forgotten."""
+        if not self.path.exists():
+            return 0
+        with self._opened() as connection:
+            where, values = _of_source(connection, source)
+            query = f"SELECT COUNT(*) FROM measurements WHERE {where} AND NOT {_COUNTS}"
+            return int(connection.execute(query, values).fetchone()[0])
+
+    def forget(self, source: Source) -> int:
+        """Let the measurements of a source count no more, all or none; returns how many these were.
+
+        They stay in the file. What is added of the source later counts.
+        """
+        with self._opened() as connection, writing(connection):
+            where, values = _of_source(connection, source)
+            query = f"INSERT INTO forgotten SELECT id, ? FROM measurements WHERE {where} AND {_COUNTS}"
+            return connection.execute(query, [_now_utc(), *values]).rowcount
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -182,11 +209,11 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
     try:
         _use_wal(connection)
-        if _version(connection) in _STEPS:
-            _update(connection)
-        version = _version(connection)
-        if version != _SCHEMA:
-            message = f"{path}: version {version}, this edgenas reads version {_SCHEMA}: update edgenas or move it away"
+        if version_of(connection) in STEPS:
+            update(connection)
+        version = version_of(connection)
+        if version != SCHEMA:
+            message = f"{path}: version {version}, this edgenas reads version {SCHEMA}: update edgenas or move it away"
             raise EdgenasError(message, file=str(path), version=version)
     except BaseException:
         connection.close()
@@ -206,54 +233,46 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _update(connection: sqlite3.Connection) -> None:
-    with _writing(connection):
-        # Asked again under the lock: another process may have created or changed it in the meantime.
-        for statement in _STEPS.get(_version(connection), ()):
-            connection.execute(statement)
-
-
 def _insert(connection: sqlite3.Connection, measurements: Sequence[Measurement]) -> None:
-    marks = ", ".join("?" * len(_COLUMNS))
-    rows = [_row(measurement) for measurement in measurements]
-    connection.executemany(f"INSERT INTO measurements ({', '.join(_COLUMNS)}) VALUES ({marks})", rows)
+    columns = (*COLUMNS, "import_id")
+    marks = ", ".join("?" * len(columns))
+    places = {m.origin: None if m.origin is None else origin_id(connection, m.origin) for m in measurements}
+    rows = [(*_row(m), places[m.origin]) for m in measurements]
+    connection.executemany(f"INSERT INTO measurements ({', '.join(columns)}) VALUES ({marks})", rows)
+
+
+def _of_source(connection: sqlite3.Connection, source: Source) -> tuple[str, list[Any]]:
+    """The condition that the rows of a source meet, and its values."""
+    if isinstance(source, str):
+        return "session = ? AND import_id IS NULL", [source]
+    places = [place for place, origin in origins_of(connection).items() if origin.id == source.id]
+    return f"import_id IN ({', '.join('?' * len(places))})", places
 
 
 def _select(connection: sqlite3.Connection, key: ProfileKey) -> list[Measurement]:
-    where = " AND ".join(f"{name} = ?" for name in _KEY)
-    query = f"SELECT {', '.join(_COLUMNS)} FROM measurements WHERE {where} ORDER BY id"
-    return [_measurement(row) for row in connection.execute(query, [getattr(key, name) for name in _KEY])]
+    return _rows(connection, " AND ".join(f"{name} = ?" for name in KEY), [getattr(key, name) for name in KEY])
 
 
-@contextmanager
-def _writing(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+def _rows(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> list[Measurement]:
+    """The measurements that count and meet a condition."""
+    origins = origins_of(connection)
+    query = f"SELECT {', '.join(COLUMNS)}, import_id FROM measurements WHERE {where} AND {_COUNTS} ORDER BY id"
+    return [_measurement(row[:-1], origins.get(row[-1])) for row in connection.execute(query, values)]
 
 
 def _row(m: Measurement) -> tuple[Any, ...]:
     return (
-        *(getattr(m.key, name) for name in _KEY),
+        *(getattr(m.key, name) for name in KEY),
         *(m.architecture, *m.input_shape, m.classes, m.space),
         *(m.latency_ms, m.p10_ms, m.p50_ms, m.p95_ms, m.n, *m.ci95_ms, m.peak_ram_bytes),
         *(m.model_sha256, int(m.trained), json.dumps(m.conditions, sort_keys=True), m.session, m.taken_utc),
     )
 
 
-def _measurement(row: Sequence[Any]) -> Measurement:
-    v = dict(zip(_COLUMNS, row, strict=True))
+def _measurement(row: Sequence[Any], origin: Origin | None) -> Measurement:
+    v = dict(zip(COLUMNS, row, strict=True))
     return Measurement(
-        key=ProfileKey(**{name: v[name] for name in _KEY}),
+        key=ProfileKey(**{name: v[name] for name in KEY}),
         architecture=v["architecture"],
         input_shape=(v["channels"], v["height"], v["width"]),
         classes=v["classes"],
@@ -270,4 +289,9 @@ def _measurement(row: Sequence[Any]) -> Measurement:
         session=v["session"],
         taken_utc=v["taken_utc"],
         conditions=json.loads(v["conditions"]),
+        origin=origin,
     )
+
+
+def _now_utc() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -47,7 +47,7 @@ def stored(key: ProfileKey = KEY) -> list[Measurement]:
 
 def bare(measurements: list[Measurement]) -> list[Measurement]:
     """Without what an import adds."""
-    return [replace(m, conditions={k: v for k, v in m.conditions.items() if k != "imported"}) for m in measurements]
+    return [replace(m, origin=None) for m in measurements]
 
 
 def edited(file: Path, change: Callable[[dict[str, Any]], object], *, signed: bool = True) -> Path:
@@ -71,11 +71,10 @@ def test_what_is_exported_is_imported_once(at: Callable[[str], Path], tmp_path: 
     done = import_profile(tmp_path / "host.json")
     assert (done.new, done.known, done.notes) == (21, 0, ())
     assert bare(stored()) == mine
-    assert stored()[0].conditions["imported"] == {
-        **stored()[0].conditions["imported"],
-        "by": "Ann",
-        "file": "host.json",
-    }
+    (origin,) = {m.origin for m in stored()}
+    assert origin is not None
+    content = json.loads((tmp_path / "host.json").read_text())
+    assert (origin.file, origin.by, origin.sha256) == ("host.json", "Ann", content["sha256"])
     profile = BoardProfile.load(KEY)
     assert profile is not None
     assert profile.measurements == 20
@@ -149,10 +148,10 @@ def first(change: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (first({"latency_ms": float("nan")}), "NaN is no number"),
+        (first({"latency_ms": float("nan")}), "not JSON, or cut off: NaN is no number"),
         (first({"latency_ms": 0}), "measurement 1: latency_ms is 0, not a latency"),
         (first({"p95_ms": -1.0}), "p95_ms is -1.0, not a latency"),
-        (first({"p50_ms": float("inf")}), "Infinity is no number"),
+        (first({"p50_ms": float("inf")}), "not JSON, or cut off: Infinity is no number"),
         (first({"ci95_ms": [2.0, 1.0]}), "ci95_ms is [2.0, 1.0], not an interval"),
         (first({"n": 0}), "classes, n or peak_ram_bytes"),
         (first({"input_shape": [1, 28]}), "input_shape is [1, 28]"),
@@ -174,7 +173,7 @@ def first(change: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
         (lambda t: t["keys"][0]["profile"]["latency"].pop("offset_ms"), "key 'offset_ms' is missing or wrong"),
         (lambda t: t["keys"][0]["profile"].update(schema=99), "key 'schema' is missing or wrong"),
         (lambda t: t.update(spaces={"tiny": spaces.to_table(SearchSpace.load("tiny", (1, 8, 8), 2))}), "another one"),
-        (lambda t: t.update(spaces={"x": {"name": "x"}}), "not the table of a space"),
+        (lambda t: t.update(spaces={"x": {"name": "x"}}), "no table of a space"),
         (lambda t: t.update(keys={}), None),
         (lambda t: t.update(schema=2), "its schema is version 2, this edgenas reads version 1: update edgenas"),
         (lambda t: t.update(schema="new"), "its schema is version 'new'"),

@@ -11,7 +11,8 @@ from recorded import KEY, NETWORKS, taken
 
 from edgenas import latency
 from edgenas.board import Board, BoardProfile
-from edgenas.refine import contradicted, evidence, name_of, refine, refreshed
+from edgenas.evidence import evidence, name_of
+from edgenas.refine import contradicted, refine, refreshed
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
 

@@ -219,7 +219,7 @@ def test_a_newer_file_is_refused(home: Path) -> None:
     connection = sqlite3.connect(home / "measurements.sqlite")
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(EdgenasError, match="version 7, this edgenas reads version 2"), Store() as store:
+    with pytest.raises(EdgenasError, match="version 7, this edgenas reads version 3"), Store() as store:
         store.read(KEY)
 
 

@@ -1,10 +1,11 @@
-"""`edgenas profile export`, `import`, `merge` and `show`."""
+"""`edgenas profile export`, `import`, `merge`, `forget` and `show`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from edgenas.review import Review
     from edgenas.units import Unit
+    from edgenas.workflows.profile_forget import Forgotten, KeyForgotten
     from edgenas.workflows.profile_show import Shown
     from edgenas.workflows.profiles import Exported, Imported
 
@@ -48,18 +50,24 @@ def export_profile(
 @app.command("import")
 def import_profile(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What profile export wrote.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Take the file although it disagrees by more than three times.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Add somebody's measurements of a board to yours.
 
     Example: edgenas profile import rpi-4b.json
 
-    Everything in the file is checked first; what is known already is left out. Your own measurements count more.
+    Everything in the file is checked first; what is known already is left out. Your own measurements count more, and
+    tell by which factor the other board is slower. What disagrees by more than three times is shown and wants --yes.
+    forget takes a file back.
     """
     import edgenas
     from edgenas.cli import output
 
-    done = edgenas.import_profile(file)
+    with output.working(quiet=True) as reporter:
+        done = edgenas.import_profile(file, accept=yes, reporter=reporter)
     output.show(done.to_json(), as_json, lambda console: _present_import(console, done))
 
 
@@ -78,6 +86,31 @@ def merge_profiles(
 
     done = edgenas.merge_profiles(files, out)
     output.show(done.to_json(), as_json, lambda console: _present_file(console, done))
+
+
+@app.command("forget")
+def forget_profile(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|SESSION",
+            help="An imported file, its name or its sha256; or a session as profile show names it.",
+        ),
+    ],
+    as_json: options.Json = False,
+) -> None:
+    """Take back what an imported file, or a session of your own, has taught the profiles.
+
+    Example: edgenas profile forget rpi-4b.json
+
+    Its measurements count no more, the profiles are fitted anew on the others; where there are none they are removed.
+    Importing the file again brings it back.
+    """
+    import edgenas
+    from edgenas.cli import output
+
+    done = edgenas.forget_profile(what)
+    output.show(done.to_json(), as_json, lambda console: _present_forgotten(console, done))
 
 
 @app.command("show")
@@ -105,7 +138,8 @@ def show_profile(
 def _present_file(console: Console, done: Exported) -> None:
     from edgenas.cli.output import facts
 
-    left_out = f"{done.left_out}, of search spaces that are not known any more" if done.left_out else None
+    why = "of unknown search spaces, with names or conditions that are too long, or too old for a file"
+    left_out = f"{done.left_out}, {why}" if done.left_out else None
     profiles = [("profile" if i == 0 else "", str(key)) for i, key in enumerate(done.keys)]
     pairs = [("board", done.board), *profiles, ("measurements", str(done.measurements)), ("left out", left_out)]
     facts(console, [*pairs, ("file", done.file)])
@@ -113,11 +147,38 @@ def _present_file(console: Console, done: Exported) -> None:
 
 def _present_import(console: Console, done: Imported) -> None:
     from edgenas.cli.output import facts
+    from edgenas.workflows.profiles import SHOWN, told
 
     profiles = [("profile" if i == 0 else "", str(key)) for i, key in enumerate(done.keys)]
     count = f"{done.new} new, {done.known} known already"
     notes = [("note", note) for note in done.notes]
-    facts(console, [("board", done.board), *profiles, ("measurements", count), *notes])
+    layers = [("scale", _scale(layer)) for layer in done.layers]
+    apart = [("disagrees", told(one, done.unit)) for one in done.disagreements[:SHOWN]]
+    if len(done.disagreements) > SHOWN:
+        apart.append(("", f"and {len(done.disagreements) - SHOWN} more"))
+    facts(console, [("board", done.board), *profiles, ("measurements", count), *layers, *apart, *notes])
+
+
+def _scale(layer: Mapping[str, Any]) -> str:
+    """How the latencies of an imported file are brought to the board's."""
+    if layer["by"] == "nothing":
+        return "as they are: there is nothing of your own to compare with"
+    whose = "networks that both measured" if layer["by"] == "networks" else "networks, by a model of your own"
+    return f"x {layer['scale']:.3g} (+- {100 * layer['scale_std']:.1f} %), by {layer['compared']} {whose}"
+
+
+def _present_forgotten(console: Console, done: Forgotten) -> None:
+    from edgenas.cli.output import facts
+
+    what = ("session", done.session) if done.session is not None else ("file", done.file)
+    keys = [("profile" if i == 0 else "", _left(each)) for i, each in enumerate(done.keys)]
+    facts(console, [what, ("measurements", f"{done.measurements} forgotten"), *keys])
+
+
+def _left(each: KeyForgotten) -> str:
+    if not each.left:
+        return f"{each.key}: {each.forgotten} forgotten; nothing is left, the profile is removed"
+    return f"{each.key}: {each.forgotten} forgotten; fitted anew on {each.left} measurements"
 
 
 def _present_shown(console: Console, shown: Shown) -> None:
@@ -135,9 +196,11 @@ def _present_review(console: Console, each: Review, unit: Unit) -> None:
 
     shown = partial(latency, unit)
     sittings = "1 session" if len(each.sessions) == 1 else f"{len(each.sessions)} sessions"
+    layers = [("imported", f"{layer['file']}: {layer['measurements']}, {_scale(layer)}") for layer in each.layers]
     pairs: list[tuple[str, str | None]] = [
         ("profile", str(each.key)),
         ("measurements", f"{each.measurements} in {sittings}"),
+        *layers,
         ("error", None if each.mape is None else f"{percent(each.mape)} on networks that were left out"),
         ("certainty", None if each.within90 is None else f"{percent(each.within90)} inside the 90 % interval"),
     ]
@@ -150,12 +213,13 @@ def _present_review(console: Console, each: Review, unit: Unit) -> None:
         table(console, ("operator", "networks", "error", "signed"), operators)
     sessions = [
         (
+            s.session,
             s.started_utc[:16].replace("T", " "),
-            f"{s.host or '-'}{', imported' if s.imported else ''}",
+            f"{s.host or '-'}{f', imported with {s.file}' if s.imported else ''}",
             str(s.measurements),
             str(s.contradicted),
             f"{s.drift:.3f}",
         )
         for s in each.sessions
     ]
-    table(console, ("session", "device", "measurements", "contradicted", "drift"), sessions, left=2)
+    table(console, ("session", "began", "device", "measurements", "contradicted", "drift"), sessions, left=3)

@@ -97,8 +97,8 @@ def load(table: Mapping[str, Any], file: str = "latency model") -> LatencyModel:
     file: where it was read from, for the message. Raises ProfileError naming it and the key at fault.
     """
     name = table.get("model")
-    if name not in MODELS:
-        reason = f"is {name!r}, not one of {', '.join(sorted(MODELS))}" if "model" in table else "is missing"
+    if not isinstance(name, str) or name not in MODELS:
+        reason = f"is {name!r:.60}, not one of {', '.join(sorted(MODELS))}" if "model" in table else "is missing"
         raise ProfileError(f"{file}: key 'model' {reason}; delete it and run `edgenas profile`", file=file, key="model")
     return _class(name).from_json(table, file)
 
@@ -107,7 +107,7 @@ def load_additive(table: Mapping[str, Any], file: str = "latency model") -> Addi
     """As `load`, for what needs the terms of parts. Raises ProfileError also for a model that has none."""
     model = load(table, file)
     if table["model"] not in ADDITIVE:
-        reason = f"key 'model' is {table['model']!r}, which has no terms to solve a budget by"
+        reason = f"key 'model' is {table['model']!r:.60}, which has no terms to solve a budget by"
         raise ProfileError(f"{file}: {reason}; delete it and run `edgenas profile`", file=file, key="model")
     return cast("AdditiveModel", model)
 

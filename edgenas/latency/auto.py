@@ -18,7 +18,7 @@ from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling, stacked
 from edgenas.latency.features import FeatureModel
 from edgenas.latency.parts import LEVELS, Names, counts, names_of, numbers, strings
-from edgenas.latency.regression import UNKNOWN_STD, damaged, folds_of, number, observations, require_fit
+from edgenas.latency.regression import UNKNOWN_STD, agreement, damaged, folds_of, number, observations, require_fit
 from edgenas.latency.residual import Design, prior, process
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ class AutoModel:
         for key, kind in (("features", Mapping), ("terms", list)):
             if not isinstance(table.get(key), kind):
                 raise damaged(file, key, table)
+        if len(table["terms"]) > len(LEVELS):
+            raise damaged(file, "terms", table)
         return cls(
             features=FeatureModel.from_json(table["features"], file),
             terms=tuple(_read(terms, file) for terms in table["terms"]),
@@ -169,7 +171,7 @@ class AutoModel:
 
     def _rescaled(self, architectures: Sequence[Sequence[Part]], y: Array) -> AutoModel:
         """This model in the present measurements' milliseconds: another board, or the same one at another clock."""
-        factor = float(np.median(y / self.predict(architectures)[0]))
+        factor = agreement(y, self.predict(architectures)[0])
         return replace(
             self,
             offset_ms=factor * self.offset_ms,

@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenas.latency import Array, Part
-from edgenas.latency.regression import UNKNOWN_STD, cross_validate, damaged, folds_of, number, observations, require_fit
+from edgenas.latency.regression import (
+    UNKNOWN_STD,
+    agreement,
+    cross_validate,
+    damaged,
+    folds_of,
+    number,
+    observations,
+    require_fit,
+)
 from edgenas.space import Layer
 
 # Loops by the kind of layer, with a price before anything is measured: instructions of a Cortex-M4, fitted on 350
@@ -164,7 +173,7 @@ def _solve(x: Array, y: Array, w: Array, start: Array, *, ridge: float) -> Array
     """
     from scipy.optimize import nnls
 
-    scaled = start * np.median(y / (x @ start))
+    scaled = start * agreement(y, x @ start)
     scaled[0] = max(scaled[0], _LEAST_BIAS * float(np.median(y)))
     root = np.sqrt(w)
     left = np.vstack([x * scaled / y[:, None] * root[:, None], np.sqrt(ridge) * np.eye(len(start))])

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgenas.checks import is_whole
 from edgenas.latency import Array, Part
 from edgenas.latency.regression import (
     RIDGE,
@@ -83,6 +84,7 @@ FEATURES = (
 _START = (2000.0, 1.0, 1.0, 5.0, 20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 4.0, 5.0)
 _ADDED = tuple(f"{kind}.pixels" for kind in _TILED)  # since profiles were first written
 _LEAST_SHARE = 0.1  # of a latency: a price that was learnt is not free where what is measured now has little of it
+_MAX_TILE = 1 << 12  # of a saved model, channels
 _MIN_FOR_TILE = 8  # fewer architectures cannot tell tiles apart
 
 
@@ -186,7 +188,7 @@ class FeatureModel:
     def from_json(cls, table: Mapping[str, Any], file: str = "latency model") -> FeatureModel:
         """As `LatencyModel.from_json`."""
         tile = table.get("tile")
-        if not (isinstance(tile, list) and len(tile) == 3 and all(isinstance(n, int) and n > 0 for n in tile)):
+        if not (isinstance(tile, list) and len(tile) == 3 and all(is_whole(n, 1, _MAX_TILE) for n in tile)):
             raise damaged(file, "tile", table)
         prices = table.get("prices")
         if not isinstance(prices, Mapping):

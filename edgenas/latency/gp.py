@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sklearn.gaussian_process import GaussianProcessRegressor
 
 _ENOUGH = 8  # architectures that can be cross-validated
+_MAX_THETA = 50.0  # of a saved model; those that are learnt are within 18
 _RELEARN = 100  # measurements up to which hyperparameters are fitted closely enough to flatter what is left out
 
 
@@ -108,12 +109,15 @@ class GaussianProcess:
         targets = numbers(table, "targets", file, (-1,))
         shape = (len(targets), 1 + sum(design.widths) + design.widths[-1])
         hyper = (len(design.widths) + 3,) if len(targets) else (0,)
+        theta = numbers(table, "theta", file, hyper)
+        if np.any(np.abs(theta) > _MAX_THETA):
+            raise damaged(file, "theta", table)
         return cls(
             features=FeatureModel.from_json(table["features"], file),
             design=design,
             rows=numbers(table, "rows", file, shape) if len(targets) else np.empty((0, 0)),
             targets=targets,
-            theta=tuple(map(float, numbers(table, "theta", file, hyper))),
+            theta=tuple(map(float, theta)),
             scale=number(table, "scale", file),
             measurements=int(number(table, "measurements", file)),
         )

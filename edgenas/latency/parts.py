@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from edgenas.latency import Array, Part
-from edgenas.latency.regression import damaged
+from edgenas.latency.regression import MAX_NUMBER, damaged
 
 Names = tuple[str, ...]
+MAX_NAMES = 20_000  # of a saved model; thousands of measured networks have some 3,000
 
 # How closely parts are told apart. "family": by kinds, kernels, strides and expansion, whatever the shapes; "inputs":
 # by that and the channels that are read (on an x86 host full convolutions of 24 and more take a twentieth longer than
@@ -63,22 +64,25 @@ def counts(architectures: Sequence[Sequence[Part]], level: str, names: Names) ->
 
 
 def strings(table: Mapping[str, Any], key: str, file: str) -> Names:
-    """`table[key]`, a list of strings. Raises ProfileError naming `file` and `key`."""
+    """`table[key]`, a list of at most `MAX_NAMES` strings. Raises ProfileError naming `file` and `key`."""
     value = table.get(key)
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+    if not isinstance(value, list) or len(value) > MAX_NAMES or not all(isinstance(name, str) for name in value):
         raise damaged(file, key, table)
     return tuple(value)
 
 
 def numbers(table: Mapping[str, Any], key: str, file: str, shape: tuple[int, ...]) -> Array:
-    """`table[key]`, finite numbers in lists of that shape; -1 is any length. Raises ProfileError as `strings` does."""
+    """`table[key]`, numbers of at most `MAX_NUMBER` in lists of that shape; -1 is any length.
+
+    Raises ProfileError as `strings` does.
+    """
     try:
         value = np.array(table.get(key), dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise damaged(file, key, table) from None
     fits = value.ndim == len(shape) and all(
         asked in (-1, found) for asked, found in zip(shape, value.shape, strict=True)
     )
-    if not fits or not np.all(np.isfinite(value)):
+    if not fits or not np.all(np.abs(value) <= MAX_NUMBER):  # which NaN is not, either
         raise damaged(file, key, table)
     return value

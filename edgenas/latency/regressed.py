@@ -14,7 +14,7 @@ from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling
 from edgenas.latency.parts import counts, names_of, vocabulary
 from edgenas.latency.prices import ENOUGH, Prices
-from edgenas.latency.regression import folds_of, observations, require_fit
+from edgenas.latency.regression import agreement, folds_of, observations, require_fit
 
 _LEVEL = "identity"
 _STRENGTHS = tuple(np.logspace(-3, 3, 13))
@@ -43,7 +43,7 @@ class RegressedTable(Prices):
         names = tuple(dict.fromkeys((*before.names, *vocabulary(architectures, _LEVEL))))
         start = np.array([before.bias_ms, *(before._by_name.get(name, 0.0) for name in names)])
         x = np.hstack([np.ones((len(y), 1)), counts(architectures, _LEVEL, names)[0]])
-        start = start * float(np.median(y / (x @ start))) if before.measurements else start
+        start = start * agreement(y, x @ start) if before.measurements else start
         folds = folds_of(architectures)
         std = self.relative_std
         if len(np.unique(folds)) >= ENOUGH:

@@ -15,6 +15,7 @@ Indices = NDArray[np.int64]
 Solve = Callable[[Array, Array, Array, Array], Array]
 
 UNKNOWN_STD = 0.3  # relative, while there is too little to cross-validate
+MAX_NUMBER = 1e18  # of a saved model: sums of products of two stay finite; milliseconds and their shares are far below
 RIDGE = 0.03  # weight of the start against one measurement: it decides only what the measurements leave open
 _FOLDS = 10
 
@@ -41,16 +42,25 @@ def solve(x: Array, y: Array, w: Array, start: Array, ridge: float = RIDGE, leas
     """
     from scipy.optimize import nnls
 
-    start = start * np.median(y / (x @ start))
+    start = start * agreement(y, x @ start)
     relative = x / y[:, None]
     share = relative.mean(axis=0)
     share[share == 0] = 1 / (start[share == 0] + 1e-30)
-    share = np.maximum(share, least / np.maximum(start, 1e-30)) if least else share
+    share = np.where(start > 0, np.maximum(share, least / np.maximum(start, 1e-30)), share) if least else share
     root = np.sqrt(w)
     left = np.vstack([relative / share * root[:, None], np.sqrt(ridge) * np.eye(x.shape[1])])
     right = np.concatenate([root, np.sqrt(ridge) * start * share])
     solved: Array = nnls(left, right)[0] / share
     return solved
+
+
+def agreement(y: Array, predicted: Array) -> float:
+    """The factor that brings `predicted` to `y`: the median of ratios, 1 where nothing is predicted to take time.
+
+    A profile from elsewhere may say that what is measured here costs nothing.
+    """
+    priced = predicted > 0
+    return float(np.median(y[priced] / predicted[priced])) if priced.any() else 1.0
 
 
 def folds_of(architectures: Sequence[Sequence[Part]]) -> Indices:
@@ -81,15 +91,15 @@ def require_fit(measurements: int) -> None:
 
 
 def number(table: Mapping[str, Any], key: str, file: str) -> float:
-    """`table[key]`, a number that is not negative. Raises ProfileError naming `file` and `key`."""
+    """`table[key]`, a number from 0 to `MAX_NUMBER`. Raises ProfileError naming `file` and `key`."""
     value = table.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_NUMBER:
         raise damaged(file, key, table)
     return float(value)
 
 
 def damaged(file: str, key: str, table: Mapping[str, Any]) -> ProfileError:
     """What to raise for a value of a profile that is missing or wrong."""
-    reason = f"is {table[key]!r}, which is no such value" if key in table else "is missing"
+    reason = f"is {table[key]!r:.60}, which is no such value" if key in table else "is missing"
     message = f"{file}: key {key!r} {reason}; delete it and run `edgenas profile` to measure again"
     return ProfileError(message, file=file, key=key)

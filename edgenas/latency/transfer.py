@@ -27,6 +27,7 @@ LEAST, MOST = 5, 50  # architectures: fewer cannot tell whether others help; by 
 _RIDGE = 0.01  # of the boards' weights against one measurement ...
 _RIDGE_PRICES = 0.03  # ... and of the features' prices, which are drawn towards 0
 _FOLDS = 5
+_MAX_KNOWN = 64  # boards of a saved model
 _GAIN = 0.9  # of the error alone, which others have to leave at most: few measurements flatter who explains them last
 _LEAST_RELATIVE = 0.05  # of its median: what a model predicts at least, where it is far from what it has seen
 
@@ -148,9 +149,11 @@ class TransferModel:
         for key, kind in (("known", list), ("alone", Mapping), ("rest", Mapping), ("refused", str)):
             if not isinstance(table.get(key), kind):
                 raise damaged(file, key, table)
+        if len(table["known"]) > _MAX_KNOWN:
+            raise damaged(file, "known", table)
         return cls(
             known=tuple(_source(entry, file) for entry in table["known"]),
-            alone=latency.load_additive(table["alone"], file),
+            alone=_part(table["alone"], file),
             rest=FeatureModel.from_json(table["rest"], file),
             share=number(table, "share", file),
             refused=table["refused"],
@@ -218,10 +221,17 @@ def _new_alone(name: str = latency.DEFAULT) -> AdditiveModel:
     return latency.load_additive(latency.create(name).to_json())
 
 
+def _part(table: Mapping[str, Any], file: str) -> AdditiveModel:
+    """A model that leans on no others. Raises ProfileError for what holds models in models without an end."""
+    if table.get("model") == "transfer":
+        raise damaged(file, "model", table)
+    return latency.load_additive(table, file)
+
+
 def _source(table: Any, file: str) -> Source:
     if not (isinstance(table, Mapping) and isinstance(table.get("name"), str)):
         raise damaged(file, "known", {"known": table})
     if not isinstance(table.get("latency"), Mapping):
         raise damaged(file, "latency", table)
-    model = latency.load_additive(table["latency"], file)
+    model = _part(table["latency"], file)
     return Source(table["name"], model, number(table, "weight", file), number(table, "factor", file))

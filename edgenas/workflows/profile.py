@@ -115,9 +115,9 @@ def profile(
     """Profile `board` for about `minutes`, or until its error is under `target_mape`, and save the refined profile.
 
     target_mape: the cross-validated mean absolute error as a percentage, as in "3%"; None: all the minutes. What was
-    measured before counts, and no architecture is measured twice but a few that tell sessions' drift. set_governor: a
-    frequency governor for the time of every measurement; what was set before is put back. runtime: what runs the models
-    on the device (litert, tflite, tensorflow, tensorrt), else its first.
+    measured before counts, and no architecture is measured twice on the board but a few that tell sessions' drift.
+    set_governor: a frequency governor for the time of every measurement; what was set before is put back. runtime: what
+    runs the models on the device (litert, tflite, tensorflow, tensorrt), else its first.
 
     Raises UsageError for an unknown board, space or statistic, a target that is no percentage, or a governor that
     cannot be set, DeviceError if the device fails.
@@ -156,7 +156,7 @@ class _Sitting:
         self._lattice = design.unpriced(space, session.limits, session.precision)
         self._reference = design.reference(self._lattice)
         self._known = self._stored()
-        self._measured = {Architecture.parse(m.architecture) for m in self._known}
+        self._measured = {Architecture.parse(m.architecture) for m in self._known if m.origin is None}
         self._first_ms = self._resume()
         self._tried = 0  # architectures of this sitting
         self._again: list[Architecture] = []  # of the last batch, disturbed
@@ -212,7 +212,7 @@ class _Sitting:
         A session that has come to its end has left a profile that knows all of it.
         """
         profile, name = BoardProfile.load(self._session.key), str(self._reference)
-        begun = [m for m in self._known if m.architecture == name and not (m.trained or m.conditions.get("imported"))]
+        begun = [m for m in self._known if m.architecture == name and not m.trained and m.origin is None]
         if not begun or (profile is not None and begun[-1].taken_utc <= profile.refined_utc):
             return None
         self._session.id = begun[-1].session

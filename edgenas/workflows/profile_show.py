@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgenas import latency, resources, spaces
 from edgenas.board import Board
 from edgenas.errors import UsageError
-from edgenas.refine import name_of
+from edgenas.evidence import name_of
 from edgenas.review import Review, review
 from edgenas.store import Store
 from edgenas.units import Unit

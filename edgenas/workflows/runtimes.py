@@ -82,7 +82,7 @@ def reference(space: SearchSpace) -> Architecture:
 def _latency_ms(session: Session, space: SearchSpace, architecture: Architecture) -> float:
     for known in reversed(session.store.read(session.key, space=space.name)):
         same = (known.input_shape, known.classes) == (space.input_shape, space.classes)
-        if same and known.architecture == str(architecture):
+        if same and known.architecture == str(architecture) and known.origin is None:
             return known.latency_ms
     session.use(space)
     return session.measure_untrained(space, [architecture])[0].latency_ms

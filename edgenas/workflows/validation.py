@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgenas.refine import by_session, evidence
+from edgenas.evidence import by_session, evidence
 from edgenas.review import left_out
 from edgenas.space import Architecture, Block, SearchSpace
 from edgenas.store import Measurement
@@ -29,6 +29,7 @@ def cross_validated(space: SearchSpace, measurements: Sequence[Measurement], mod
 
     data = evidence(measurements, blocks_of, exact=exact)
     quiet = [name for name, found in last.items() if not all(m.disturbed for m in found)]
-    judged = [row for row in range(len(last)) if data.names[row] in quiet or len(quiet) < ENOUGH]
+    latest = [place for place, row in enumerate(data.rows) if row.age == 0]
+    judged = [place for place in latest if data.names[place] in quiet or len(quiet) < ENOUGH]
     measured = np.array(data.latency_ms)[judged]
     return float(np.mean(np.abs(left_out(data, model)[0][judged] / measured - 1)))
