@@ -295,7 +295,7 @@ def test_a_profile_of_the_schema_before_is_read() -> None:
     path.write_text(json.dumps({**table, "schema": 1}))
     assert BoardProfile.load(KEY) == PROFILE
     path.write_text(json.dumps({**table, "schema": 3}))
-    with pytest.raises(ProfileError, match="version 3, this edgenas reads up to 2; update edgenas"):
+    with pytest.raises(ProfileError, match="version 3, this edgenas reads up to version 2; update edgenas"):
         BoardProfile.load(KEY)
 
 
@@ -304,7 +304,7 @@ def test_a_profile_of_the_schema_before_is_read() -> None:
     [
         ({"latency": None}, "key 'latency' is None, not a dict"),
         ({"measurements": "30"}, "key 'measurements' is '30', not an int"),
-        ({"schema": 0}, "key 'schema' is version 0, this edgenas reads up to 2"),
+        ({"schema": 0}, "key 'schema' is version 0, this edgenas reads up to version 2"),
         ({"input_shape": [28, 28]}, "key 'input_shape' is [28, 28], not three"),
         ({"key": {"board": "other"}}, "key 'key' is {'board': 'other'}, not that of the file's name"),
     ],
