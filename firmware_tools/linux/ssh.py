@@ -55,17 +55,22 @@ class Board:
 
 
 def open_ssh(
-    url: str, options: Mapping[str, str], runtime: str | None, ask: Ask | None, accept_new_host_key: bool
+    url: str,
+    options: Mapping[str, str],
+    runtime: str | None,
+    ask: Ask | None,
+    accept_new_host_key: bool,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AgentDevice:
     """Log in, start an agent and make sure that it answers.
 
     `options`: `root` is the folder that holds the slots (~/.edgenas on the board), `python` the interpreter that runs
-    the agent (root's venv/bin/python, else python3); relative paths start at the home folder there. `ask` and
-    `accept_new_host_key` are as in `Connection.open`.
+    the agent (root's venv/bin/python, else python3); relative paths start at the home folder there. `ask`,
+    `accept_new_host_key` and `tell` are as in `Connection.open`.
     Raises what it raises; DeviceError if the board has no folder to write to or no Python of 3.7 or newer; and as
     `open_local`.
     """
-    connection = Connection.open(Target.parse(url), ask, accept_new_host_key)
+    connection = Connection.open(Target.parse(url), ask, accept_new_host_key, tell)
     try:
         return start_agent(connection, url, options, runtime, connection.close)
     except BaseException:
