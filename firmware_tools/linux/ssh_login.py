@@ -195,7 +195,7 @@ class _User(asyncssh.SSHClient):
     def refusal(self, options: asyncssh.SSHClientConnectionOptions) -> LoginError:
         """What to tell the user who was not let in."""
         why = "the board takes none of your keys (~/.ssh, ssh-agent)"
-        if not self._nobody and not self._passwords and ssh_algorithms.only_by_sha1(options, self.connection):
+        if not self._passwords and ssh_algorithms.only_by_sha1(options, self.connection):
             hint = "use an ed25519 key, or write HostKeyAlgorithms +ssh-rsa into ~/.ssh/config"
             return LoginError(f"{self._name}: the board takes RSA keys by SHA-1 alone: {hint}", user=self._name)
         if self._nobody:
