@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import PurePath
 from urllib.parse import unquote
 
 # What may stand before user:password@host; ports and machines of the other schemes are no addresses.
@@ -24,7 +25,7 @@ def without_passwords(line: str, arguments: Iterable[str]) -> str:
     for argument in arguments:
         for text in (argument, argument.partition("=")[2]):
             if text and holds_password(text):
-                for form in (text, repr(text)[1:-1], unquote(text)):
+                for form in (text, repr(text)[1:-1], unquote(text), str(PurePath(text))):
                     line = line.replace(form, "(a password)")
     return line
 

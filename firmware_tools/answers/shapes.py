@@ -94,15 +94,18 @@ def flag(value: Any) -> bool:
     return value
 
 
-def text(most: int = MAX_TEXT) -> Check[str]:
-    """A text of at most `most` characters; halves of characters, which nothing can print or store, become "?"."""
+def text(most: int = MAX_TEXT, *, as_it_is: bool = False) -> Check[str]:
+    """A text of at most `most` characters; halves of characters, which nothing can print or store, become "?".
+
+    `as_it_is`: they stay, as in paths, where they stand for bytes that are no UTF-8.
+    """
 
     def check(value: Any) -> str:
         if not isinstance(value, str):
             raise _is_not(value, "a text")
         if len(value) > most:
             raise ShapeError(f"has {len(value)} characters, more than {most}")
-        return _whole(value)
+        return value if as_it_is else _whole(value)
 
     return check
 

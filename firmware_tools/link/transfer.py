@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from firmware_tools.device import Progress
 from firmware_tools.errors import DeviceLostError, ProtocolError
 from firmware_tools.link.frames import Frame, line_bytes
-from firmware_tools.link.messages import Kind, Write
+from firmware_tools.link.messages import Write
 from firmware_tools.link.refusals import Code
+from firmware_tools.link.wire import Kind
 
 if TYPE_CHECKING:
     from firmware_tools.link.session import Link

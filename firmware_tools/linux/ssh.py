@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from firmware_tools.agent import AGENT_PATH
-from firmware_tools.errors import DeviceError, DeviceUrlError
+from firmware_tools.errors import DeviceError, DeviceUrlError, ProtocolError
+from firmware_tools.foreign_text import telling
 from firmware_tools.linux.agent_device import AgentDevice
 from firmware_tools.linux.session import AgentSession
 from firmware_tools.linux.ssh_connection import Connection, Target, one_line
@@ -20,6 +22,8 @@ _END_TIMEOUT_S = 5.0
 _ALIVE_EVERY_S = 30.0
 _SILENCE_S = 120.0
 _OLDEST_PYTHON = (3, 7)
+_MAX_PATH = 4096
+_SIZE = re.compile(r"\s*[0-9]{0,15}\s*")
 
 # $1 the folder, $2 the interpreter or nothing, $3 the agent's file; answers are separated by NUL, as paths may hold
 # anything else.
@@ -132,6 +136,10 @@ def look(connection: Connection, url: str, options: Mapping[str, str], agent: st
             f"{url}: no folder {root} on the board: {why}: name another by ?root=PATH, or mend it", root=root
         )
     root, python, version, why, size = found
+    if max(len(root), len(python)) > _MAX_PATH or not _SIZE.fullmatch(size):
+        raise ProtocolError(
+            f"{url}: the board tells of folders and files that cannot be: mend its shell, or distrust it"
+        )
     _check_python(url, python, version, why)
     return Board(root, python, int(size) if size.strip() else None)
 
@@ -141,7 +149,7 @@ def _check_python(url: str, python: str, version: str, why: str) -> None:
     try:
         known = tuple(int(part) for part in version.split("."))
     except ValueError:
-        why = one_line(why or version) or "it prints nothing"
+        why = telling(one_line(why or version)) or "it prints nothing"
         raise DeviceError(f"{url}: {python} is no Python on the board ({why}): {hint}", python=python) from None
     if known < _OLDEST_PYTHON:
         needs = ".".join(map(str, _OLDEST_PYTHON))

@@ -31,6 +31,7 @@ from firmware_tools.errors import (
     TransferError,
 )
 from firmware_tools.link import messages
+from firmware_tools.link.wire import FLASH
 from firmware_tools.mcu import timings
 from firmware_tools.mcu.manifests import Manifests, Sent
 from firmware_tools.mcu.timings import Emulation
@@ -274,7 +275,7 @@ class McuDevice:
             value = int.from_bytes(blob[where], "little")
             if value != known:
                 message = f"{self._name}: the plan has {what} {value}, the board's engine runs {known}"
-                raise DeviceError(f"{message}: {messages.FLASH}", **{what: value}, known=known)
+                raise DeviceError(f"{message}: {FLASH}", **{what: value}, known=known)
 
     def _time(self, model: bytes, compiled: Plan, plan: TimingPlan, progress: Progress | None) -> Timing:
         sha256 = hashlib.sha256(model).hexdigest()
