@@ -140,6 +140,7 @@ class AgentSession:
                 self.request("bye", answer=agent_answers.DONE, timeout_s=_CLOSE_TIMEOUT_S)
         self._in_step = False
         self._requests.close()
+        self._lines.close()  # what still comes is dropped, so that the agent can end
 
     def abandon(self) -> None:
         """Talk no more, so that `close` takes no leave: what was put in part stays for a resume."""
@@ -147,7 +148,6 @@ class AgentSession:
 
     def join(self) -> None:
         """Free the streams, once the agent's end is certain; one that a child of the agent's still holds stays open."""
-        self._lines.close()
         for thread, stream in zip(self._threads, (self._answers, self._errors), strict=False):
             thread.join(_CLOSE_TIMEOUT_S)
             if not thread.is_alive():

@@ -140,8 +140,8 @@ def one_lie(said: dict[str, Any], rng: random.Random) -> Reply:
 
 
 @contextmanager
-def lied_to(reply: Reply) -> Iterator[AgentDevice]:
-    """A device whose agent writes what `reply` returns for each request; b"" and an error end it."""
+def lied_to(reply: Reply, last: bool = False) -> Iterator[AgentDevice]:
+    """A device whose agent writes what `reply` returns for each request; b"" ends it. `last`: so does the first."""
     (requests, to_agent), (answers, from_agent), (errors, to_errors) = os.pipe(), os.pipe(), os.pipe()
 
     def serve() -> None:
@@ -151,6 +151,8 @@ def lied_to(reply: Reply) -> Iterator[AgentDevice]:
                     break
                 said.write(data)
                 said.flush()
+                if last:
+                    break
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -169,7 +171,6 @@ PROGRAMS = {
     "endless stderr": "write(b'', os.write(2, b'last words '), *(os.write(2, b'y' * 65536) for _ in range(20000)))",
     "many values": "write(b'{\"id\": 1, \"ok\": [' + b'[],' * 10_000_000 + b'[]]}\\n')",
     "deep": "write(b'{\"id\": 1, \"ok\": ' + b'[' * 100_000 + b'\\n')",
-    "a child that stays": "os.fork() or time.sleep(20)",
     "newer": "answer(HELLO); answer(STATUS)",
     "self": 'write(b\'{"id": 1, "error": {"kind": "full", "message": "m\\\\u001b[2J", "self": 1}}\\n\')',
 }
