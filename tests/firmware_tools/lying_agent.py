@@ -140,8 +140,11 @@ def one_lie(said: dict[str, Any], rng: random.Random) -> Reply:
 
 
 @contextmanager
-def lied_to(reply: Reply, last: bool = False) -> Iterator[AgentDevice]:
-    """A device whose agent writes what `reply` returns for each request; b"" ends it. `last`: so does the first."""
+def lied_to(reply: Reply, last: bool = False, child: bool = False) -> Iterator[AgentDevice]:
+    """A device whose agent writes what `reply` returns for each request; b"" ends it. `last`: so does the first.
+
+    `child`: something else keeps the agent's stdout open until the device is closed.
+    """
     (requests, to_agent), (answers, from_agent), (errors, to_errors) = os.pipe(), os.pipe(), os.pipe()
 
     def serve() -> None:
@@ -154,6 +157,7 @@ def lied_to(reply: Reply, last: bool = False) -> Iterator[AgentDevice]:
                 if last:
                     break
 
+    kept = os.dup(from_agent) if child else None
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     files = [open(to_agent, "wb"), open(answers, "rb"), open(errors, "rb")]  # noqa: PTH123, SIM115
@@ -162,6 +166,9 @@ def lied_to(reply: Reply, last: bool = False) -> Iterator[AgentDevice]:
         yield device
     finally:
         device.close()
+        if kept is not None:
+            os.close(kept)
+            files[1].close()
 
 
 # What the program says of itself, by its first argument.

@@ -7,7 +7,6 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -174,14 +173,8 @@ def test_a_child_of_the_agents_that_keeps_its_streams_does_not_hold_the_end_up(
     said: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("firmware_tools.linux.session._CLOSE_TIMEOUT_S", 0.1)
-    kept, child = [], os.pipe()
-    with lied_to(lambda request: truth(said, request)) as device:
+    with lied_to(lambda request: truth(said, request), child=True) as device:
         device.info()
-        kept.append(device._session._answers)
-        device._session._answers = open(child[0], "rb")  # noqa: PTH123, SIM115
-        device._session._threads[0] = threading.Thread(target=device._session._answers.read, daemon=True)
-        device._session._threads[0].start()
-    os.close(child[1])
 
 
 def test_a_long_line_is_not_kept() -> None:
