@@ -132,6 +132,11 @@ def one_lie(said: dict[str, Any], rng: random.Random) -> Reply:
     def reply(request: dict[str, Any]) -> bytes:
         if request["id"] <= honest:
             return truth(said, request)
+        if rng.random() < 0.1:
+            error = ", ".join(f'"{name}": {rng.choice(VALUES)}' for name in ("pid", "said", "self", "reason"))
+            kind = rng.choice(["busy", "full", "folder", "inference", "runtime", "x"])
+            refusal = f'{{"kind": "{kind}", "message": {rng.choice(VALUES)}, {error}}}'
+            return f'{{"id": {request["id"]}, "error": {refusal}}}\n'.encode()
         told = answer(said, request)
         path, how, text = rng.choice(list(places(told))), rng.choice(["replace", "remove", "add"]), rng.choice(VALUES)
         return f'{{"id": {request["id"]}, "ok": {changed(told, path, how, text)}}}\n'.encode()
