@@ -60,6 +60,7 @@ def test_lies(tmp_path_factory: pytest.TempPathFactory, method: str, seed: int, 
         ("infer_staged", 0x09, struct.pack("<BIIII", 0, 2500, 2**31, 1, 1), "SELECT cannot be: output is"),
         ("status", 0x02, struct.pack("<BBBBBIIII", 0, 7, 255, 255, 0, 0, 0, 0, 0) + bytes(74), "slot is 7, not 0 to 1"),
     ],
+    ids=["nothing", "descending", "for ever", "large input", "other input", "large output", "slot"],
 )
 def test_what_cannot_be_is_refused_by_value(method: str, kind: int, answer: bytes, says: str, tmp_path: Path) -> None:
     liar = board()
