@@ -21,11 +21,11 @@ from edgenas.board import Board, is_board
 from edgenas.errors import ProfileError, UsageError
 from firmware_tools.connect import SCHEMES
 from firmware_tools.meant import meant
+from firmware_tools.passwords import holds_password
 from firmware_tools.reading import UnreadableError, read_toml
 
 _KEYS = ("name", "url", "board", "tags")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # no colon: what has one is a URL
-_PASSWORD = re.compile(r"[a-z]+://[^/?@]*:[^/?]*@")
 _EXAMPLE = "local: or ssh://pi@raspberrypi.local"
 _LIKE = f"a URL is like {_EXAMPLE}"
 _MOST_NAMES = 6  # in a message, which is one line
@@ -169,10 +169,10 @@ def _entry(row: Mapping[str, Any], number: int) -> Entry:
         if key not in _KEYS:
             raise _damaged(f"device {name!r}: key {key!r} is unknown, known are {', '.join(_KEYS)}", key)
     url, board, tags = row.get("url"), row.get("board"), row.get("tags", [])
+    if isinstance(url, str) and holds_password(url):
+        raise _damaged(f"device {name!r}: key 'url' holds a password: leave it out, it is asked for", "url")
     if not isinstance(url, str) or ":" not in url:
         raise _damaged(f"device {name!r}: key 'url' is {url!r}, not a URL like {_EXAMPLE}", "url")
-    if _PASSWORD.match(url):
-        raise _damaged(f"device {name!r}: key 'url' holds a password: leave it out, it is asked for", "url")
     if board is not None and not isinstance(board, str):
         raise _damaged(f"device {name!r}: key 'board' is {board!r}, not a name", "board")
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag for tag in tags):

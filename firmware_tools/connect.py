@@ -13,10 +13,9 @@ from firmware_tools.device import Device
 from firmware_tools.errors import DeviceUrlError
 from firmware_tools.linux.local import open_local
 from firmware_tools.meant import meant
+from firmware_tools.passwords import holds_password
 
 RUNTIMES = ("litert", "tflite", "tensorflow", "tensorrt")
-_PASSWORD = re.compile("//[^/?@]*:[^/?]*@")
-_BARE_PASSWORD = re.compile(r"(?!(?:local|qemu|serial|ssh|unicorn):)[^/?@:]+:[^/?@]+@")  # user:password@host
 # What a board's file, which a stranger may have written, may say in a URL: see `refused_in_data`.
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _DIGITS = re.compile(r"[0-9]{1,8}")
@@ -29,11 +28,13 @@ class Access:
     """How to get into a board that asks who comes.
 
     `ask(prompt)` returns a password or a passphrase, or None if nobody can be asked; it is called in the thread that
-    connects. With `accept_new_host_key` the key of a host that was never met before is believed and kept.
+    connects. With `accept_new_host_key` the key of a board that was never met before is believed and kept; a host on
+    the way to it must be known. `tell` is called with a line that says which key was kept where.
     """
 
     ask: Callable[[str], str | None] | None = None
     accept_new_host_key: bool = False
+    tell: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _open_emulated(url: str, options: Mapping[str, str], home: Path, runtime: st
 def _open_ssh(url: str, options: Mapping[str, str], _: Path, runtime: str | None, access: Access) -> Device:
     from firmware_tools.linux.ssh import open_ssh
 
-    return open_ssh(url, options, runtime, access.ask, access.accept_new_host_key)
+    return open_ssh(url, options, runtime, access.ask, access.accept_new_host_key, access.tell)
 
 
 _BACKENDS: dict[str, _Backend] = {
@@ -142,7 +143,7 @@ def parse(url: str) -> tuple[str, dict[str, str]]:
     """The scheme of a device's URL and its options, decoded. Raises DeviceUrlError."""
     scheme, colon, rest = url.partition(":")
     backend = _BACKENDS.get(scheme)
-    if _PASSWORD.match(rest) or _BARE_PASSWORD.match(url):  # before anything repeats the URL
+    if holds_password(url):  # before anything repeats the URL
         name = "ssh" if backend is None else scheme
         raise DeviceUrlError(f"{name}: a password in a URL can be read by others: leave it out, it is asked for")
     if backend is not None and not colon:

@@ -8,7 +8,7 @@
     +-- HostKeyError             exit 4  an SSH host's key is unknown or has changed; its `fingerprint` is a field
     +-- KeyExchangeError         exit 4  an SSH server has only algorithms that are refused; its `offered` is a field
     +-- LoginError               exit 4  the board takes none of the user's keys and passwords
-    +-- ProtocolError            exit 4  what answers does not speak the board's wire, or another version of it
+    +-- ProtocolError            exit 4  what answers does not speak the board's wire or version, or says what cannot be
     +-- RuntimeMissingError      exit 4  no usable TFLite runtime in that interpreter; says the pip command
     +-- DeviceFullError          exit 4  no disk space, or a model larger than the slot; the active model is as it was
     +-- HostFolderError          exit 1  the folder of a device on this computer (local:, qemu:) cannot be used
@@ -72,7 +72,7 @@ class LoginError(DeviceError):
 
 
 class ProtocolError(DeviceError):
-    """What answers on the line does not speak the wire of edgenas' firmware, or another version of it."""
+    """What answers does not speak edgenas' wire or agent protocol, or its version, or says what cannot be."""
 
 
 class RuntimeMissingError(DeviceError):

@@ -19,9 +19,10 @@ else:
 
 MAX_BYTES = 1 << 20  # of a file written by hand; ours are below 10 kB
 MAX_DEPTH = 32  # of nested arrays and objects; our own files have 8
-# What opens, closes, or is a string, whose content does not count. A string that nothing ends goes to the end, so that
-# no text is looked at twice.
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{\]}]', re.DOTALL)
+# What opens, closes, ends a string or does not end it. Strings are stepped over by their ends: a pattern that matches
+# one as a whole takes a hundred times its size of memory.
+_JSON_TOKEN = re.compile(r'\\.|["\[{\]}]', re.DOTALL)
+# Here a string counts as one token; one that nothing ends goes to the end, so that no text is looked at twice.
 _TOML_TOKEN = re.compile(
     r"""'{3}.*?(?:'{3}|\Z)|"{3}(?:[^\\]|\\.)*?(?:"{3}|\Z)|'[^'\n]*'?|"(?:[^"\\\n]|\\.)*"?|\#[^\n]*|[\[{\]}.=,\n]""",
     re.DOTALL,
@@ -68,7 +69,7 @@ def read_text(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> str:
 def parse_json(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
     """The value of a JSON text. Raises UnreadableError if it is none, holds NaN or Infinity, or nests too deeply."""
     text = data if isinstance(data, str) else _text(data)
-    _check_depth(_JSON_TOKEN, text, max_depth)
+    _check_json_depth(text, max_depth)
     try:
         return json.loads(text, parse_constant=_no_number)
     except UnreadableError:
@@ -79,7 +80,7 @@ def parse_json(data: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The table of a TOML text. Raises UnreadableError if it is none or nests too deeply."""
-    _check_depth(_TOML_TOKEN, text, MAX_DEPTH)
+    _check_toml_depth(text)
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -96,14 +97,25 @@ def read_toml(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     return parse_toml(read_text(path, max_bytes))
 
 
-def _check_depth(token: re.Pattern[str], text: str, max_depth: int) -> None:
+def _check_json_depth(text: str, max_depth: int) -> None:
+    depth, in_string = 0, False
+    for found in _JSON_TOKEN.finditer(text):
+        if found[0] == '"':
+            in_string = not in_string
+        elif not in_string:
+            depth = max(0, depth + _STEP.get(found[0], 0))
+            if depth > max_depth:
+                raise UnreadableError(f"nested more than {max_depth} deep")
+
+
+def _check_toml_depth(text: str) -> None:
     """Raise UnreadableError if brackets nest too deeply, or the dots of a key, which make a table each."""
     depth = dots = 0
-    for found in token.finditer(text):
+    for found in _TOML_TOKEN.finditer(text):
         depth = max(0, depth + _STEP.get(found[0], 0))
         dots = dots + 1 if found[0] == "." else dots if len(found[0]) > 1 else 0
-        if max(depth, dots) > max_depth:
-            raise UnreadableError(f"nested more than {max_depth} deep")
+        if max(depth, dots) > MAX_DEPTH:
+            raise UnreadableError(f"nested more than {MAX_DEPTH} deep")
 
 
 def _text(data: bytes) -> str:

@@ -51,7 +51,7 @@ def prepare(
     from firmware_tools.connect import Access
 
     with output.working() as reporter:
-        access = Access(reporter.ask, accept_new_host_key)
+        access = Access(reporter.ask, accept_new_host_key, reporter.say)
         made = edgenas.prepare(
             device, runtime=runtime, offline=offline, dry_run=dry_run, access=access, reporter=reporter
         )

@@ -55,7 +55,7 @@ def deploy(
     from firmware_tools.connect import Access
 
     with output.working() as reporter:
-        access = Access(reporter.ask, accept_new_host_key)
+        access = Access(reporter.ask, accept_new_host_key, reporter.say)
         result = edgenas.deploy(
             board,
             data=data,

@@ -38,23 +38,29 @@ def report(error: BaseException, caught: Sequence[int], arguments: Sequence[str]
 
     `caught` are the signals that came (see `Interrupts`), `arguments` what was typed.
     """
+
+    def say(line: str, code: int) -> int:
+        from firmware_tools.passwords import without_passwords  # here: see `_purpose`
+
+        return _say(without_passwords(line, arguments), code)
+
     if caught or isinstance(error, KeyboardInterrupt):
         # Also if another error came out of it: an interrupt inside a module's import can surface as an ImportError.
-        return _say(INTERRUPTED, 128 + (caught[0] if caught else signal.SIGINT))
+        return say(INTERRUPTED, 128 + (caught[0] if caught else signal.SIGINT))
     if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else 0 if error.code is None else _say(str(error.code), 1)
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else say(str(error.code), 1)
     if (line := _usage(error, arguments)) is not None:
-        return _say(line, 2)
+        return say(line, 2)
     if (code := _purpose(error)) is not None:
-        return _say(str(error), code)
+        return say(str(error), code)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _SEARCH_MODULES:
-        return _say(f"this command needs the package {error.name}: pip install 'edgenas[search]'", 1)
+        return say(f"this command needs the package {error.name}: pip install 'edgenas[search]'", 1)
     if isinstance(error, BrokenPipeError) and streams.reader_is_gone():
         return 1
     if isinstance(error, OSError) and (line := _file_system(error)):
-        return _say(line, 1)
+        return say(line, 1)
     traceback.print_exception(error)
-    return _say("this is a fault of edgenas: please report it with the lines above", 1)
+    return say("this is a fault of edgenas: please report it with the lines above", 1)
 
 
 def _purpose(error: BaseException) -> int | None:

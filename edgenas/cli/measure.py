@@ -43,7 +43,7 @@ def measure(
     from firmware_tools.connect import Access
 
     with output.working() as reporter:
-        access = Access(reporter.ask, accept_new_host_key)
+        access = Access(reporter.ask, accept_new_host_key, reporter.say)
         measured = edgenas.measure(
             model,
             board=board,

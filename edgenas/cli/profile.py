@@ -65,7 +65,7 @@ def profile(
 
     shape = _shape(input_shape)
     with output.working() as reporter:
-        access = Access(reporter.ask, accept_new_host_key)
+        access = Access(reporter.ask, accept_new_host_key, reporter.say)
         profiled = edgenas.profile(
             board,
             device=device,

@@ -23,7 +23,7 @@ def rollback(
     from firmware_tools.connect import Access
 
     with output.working() as reporter:
-        access = Access(reporter.ask, accept_new_host_key)
+        access = Access(reporter.ask, accept_new_host_key, reporter.say)
         status = edgenas.rollback(board, device=device, access=access)
     active = status.active
     pairs = [

@@ -48,7 +48,7 @@ def search(
     from firmware_tools.connect import Access
 
     with output.working() as reporter:
-        access = Access(reporter.ask, accept_new_host_key)
+        access = Access(reporter.ask, accept_new_host_key, reporter.say)
         searched = edgenas.search(
             board,
             data=data,

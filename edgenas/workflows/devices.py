@@ -103,7 +103,7 @@ def devices(
     asked = in_parallel([partial(_ask, place) for place in first], limit=limit, timeout_s=timeout_s, done=progress)
     silent = f"no answer within {timeout_s:g} s: is it switched on and in the network?"
     answers = {url: answer or Found(url, NO_ANSWER, note=silent) for url, answer in zip(urls, asked, strict=True)}
-    return [_named(place, answers[place.url]) for place in places]
+    return [_in_its_row(place, partial(_named, place, answers[place.url])) for place in places]
 
 
 def _progress(reporter: Reporter, total: int, done: int) -> None:
@@ -139,8 +139,21 @@ def _port_path(url: str) -> str:
     return os.path.realpath(unquote(rest.partition("?")[0]).removeprefix("//")) if scheme == "serial" else ""
 
 
+def _in_its_row(place: _Place, work: Callable[[], Found]) -> Found:
+    """What `work` returns; whatever one device makes it raise, the others are listed."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001  # told in the row
+        note = f"{type(error).__name__}: {error}: this is a fault of edgenas, please report it"
+        return Found(place.url, REFUSED, place.entry.name if place.entry else None, note=note)
+
+
 def _ask(place: _Place) -> Found:
     """What the device at `place` says, or why it says nothing."""
+    return _in_its_row(place, lambda: _asked(place))
+
+
+def _asked(place: _Place) -> Found:
     port, found = place.port, Found(place.url, NOT_ASKED)
     if place.entry is None and port is not None:
         if not place.boards:

@@ -73,7 +73,7 @@ def prepare(
 
     reporter, access = reporter or Silent(), access or Access()
     reporter.stage("look at the board")
-    connection = Connection.open(Target.parse(device), access.ask, access.accept_new_host_key)
+    connection = Connection.open(Target.parse(device), access.ask, access.accept_new_host_key, access.tell)
     try:
         prepared = linux.prepare(
             connection,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from firmware_tools.errors import DeviceError, DeviceLostError, ProtocolError
 from firmware_tools.link.frames import Frame
-from firmware_tools.link.messages import VERSION, Kind
+from firmware_tools.link.wire import VERSION, Kind
 
 _KEPT_BYTES = 2048
 _SHOWN_CHARACTERS = 40

@@ -6,19 +6,17 @@ A request packs itself and parses the payload that answers it. Sizes are bytes, 
 from __future__ import annotations
 
 import struct
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Literal
 
 from firmware_tools.errors import ProtocolError
+from firmware_tools.link.wire import FIRST_MAX_PAYLOAD, FLASH, NO_SLOT, VERSION, Fields, Kind, Request, word_of
 
-VERSION = 1
-ANSWER = 0x80
-TEXT = 0x7F
-FIRST_MAX_PAYLOAD = 128  # before HELLO says more
-NO_SLOT = 0xFF
-FLASH = "flash this version's runtime onto the board: edgenas flash --board BOARD"  # the next step
+MAX_MEMORY_BYTES = 1 << 30  # of an arena or a slot
+MAX_TENSOR_BYTES = 64 << 20  # of a model's input or output
+MAX_OPERATORS = 1 << 16
+MAX_TICKS = 1 << 52  # of one inference: a month at 1.6 GHz
+MAX_SLOTS = 2
 SHA256_BYTES = 32
 KERNELS = ("portable", "DSP")
 FAULTS = ("none", "hard fault", "watchdog", "refused plan")
@@ -27,86 +25,11 @@ _FLASH_PATIENCE_S = 60.0  # erasing a slot of old and large sectors takes the mo
 _RUN_PATIENCE_S = 60.0
 
 TickUnit = Literal["cycles", "instructions"]
-A = TypeVar("A")
-
-
-class Kind(IntEnum):
-    """What a request asks for; the answer's kind is this + 0x80."""
-
-    HELLO = 0x01
-    STATUS = 0x02
-    BEGIN = 0x03
-    WRITE = 0x04
-    VERIFY = 0x05
-    DISCARD = 0x06
-    COMMIT = 0x07
-    ROLLBACK = 0x08
-    SELECT = 0x09
-    INPUT = 0x0A
-    RUN = 0x0B
-    PROFILE = 0x0C
-    OUTPUT = 0x0D
-    MEMORY = 0x0E
-    FAULT = 0x0F
-    RESET = 0x10
-
-
-def name_of(kind: int) -> str:
-    """A request's name for a message to the user."""
-    return Kind(kind).name if kind in Kind.__members__.values() else f"message 0x{kind:02X}"
-
-
-class Request(ABC, Generic[A]):
-    """What the host asks; `A` is what the answer means. `patience_s` is how long a healthy board may take."""
-
-    kind: ClassVar[Kind]
-    patience_s: ClassVar[float] = 5.0
-
-    def pack(self) -> bytes:
-        """The request's payload."""
-        return b""
-
-    @abstractmethod
-    def parse(self, body: bytes) -> A:
-        """The meaning of an OK answer's payload behind the status. Raises ProtocolError if it is too short."""
 
 
 class _Done(Request[None]):
     def parse(self, body: bytes) -> None:
         """Nothing follows the status."""
-
-
-class Fields:
-    """Reads an answer from its beginning; what newer firmware adds at the end stays unread."""
-
-    def __init__(self, kind: int, body: bytes) -> None:
-        self._kind, self._body, self._at = kind, body, 0
-
-    def take(self, code: str) -> tuple[int, ...]:
-        """The next numbers, by a struct format without byte order."""
-        size = struct.calcsize("<" + code)
-        return struct.unpack("<" + code, self.block(size))
-
-    def number(self, code: str) -> int:
-        """The next number."""
-        return self.take(code)[0]
-
-    def block(self, size: int) -> bytes:
-        """The next bytes."""
-        found = self._body[self._at : self._at + size]
-        if len(found) < size:
-            raise ProtocolError(
-                f"the answer to {name_of(self._kind)} has {len(self._body)} bytes, at least {self._at + size} are"
-                f" needed: {FLASH}",
-                kind=self._kind,
-                bytes=len(self._body),
-            )
-        self._at += size
-        return found
-
-    def text(self) -> str:
-        """A length byte and UTF-8."""
-        return self.block(self.number("B")).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -147,7 +70,7 @@ class Hello(Request[HelloAnswer]):
         return struct.pack("<BB", self.lowest, self.highest)
 
     def parse(self, body: bytes) -> HelloAnswer:
-        """Raises ProtocolError for a window or payload that no firmware has."""
+        """Raises ProtocolError for a window, payload or memory that no firmware has."""
         fields = Fields(self.kind, body)
         lowest, highest, plan, packing, kernels, unit, max_payload, window, slots = fields.take("BBHHBBHBB")
         ticks_per_s, arena_bytes, slot_bytes = fields.take("III")
@@ -160,14 +83,14 @@ class Hello(Request[HelloAnswer]):
             tick_unit="instructions" if unit == 1 else "cycles",
             max_payload=max_payload,
             window=window,
-            slots=slots,
+            slots=fields.within("slots", slots, 1, MAX_SLOTS),
             ticks_per_s=ticks_per_s,
-            arena_bytes=arena_bytes,
-            slot_bytes=slot_bytes,
+            arena_bytes=fields.within("arena", arena_bytes, 0, MAX_MEMORY_BYTES),
+            slot_bytes=fields.within("slot", slot_bytes, 0, MAX_MEMORY_BYTES),
             unique_id=fields.block(16),
             board=fields.text(),
             firmware=fields.text(),
-            input_bytes=fields.number("I"),
+            input_bytes=fields.within("input", fields.number("I"), 0, MAX_TENSOR_BYTES),
         )
         if answer.max_payload < FIRST_MAX_PAYLOAD or answer.window < 1:
             raise ProtocolError(
@@ -212,9 +135,11 @@ class Status(Request[StatusAnswer]):
     slots: int = 2
 
     def parse(self, body: bytes) -> StatusAnswer:
-        """Raises ProtocolError if it is too short."""
+        """Raises ProtocolError if it is too short, or speaks of a slot that is not there."""
         fields = Fields(self.kind, body)
-        active, previous, staged = (None if slot == NO_SLOT else slot for slot in fields.take("BBB"))
+        active, previous, staged = (
+            None if slot == NO_SLOT else fields.within("slot", slot, 0, self.slots - 1) for slot in fields.take("BBB")
+        )
         tries, commits, rollbacks, resets, dropped = fields.take("BIIII")
         slots = []
         for _ in range(self.slots):
@@ -318,8 +243,15 @@ class Select(Request[SelectAnswer]):
         return struct.pack("<B", self.staged)
 
     def parse(self, body: bytes) -> SelectAnswer:
-        """Raises ProtocolError if it is too short."""
-        return SelectAnswer(*Fields(self.kind, body).take("IIII"))
+        """Raises ProtocolError if it is too short, or for sizes that no model has."""
+        fields = Fields(self.kind, body)
+        input_bytes, output_bytes, arena_bytes, operators = fields.take("IIII")
+        return SelectAnswer(
+            fields.within("input", input_bytes, 1, MAX_TENSOR_BYTES),
+            fields.within("output", output_bytes, 1, MAX_TENSOR_BYTES),
+            fields.within("arena", arena_bytes, 0, MAX_MEMORY_BYTES),
+            fields.within("operators", operators, 1, MAX_OPERATORS),
+        )
 
 
 @dataclass(frozen=True)
@@ -357,8 +289,12 @@ class Run(Request[RunAnswer]):
         return struct.pack("<H", self.times)
 
     def parse(self, body: bytes) -> RunAnswer:
-        """Raises ProtocolError if it is too short."""
-        return RunAnswer(*Fields(self.kind, body).take("QQQ"))
+        """Raises ProtocolError if it is too short, or for an inference that takes nothing or for ever."""
+        fields = Fields(self.kind, body)
+        minimum, median, maximum = fields.take("QQQ")
+        fields.within("maximum", maximum, 1, MAX_TICKS)
+        fields.within("median", median, 1, maximum)
+        return RunAnswer(fields.within("minimum", minimum, 1, median), median, maximum)
 
 
 @dataclass(frozen=True)
@@ -452,8 +388,3 @@ class Reset(_Done):
     """Start anew; say HELLO afterwards."""
 
     kind: ClassVar = Kind.RESET
-
-
-def word_of(words: tuple[str, ...], number: int) -> str:
-    """The number's word; newer firmware may know more."""
-    return words[number] if number < len(words) else f"unknown ({number})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import queue
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from firmware_tools import children
+from firmware_tools.answers.streams import Mailbox, Tail
 from firmware_tools.errors import DeviceBusyError, DeviceError, DeviceLostError, EmulatorError
 
 DEFAULT_BAUD = 115200
@@ -20,6 +20,8 @@ _POLL_S = 0.02
 _WRITE_TIMEOUT_S = 10.0
 _END_TIMEOUT_S = 5.0
 _TAIL_BYTES = 100
+_CHUNK_BYTES = 64 << 10
+_CHUNKS_AHEAD = 16  # of what a process prints before it is read
 
 
 class Pipe(Protocol):
@@ -133,23 +135,29 @@ class ProcessPipe:
 
     def __init__(self, command: Sequence[str], name: str, pass_fds: Sequence[int] = ()) -> None:
         self._name = name
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
             self._process = children.start(
                 list(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._stderr,
+                stderr=subprocess.PIPE,
                 bufsize=0,
                 pass_fds=tuple(pass_fds),
             )
         except OSError as error:
-            self._stderr.close()
             message = f"{name}: cannot start {command[0]} ({error.strerror}): install it, or name another"
             raise EmulatorError(message, command=list(command)) from error
-        self._arrived: queue.Queue[bytes] = queue.Queue()
-        self._reader = threading.Thread(target=self._read_all, daemon=True)
-        self._reader.start()
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._arrived: Mailbox[bytes] = Mailbox(_CHUNKS_AHEAD)
+        self._tail = Tail(_TAIL_BYTES)
+        self._streams = (self._process.stdout, self._process.stderr)
+        self._readers = (
+            threading.Thread(target=self._read_all, daemon=True),
+            threading.Thread(target=self._read_errors, daemon=True),
+        )
+        for reader in self._readers:
+            reader.start()
 
     @property
     def baud(self) -> int | None:
@@ -164,7 +172,7 @@ class ProcessPipe:
     def read(self, timeout_s: float) -> bytes:
         """What has come."""
         try:
-            data = self._arrived.get(timeout=timeout_s)
+            data = self._arrived.get(timeout_s)
         except queue.Empty:
             return b""
         if not data:
@@ -185,8 +193,7 @@ class ProcessPipe:
     def close(self) -> None:
         """Close its stdin, which ends a board; kill it if it does not end."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        if self._stderr.closed:
+        if self._process.stdin.closed and self._process.returncode is not None:
             return
         with suppress(OSError):
             self._process.stdin.close()
@@ -195,22 +202,28 @@ class ProcessPipe:
         except subprocess.TimeoutExpired:
             pass
         finally:
+            self._arrived.close()
             children.kill(self._process)
-            self._reader.join(_END_TIMEOUT_S)
-            self._process.stdout.close()
-            self._stderr.close()
+            for reader, stream in zip(self._readers, self._streams, strict=True):
+                reader.join(_END_TIMEOUT_S)
+                if not reader.is_alive():  # else a child of the process has it
+                    stream.close()
 
     def _ended(self) -> DeviceLostError:
         with suppress(subprocess.TimeoutExpired):  # its output ends a moment before it does
             self._process.wait(1.0)
-        self._stderr.seek(0)
-        words = " ".join(self._stderr.read().decode("utf-8", "replace")[-_TAIL_BYTES:].split())
+        self._readers[1].join(1.0)
+        words = " ".join(bytes(self._tail).decode("utf-8", "replace").split())
         message = f"{self._name}: the board's process ended (exit {self._process.returncode}; {words or 'silently'})"
         return DeviceLostError(f"{message}: start it again", exit=self._process.returncode, stderr=words)
 
     def _read_all(self) -> None:
-        assert self._process.stdout is not None
         with suppress(OSError, ValueError):
-            while data := self._process.stdout.read(65536):
-                self._arrived.put(data)
+            while (data := self._streams[0].read(_CHUNK_BYTES)) and self._arrived.put(data):
+                pass
         self._arrived.put(b"")
+
+    def _read_errors(self) -> None:
+        with suppress(OSError, ValueError):
+            while data := self._streams[1].read(_CHUNK_BYTES):
+                self._tail.add(data)

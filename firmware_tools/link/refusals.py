@@ -14,7 +14,7 @@ from firmware_tools.errors import (
     ProtocolError,
     TransferError,
 )
-from firmware_tools.link.messages import FLASH, Kind, name_of, word_of
+from firmware_tools.link.wire import FLASH, Kind, name_of, word_of
 
 _PLAN_REFUSALS = (
     "nothing",

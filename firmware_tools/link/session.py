@@ -14,10 +14,11 @@ from firmware_tools.errors import DeviceError, DeviceLostError, NothingStagedErr
 from firmware_tools.link import messages
 from firmware_tools.link.diagnosis import Heard, versions_apart
 from firmware_tools.link.frames import Frame, Receiver, encode, line_bytes
-from firmware_tools.link.messages import ANSWER, TEXT, HelloAnswer, Request, name_of
+from firmware_tools.link.messages import HelloAnswer
 from firmware_tools.link.pipes import Pipe
 from firmware_tools.link.refusals import Code, refusal
 from firmware_tools.link.transfer import Sent, transfer
+from firmware_tools.link.wire import ANSWER, FIRST_MAX_PAYLOAD, TEXT, Request, name_of
 
 _THINKING_S = 0.3  # what host, board and adapter may take beyond the line itself before a request is repeated
 _LONGEST_WAIT_S = 8.0  # between repeats; a busy board has to read them all afterwards
@@ -44,7 +45,7 @@ class Link:
         self._pipe, self._text = pipe, text
         self._receiver = Receiver()
         self._frames: deque[Frame] = deque()
-        self._max_payload = messages.FIRST_MAX_PAYLOAD
+        self._max_payload = FIRST_MAX_PAYLOAD
         self._sequence = 0
         # A frame that was perhaps cut short, or what another program left on the line: a 0 ends it.
         self._line_open = True
@@ -74,7 +75,7 @@ class Link:
         Raises DeviceLostError if the line is silent, ProtocolError if something else speaks on it or the board speaks
         other versions of the protocol; the message says what it looks like and what to do.
         """
-        self.board, self._max_payload, self._heard = None, messages.FIRST_MAX_PAYLOAD, Heard()
+        self.board, self._max_payload, self._heard = None, FIRST_MAX_PAYLOAD, Heard()
         hello = messages.Hello()
         try:
             body = self.request(hello.kind, hello.pack(), patience_s=patience_s)

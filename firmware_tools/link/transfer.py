@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from firmware_tools.answers.streams import Deadline
 from firmware_tools.device import Progress
 from firmware_tools.errors import DeviceLostError, ProtocolError
 from firmware_tools.link.frames import Frame, line_bytes
-from firmware_tools.link.messages import Kind, Write
+from firmware_tools.link.messages import Write
 from firmware_tools.link.refusals import Code
+from firmware_tools.link.wire import Kind
 
 if TYPE_CHECKING:
     from firmware_tools.link.session import Link
@@ -21,6 +23,8 @@ _MOST_UNDER_WAY = 128  # sequences are bytes; an answer to an old one must not l
 _PATIENCE_S = 10.0
 _FEWEST_TRIES = 4
 _LONGEST_WAIT_S = 8.0
+_WHOLE_S = 600.0  # a whole transfer may take this,
+_SLOWER = 20  # and so many times as long as its bytes on a line that loses nothing
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,21 @@ class _Transfer:
         self._piece = (link.max_payload - _OFFSET_BYTES) // _WRITE_UNIT * _WRITE_UNIT
         self._resumed_from = offset
         self._done = offset  # what the board has
+        self._most = offset  # that it ever had
         self._next = offset  # what is sent next
         self._under_way: dict[int, int] = {}  # sequence -> offset, in order of sending
         self._timeout_s = link.answer_time_s(self._window * line_bytes(self._piece + _OFFSET_BYTES))
         self._wait_s = self._timeout_s
         self._went_back, self._tries, self._last_progress = 0, 0, time.monotonic()
+        self._whole_s = _WHOLE_S + _SLOWER * link.answer_time_s(len(data))
+        self._end = Deadline(self._whole_s)
 
     def run(self) -> Sent:
         if self._progress is not None:
             self._progress(self._done, len(self._data))
         while self._done < len(self._data):
+            if not self._end.left_s:
+                raise self._lost(f"the transfer of {len(self._data)} bytes", self._whole_s)
             self._fill()
             answer = self._link.wait(Kind.WRITE, self._under_way, self._wait_s)
             if answer is None:
@@ -83,8 +92,8 @@ class _Transfer:
             del self._under_way[sequence]
             if sequence == answer.sequence:
                 break
-        advanced = expected > self._done
-        self._done = expected
+        advanced = expected > self._most
+        self._done, self._most = expected, max(self._most, expected)
         if advanced:
             self._tries, self._wait_s, self._last_progress = 0, self._timeout_s, time.monotonic()
             if self._progress is not None:
@@ -99,6 +108,8 @@ class _Transfer:
         self._tries += 1
         seconds = time.monotonic() - self._last_progress
         if self._tries >= _FEWEST_TRIES and seconds > max(_PATIENCE_S, _FEWEST_TRIES * self._timeout_s):
-            doing = f"WRITE at {self._done} of {len(self._data)} bytes"
-            lost: DeviceLostError = self._link.silent(doing, seconds, self._tries)
-            raise DeviceLostError(f"{lost.message}, and the transfer goes on where it was", **lost.fields)
+            raise self._lost(f"WRITE at {self._done} of {len(self._data)} bytes", seconds)
+
+    def _lost(self, doing: str, seconds: float) -> DeviceLostError:
+        lost: DeviceLostError = self._link.silent(doing, seconds, self._tries)
+        return DeviceLostError(f"{lost.message}, and the transfer goes on where it was", **lost.fields)

@@ -9,23 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_tools.device import (
-    Conditions,
-    DeviceInfo,
-    DeviceStatus,
-    OperatorTime,
-    Progress,
-    RuntimeInfo,
-    SlotInfo,
-    Timing,
-    TimingPlan,
-)
+from firmware_tools.answers.shapes import document
+from firmware_tools.device import DeviceInfo, DeviceStatus, OperatorTime, Progress, SlotInfo, Timing, TimingPlan
 from firmware_tools.errors import DeviceError, DeviceLostError, RuntimeMissingError, TransferError
+from firmware_tools.linux import agent_answers
 from firmware_tools.linux.session import ANSWER_TIMEOUT_S, AgentSession
 from firmware_tools.timing import summarise
 
@@ -89,23 +80,21 @@ class AgentDevice:
 
     def info(self) -> DeviceInfo:
         """What the device is and which runtimes it has."""
-        answer = self._session.request("hello")
-        protocol = answer.pop("protocol", None)
+        answer = self._session.request("hello", answer=document)
+        protocol = self._session.believed("hello", agent_answers.PROTOCOL, answer)
         if protocol != PROTOCOL:
             raise DeviceError(
                 f"{self._name}: the agent speaks protocol {protocol}, this host {PROTOCOL}: install the same release",
                 protocol=protocol,
             )
-        runtimes = [RuntimeInfo(name, version) for name, version in answer["runtimes"]]
-        answer["runtimes"] = tuple(sorted(runtimes, key=lambda runtime: runtime.name != self._runtime))
-        answer["notes"] = tuple(answer["notes"])
-        answer["governors"] = tuple(answer["governors"])
-        self._info = DeviceInfo(url=self._url, **answer)
+        info = self._session.believed("hello", agent_answers.info(self._url), answer)
+        named_first = sorted(info.runtimes, key=lambda runtime: runtime.name != self._runtime)
+        self._info = replace(info, runtimes=tuple(named_first))
         return self._info
 
     def status(self) -> DeviceStatus:
         """Which models it holds, their bytes checked against their manifests."""
-        return _status(self._session.request("status"))
+        return self._session.request("status", answer=agent_answers.STATUS)
 
     @property
     def pairs(self) -> bool:
@@ -123,14 +112,14 @@ class AgentDevice:
         """What TensorRT's layers take: see `Device.time_operators`. From Python no TFLite runtime tells."""
         if not self._on_tensorrt():
             return None
-        answer = self._session.request(
+        return self._session.request(
             "time_operators",
+            answer=agent_answers.OPERATORS,
             model=self._put(model),
             runtime=self._runtime,
             timeout_s=ENGINE_TIMEOUT_S + ANSWER_TIMEOUT_S,
             silence_s=ENGINE_TIMEOUT_S,
         )
-        return [OperatorTime(name, latency_ms) for name, latency_ms in answer["operators"]]
 
     def stage(self, model: bytes, manifest: Mapping[str, object], onnx: bytes | None = None) -> SlotInfo:
         """Write `model` and `manifest` into the spare slot and read them back: see `Device.stage`."""
@@ -144,7 +133,14 @@ class AgentDevice:
             )
         self._put(model, sha256)
         beside = self._put(onnx) if onnx is not None and TENSORRT in self._runtimes() else None
-        slot = _slot(self._session.request("stage", sha256=sha256, manifest=dict(manifest), onnx=beside))
+        slot = self._session.request(
+            "stage", answer=agent_answers.slot, sha256=sha256, manifest=dict(manifest), onnx=beside
+        )
+        if not slot.valid or slot.sha256 != sha256:
+            raise TransferError(
+                f"{self._name}: slot {slot.slot} holds {slot.sha256 or 'no model'} after staging {sha256}: stage again",
+                staged=sha256,
+            )
         self._staged = sha256
         return slot
 
@@ -158,8 +154,9 @@ class AgentDevice:
         """Outputs of the staged model for `inputs`: see `Device.infer_staged`."""
         if inputs.ndim < 1 or inputs.shape[0] == 0:
             raise ValueError(f"inputs must have shape (n, ...) with n of 1 at least, got {inputs.shape}")
-        answer = self._session.request(
+        return self._session.request(
             "infer_staged",
+            answer=agent_answers.outputs(len(inputs)),
             inputs=self._put(np.ascontiguousarray(inputs).tobytes()),
             dtype=inputs.dtype.str,
             shape=list(inputs.shape),
@@ -167,17 +164,15 @@ class AgentDevice:
             timeout_s=self._patience_s() + ANSWER_TIMEOUT_S,
             silence_s=self._patience_s(),
         )
-        data = base64.b64decode(answer["data"])
-        return np.frombuffer(data, dtype=answer["dtype"]).reshape(answer["shape"]).copy()
 
     def commit(self) -> DeviceStatus:
         """Make the staged model the active one: see `Device.commit`.
 
         If the device is lost on the way, the model stays on trial: see `DeviceStatus.confirmed`.
         """
-        active = _status(self._session.request("activate")).active
+        active = self._session.request("activate", answer=agent_answers.STATUS).active
         if active is None or not active.valid or active.sha256 != (self._staged or active.sha256):
-            self._session.request("rollback")
+            self._session.request("rollback", answer=agent_answers.DONE)
             here = "no model" if active is None else f"a model with sha256 {active.sha256}"
             raise TransferError(
                 f"{self._name}: {here} was active after activating {self._staged}, the previous model is active again: "
@@ -185,19 +180,19 @@ class AgentDevice:
                 staged=self._staged,
             )
         try:
-            return _status(self._session.request("confirm", sha256=active.sha256))
+            return self._session.request("confirm", answer=agent_answers.STATUS, sha256=active.sha256)
         except DeviceError:
             with suppress(DeviceError):
-                self._session.request("rollback")
+                self._session.request("rollback", answer=agent_answers.DONE)
             raise
 
     def discard(self) -> None:
         """Forget the staged model, if there is one."""
-        self._session.request("discard")
+        self._session.request("discard", answer=agent_answers.DONE)
 
     def rollback(self) -> DeviceStatus:
         """Activate the previous model again: see `Device.rollback`."""
-        return _status(self._session.request("rollback"))
+        return self._session.request("rollback", answer=agent_answers.STATUS)
 
     def close(self) -> None:
         """Empty the scratch folder and let go of the device. Closing twice is harmless."""
@@ -247,11 +242,15 @@ class AgentDevice:
         return sha256
 
     def _send(self, sha256: str, data: bytes, have: int) -> None:
+        whole = len(data)
         if self._upload is None:
-            while have < len(data):
-                chunk = base64.b64encode(data[have : have + CHUNK_BYTES]).decode("ascii")
-                answer = self._session.request("put", sha256=sha256, bytes=len(data), offset=have, data=chunk)
-                have = int(answer["have"])
+            while have < whole:
+                chunk = data[have : have + CHUNK_BYTES]
+                encoded = base64.b64encode(chunk).decode("ascii")
+                arrived = agent_answers.have(have + len(chunk), have + len(chunk))
+                have = self._session.request(
+                    "put", answer=arrived, sha256=sha256, bytes=whole, offset=have, data=encoded
+                )
             return
         try:
             self._upload(sha256, data, have)
@@ -259,10 +258,12 @@ class AgentDevice:
             if isinstance(error, DeviceLostError) or not isinstance(error, DeviceError):
                 self._session.abandon()
             raise
-        self._session.request("put", sha256=sha256, bytes=len(data), offset=len(data), data="")
+        arrived = agent_answers.have(whole, whole)
+        self._session.request("put", answer=arrived, sha256=sha256, bytes=whole, offset=whole, data="")
 
     def _have(self, sha256: str, data: bytes) -> int:
-        return int(self._session.request("put", sha256=sha256, bytes=len(data))["have"])
+        shape = agent_answers.have(0, len(data))
+        return self._session.request("put", answer=shape, sha256=sha256, bytes=len(data))
 
     def _timed(
         self, do: str, hashes: Sequence[str], plan: TimingPlan, progress: Progress | None, **fields: object
@@ -270,32 +271,19 @@ class AgentDevice:
         settings = asdict(plan)
         settings["reference"] = None if plan.reference is None else self._put(plan.reference)
         silence_s = self._patience_s() + 2 * (plan.warmup_s + 4 * plan.timed_s)  # a disturbed run goes on for so long
-        answer = self._session.request(
+        beside = plan.reference is not None and self.pairs
+        times = self._session.request(
             do,
+            answer=agent_answers.times(len(hashes), plan, beside),
             runtime=self._runtime,
             timeout_s=silence_s + ANSWER_TIMEOUT_S,
             silence_s=silence_s,
             progress=progress,
+            steps=len(hashes) * (plan.processes + plan.repeats),
             **settings,
             **fields,
         )
-        common = dict(answer["conditions"])
-        common["affinity"] = common["affinity"] and tuple(common["affinity"])
-        conditions = [
-            replace(Conditions(**common), marked=tuple(marked), repeats=repeats)
-            for marked, repeats in zip(answer["marked"], answer["repeats"], strict=True)
-        ]
         return [
             summarise(sha256, plan.statistic, runs, met)
-            for sha256, runs, met in zip(hashes, answer["runs"], conditions, strict=True)
+            for sha256, runs, met in zip(hashes, times.runs, times.conditions, strict=True)
         ]
-
-
-def _slot(answer: Mapping[str, Any]) -> SlotInfo:
-    return SlotInfo(**answer)
-
-
-def _status(answer: Mapping[str, Any]) -> DeviceStatus:
-    slots = {name: answer[name] and _slot(answer[name]) for name in ("active", "previous", "staged")}
-    confirmed = answer["trial"] is None
-    return DeviceStatus(**slots, commits=answer["commits"], rollbacks=answer["rollbacks"], confirmed=confirmed)

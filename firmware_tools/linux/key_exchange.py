@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 
 import asyncssh
@@ -10,8 +10,14 @@ import asyncssh
 from firmware_tools.errors import DeviceError, KeyExchangeError, UnreachableError
 from firmware_tools.linux.known_hosts import HostKeys
 
-# The first lists of a server's first packet (RFC 4253, 7.1): of what, and the setting in ~/.ssh/config.
-_LISTS = (("key exchange", "KexAlgorithms"), ("host key", "HostKeyAlgorithms"), ("encryption", "Ciphers"))
+# The first lists of a server's first packet (RFC 4253, 7.1): of what, the setting in ~/.ssh/config, asyncssh's name.
+_LISTS = (
+    ("key exchange", "KexAlgorithms", "kex_algs"),
+    ("host key", "HostKeyAlgorithms", "server_host_key_algs"),
+    ("encryption", "Ciphers", "encryption_algs"),
+    ("encryption", "Ciphers", "encryption_algs"),  # from the server
+    ("MAC", "MACs", "mac_algs"),
+)
 _NO_ALGORITHMS = ("ext-info-", "kex-strict-", "kexguess2@")  # flags that stand among them
 _COOKIE_END = 17  # the packet's kind and 16 random bytes
 _OFFERED_CHARACTERS = 40  # in a message
@@ -23,11 +29,11 @@ def failure(
     connection: asyncssh.SSHClientConnection | None,
     options: asyncssh.SSHClientConnectionOptions,
     keys: HostKeys,
-    asked: Sequence[str],
+    asked: Mapping[str, Sequence[str]],
 ) -> DeviceError | None:
     """What to tell of the `error` that a `connection` ended with before its login; None if no SSH server spoke.
 
-    `asked` are the host key algorithms (patterns of them) that it asked for.
+    `asked` are the algorithms, or patterns of them, that it offered, by asyncssh's names of the lists.
     """
     # A reset may overtake what the server said before.
     spoke = isinstance(error, ConnectionError) or (connection and connection.get_extra_info("server_version"))
@@ -39,11 +45,10 @@ def failure(
     if connection.get_extra_info("send_cipher") is not None:  # the key exchange is over
         hint = "does it take this user from this computer? its log says why"
         return UnreachableError(f"{name}: the server hung up in the login ({said}): {hint}", reason=reason)
-    kex, ciphers = ([each.decode() for each in names] for names in (options.kex_algs, options.encryption_algs))
     # asyncssh keeps the packet to itself.
     offered = _lists(bytes(getattr(connection, "_server_kexinit", b"")))
-    for (what, option), ours, theirs in zip(_LISTS, (kex, asked, ciphers), offered, strict=False):
-        if theirs and not any(fnmatch(each, pattern) for each in theirs for pattern in ours):
+    for (what, option, ours), theirs in zip(_LISTS, offered, strict=False):
+        if theirs and not any(fnmatch(each, pattern) for each in theirs for pattern in asked[ours]):
             return _nothing_in_common(name, what, option, theirs)
     hint = "does SSH listen there? then its log says why"
     if keys.forget is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,16 +27,19 @@ class HostKeys:
     """The known keys of one host, looked up as OpenSSH does: by its name and port, else by its name alone.
 
     An instance is what asyncssh takes for `known_hosts`. A key that is not known is kept in `shown`. It passes only
-    with `accept_new`, and only if no other key of the host is known: one that changed never passes.
+    with `accept_new`, and only if no other key of the host is known: one that changed never passes. `way_to_know` is
+    the command that makes a host known that is on the way to the board; its key never passes unknown.
     """
 
-    def __init__(self, options: asyncssh.SSHClientConnectionOptions, accept_new: bool) -> None:
+    def __init__(
+        self, options: asyncssh.SSHClientConnectionOptions, accept_new: bool, way_to_know: str | None = None
+    ) -> None:
         files = options.known_hosts
         # None is what asyncssh makes of `UserKnownHostsFile none`, and would take for "any key will do".
         named = [] if files is None else [str(file) for file in files] if isinstance(files, list) else []
         self._files = [Path(file).expanduser() for file in (named or ([] if files is None else _DEFAULT_FILES))]
         self._alias = options.host_key_alias
-        self._accept_new = accept_new
+        self._accept_new, self._way_to_know = accept_new and way_to_know is None, way_to_know
         self._name = ""
         self._known: list[asyncssh.SSHKey] = []
         self.shown: asyncssh.SSHKey | None = None
@@ -75,20 +79,28 @@ class HostKeys:
         """The command that forgets the host's known keys; None if there are none."""
         if not self._known:
             return None
-        return f"ssh-keygen -f {shlex.quote(str(self._files[0]))} -R {shlex.quote(self._name)}"
+        own = self._files[0] == _home() / ".ssh" / "known_hosts"
+        file = () if own else ("-f", str(self._files[0]))
+        return shlex.join(("ssh-keygen", *file, "-R", self._name))
 
     def passes(self, key: asyncssh.SSHKey) -> bool:
         """Whether to go on with a host that shows `key`, which is none of the known ones."""
         self.shown = key
         return self._accept_new and not self._known
 
-    def remember(self) -> None:
+    def remember(self) -> str | None:
         """Write the new key that passed into the first of the files, once the host has proved that it is its own.
 
-        Raises HostKeyError if that cannot be done.
+        A line that says which key it is and where it was written; None if no key was new. Raises HostKeyError if that
+        cannot be done.
         """
-        if self.shown is None or not self._files:
-            return
+        if self.shown is None:
+            return None
+        kept = (
+            f"{self._name}: its new host key, {self.shown.get_algorithm()} {self.shown.get_fingerprint()}, is kept in"
+        )
+        if not self._files:
+            return f"{kept} no file, as ~/.ssh/config says"
         line = f"{self._name} {self.shown.export_public_key().decode().strip()}\n"
         path = self._files[0]
         try:
@@ -99,6 +111,7 @@ class HostKeys:
         except OSError as error:
             message = f"{path}: the host key of {self._name} cannot be written ({error.strerror}): mend the file"
             raise HostKeyError(message, host=self._name, file=str(path)) from error
+        return f"{kept} {path}"
 
     def refusal(self, reason: str, version: str) -> HostKeyError:
         """What to tell the user; `reason` is what asyncssh said, `version` what the server calls itself."""
@@ -107,6 +120,13 @@ class HostKeys:
             message = f"{self._name}: {reason}: ask whoever looks after the board for its present key"
             return HostKeyError(message, host=self._name)
         shown, kind = key.get_fingerprint(), key.get_algorithm().removeprefix("ssh-").partition("-")[0]
+        if not self._known and self._way_to_know is not None:
+            return HostKeyError(
+                f"{self._name}: unknown host key {shown} on the way to the board: run `{self._way_to_know}` once, "
+                "which asks about it, then this again",
+                host=self._name,
+                fingerprint=shown,
+            )
         if not self._known:
             show = f"ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub"
             if "dropbear" in version:
@@ -118,13 +138,24 @@ class HostKeys:
             )
         known = ", ".join(each.get_fingerprint() for each in self._known)
         return HostKeyError(
-            f"{self._name}: THE HOST KEY HAS CHANGED: it is {shown}, known is {known}. Somebody may stand "
-            "between you and the board; nothing was sent. Only if you know why it changed, "
+            f"{self._name}: THE HOST KEY HAS CHANGED to {shown}: somebody may listen. If you know why, "
             f"forget the old one: {self.forget}",
             host=self._name,
             fingerprint=shown,
             known=known,
         )
+
+
+def _home() -> Path:
+    """Where ssh-keygen looks for the user's files, whatever $HOME says."""
+    try:
+        import pwd  # not on Windows
+    except ModuleNotFoundError:
+        return Path.home()
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a user whom no one knows, as in containers
+        return Path.home()
 
 
 def _type(algorithm: str) -> str:

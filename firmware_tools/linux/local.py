@@ -62,7 +62,9 @@ class _Session(AgentSession):
         if kind not in ("full", "folder"):
             return super().refused(kind, message, fields)
         full = kind == "full"
-        reason = f"{fields['reason']}, {fields['free_bytes']} bytes free" if full else fields["reason"]
+        reason = str(fields.get("reason") or "it says no reason")
+        if full:
+            reason += f", {fields.get('free_bytes', 0)} bytes free"
         error = unusable(self.name, self.root, reason, self.way_out, full=full)
         error.fields.update(fields, kind=kind)
         return error

@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from firmware_tools.agent import AGENT_PATH, BOOT
-from firmware_tools.errors import DeviceError, DeviceUrlError
+from firmware_tools.errors import DeviceError, DeviceUrlError, ProtocolError
+from firmware_tools.foreign_text import telling
 from firmware_tools.linux.agent_device import AgentDevice
 from firmware_tools.linux.folder_check import CHECK
 from firmware_tools.linux.session import AgentSession
@@ -21,6 +22,7 @@ _END_TIMEOUT_S = 5.0
 _ALIVE_EVERY_S = 30.0
 _SILENCE_S = 120.0
 _OLDEST_PYTHON = (3, 7)
+_MAX_PATH = 4096
 
 # $1 the folder, $2 the interpreter or nothing, $3 the agent's file, on stdin the check; answers are separated by NUL,
 # as paths may hold anything else. What the folder holds, an interpreter perhaps, is run only if nobody else can change
@@ -69,17 +71,22 @@ class Board:
 
 
 def open_ssh(
-    url: str, options: Mapping[str, str], runtime: str | None, ask: Ask | None, accept_new_host_key: bool
+    url: str,
+    options: Mapping[str, str],
+    runtime: str | None,
+    ask: Ask | None,
+    accept_new_host_key: bool,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AgentDevice:
     """Log in, start an agent and make sure that it answers.
 
     `options`: `root` is the folder that holds the slots (~/.edgenas on the board), `python` the interpreter that runs
-    the agent (root's venv/bin/python, else python3); relative paths start at the home folder there. `ask` and
-    `accept_new_host_key` are as in `Connection.open`.
+    the agent (root's venv/bin/python, else python3); relative paths start at the home folder there. `ask`,
+    `accept_new_host_key` and `tell` are as in `Connection.open`.
     Raises what it raises; DeviceError if the board has no folder to write to or no Python of 3.7 or newer; and as
     `open_local`.
     """
-    connection = Connection.open(Target.parse(url), ask, accept_new_host_key)
+    connection = Connection.open(Target.parse(url), ask, accept_new_host_key, tell)
     try:
         return start_agent(connection, url, options, runtime, connection.close)
     except BaseException:
@@ -145,6 +152,10 @@ def look(connection: Connection, url: str, options: Mapping[str, str], agent: st
             f"{url}: no folder {root} on the board: {why}: name another by ?root=PATH, or mend it", root=root
         )
     root, python, version, why, sha256, fault = found
+    if max(len(root), len(python)) > _MAX_PATH:
+        raise ProtocolError(
+            f"{url}: the board tells of folders and files that cannot be: mend its shell, or distrust it"
+        )
     if fault:
         raise DeviceError(
             f"{url}: {root} on the board cannot be used ({one_line(fault)}): mend that, or name another by ?root=PATH",
@@ -159,7 +170,7 @@ def _check_python(url: str, python: str, version: str, why: str) -> None:
     try:
         known = tuple(int(part) for part in version.split("."))
     except ValueError:
-        why = one_line(why or version) or "it prints nothing"
+        why = telling(one_line(why or version)) or "it prints nothing"
         raise DeviceError(f"{url}: {python} is no Python on the board ({why}): {hint}", python=python) from None
     if known < _OLDEST_PYTHON:
         needs = ".".join(map(str, _OLDEST_PYTHON))

@@ -9,17 +9,20 @@ import asyncio
 import concurrent.futures
 import logging
 import re
+import shlex
 import threading
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from firmware_tools.answers.streams import Tail
 from firmware_tools.device import Progress
 from firmware_tools.errors import DeviceError, DeviceFullError, DeviceLostError, DeviceUrlError
+from firmware_tools.foreign_text import telling
 
 try:
     import asyncssh
@@ -29,11 +32,13 @@ except ModuleNotFoundError as error:
 from firmware_tools.linux.ssh_command import ERROR_MARK, MARK, command_line
 from firmware_tools.linux.ssh_login import Ask, Login, not_opened
 from firmware_tools.linux.ssh_process import Process, Session
+from firmware_tools.passwords import holds_password
 from firmware_tools.plain_text import colourless, plain
 
 _OPEN_TIMEOUT_S = 30.0
 _START_TIMEOUT_S = 30.0  # of the account's start-up files
 _CHUNK_BYTES = 256 << 10
+_MAX_PRINTED_BYTES = 256 << 10  # of a command that is run: ours print a few lines, pip some more
 _CLOSE_TIMEOUT_S = 5.0
 _SAID_CHARACTERS = 40  # of what start-up files print, in a message
 _FULL = ("No space left on device", "Disk quota exceeded", "File too large")
@@ -70,12 +75,12 @@ class Target:
         Raises DeviceUrlError if there is no host, or a character that no host and no user has.
         """
         address = url.partition("?")[0].removeprefix("ssh:")
+        if holds_password(url):  # not repeated
+            raise DeviceUrlError("ssh: a password in a URL can be read by others: leave it out, it is asked for")
         found = _ADDRESS.fullmatch(address)
         if found is None:
             raise DeviceUrlError(f"{url}: no address of a board, write ssh://user@host:port", url=url, value=address)
         user, host, port = found[1], found[2].strip("[]"), found[3]
-        if user is not None and ":" in user:  # not repeated
-            raise DeviceUrlError("ssh: a password in a URL can be read by others: leave it out, it is asked for")
         user, host = user and unquote(user), unquote(host)
         for what, name in (("user", user), ("host", host)):
             if name is not None and (not name or _UNSAFE.search(name)):
@@ -91,7 +96,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that ended: its exit status (negative: the signal that ended it) and what it printed."""
+    """A command that ended: its exit status (negative: the signal that ended it) and the end of what it printed."""
 
     status: int
     stdout: bytes
@@ -112,13 +117,19 @@ class Connection:
 
     @classmethod
     def open(
-        cls, target: Target, ask: Ask | None = None, accept_new_host_key: bool = False, timeout_s: float = 20.0
+        cls,
+        target: Target,
+        ask: Ask | None = None,
+        accept_new_host_key: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
+        timeout_s: float = 20.0,
     ) -> Connection:
         """Connect and log in, through the hosts of the user's ProxyJump if there are any.
 
         `ask(prompt)` is called in this thread for a password or a passphrase and returns it, or None if nobody can be
-        asked; its time does not count in `timeout_s`. With `accept_new_host_key` an unknown host's key is written into
-        known_hosts. Raises UnreachableError, HostKeyError, LoginError, DeviceError.
+        asked; its time does not count in `timeout_s`. With `accept_new_host_key` the board's key is written into
+        known_hosts if no other is known, and `tell` is called with a line about it.
+        Raises UnreachableError, HostKeyError, LoginError, DeviceError.
         """
         connection = cls(target)
         login = Login(ask, accept_new_host_key)
@@ -130,6 +141,9 @@ class Connection:
         except BaseException:
             connection.close()
             raise
+        finally:
+            for line in login.kept:
+                tell(line)
         return connection
 
     def run(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 60.0) -> Completed:
@@ -214,7 +228,13 @@ class Connection:
         await self._connect_hop(login, self.target.host, self.target.user, self.target.port, ())
 
     async def _connect_hop(
-        self, login: Login, host: str, user: str | None, port: int | None, seen: tuple[str, ...]
+        self,
+        login: Login,
+        host: str,
+        user: str | None,
+        port: int | None,
+        seen: tuple[str, ...],
+        way_to_know: str | None = None,
     ) -> None:
         options = await login.options(host, user, port)
         # asyncssh would jump by itself, but check those hosts less and ask no questions there.
@@ -223,9 +243,10 @@ class Connection:
             of, _, address = jump.rpartition("@")
             name, _, number = address.partition(":") if address.count(":") == 1 else (address, "", "")
             if name not in (*seen, host):  # "Host *" makes a host jump over itself
-                await self._connect_hop(login, name, of or None, int(number or 0) or None, (*seen, host))
+                way = shlex.join(("ssh", f"ssh://{jump}" if number else jump))
+                await self._connect_hop(login, name, of or None, int(number or 0) or None, (*seen, host), way)
         through = self._hops[-1] if self._hops else None
-        self._hops.append(await login.connect(host, options, through))
+        self._hops.append(await login.connect(host, options, through, way_to_know))
 
     async def _run(self, argv: Sequence[str], stdin: bytes | None, timeout_s: float) -> Completed:
         """`stdin` of None stays open until the program has ended."""
@@ -234,7 +255,7 @@ class Connection:
                 with suppress(BrokenPipeError):  # it ended early
                     process.stdin.write(stdin)
                     process.stdin.write_eof()
-            return self._completed(await asyncio.wait_for(process.wait(check=False), timeout_s))
+            return await asyncio.wait_for(self._completed(process), timeout_s)
 
     async def _send(
         self, data: bytes, path: str, offset: int, progress: Progress | None, timeout_s: float
@@ -248,7 +269,7 @@ class Connection:
                     if progress is not None:
                         progress(min(start + _CHUNK_BYTES, len(data)), len(data))
                 process.stdin.write_eof()
-            return self._completed(await asyncio.wait_for(process.wait(check=False), timeout_s))
+            return await asyncio.wait_for(self._completed(process), timeout_s)
 
     @asynccontextmanager
     async def _process(self, argv: Sequence[str], timeout_s: float) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
@@ -290,10 +311,12 @@ class Connection:
             )
         return DeviceError(message, status=status, printed=printed.decode("utf-8", "replace"))
 
-    def _completed(self, done: asyncssh.SSHCompletedProcess) -> Completed:
-        if done.returncode is None:
+    async def _completed(self, process: asyncssh.SSHClientProcess[bytes]) -> Completed:
+        stdout, stderr = await asyncio.gather(_end_of(process.stdout), _end_of(process.stderr))
+        await process.wait_closed()
+        if process.returncode is None:
             raise ConnectionResetError("it ended in mid-command")
-        return Completed(done.returncode, _bytes(done.stdout), _bytes(done.stderr).rpartition(ERROR_MARK)[2])
+        return Completed(process.returncode, stdout, stderr.rpartition(ERROR_MARK)[2])
 
     async def _hang_up(self) -> None:
         for hop in reversed(self._hops):
@@ -316,12 +339,13 @@ class Connection:
         except (asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
             raise DeviceLostError(f"{self.target}: {late}: look at the board, run the command again") from error
         except asyncssh.ChannelOpenError as error:
+            why = telling(str(error))
             if self._last.is_closed():
-                raise DeviceLostError(f"{self.target}: the connection was lost ({error}): connect again") from error
+                raise DeviceLostError(f"{self.target}: the connection was lost ({why}): connect again") from error
             hint = "raise MaxSessions in its sshd_config"
-            raise DeviceError(f"{self.target}: the board takes no more commands at once ({error}): {hint}") from error
+            raise DeviceError(f"{self.target}: the board takes no more commands at once ({why}): {hint}") from error
         except (asyncssh.Error, OSError) as error:
-            why = one_line(str(error)) or type(error).__name__
+            why = telling(str(error)) or type(error).__name__
             message = f"{self.target}: the connection was lost ({why}): run the command again, it goes on from there"
             raise DeviceLostError(message) from error
         except BaseException:
@@ -342,6 +366,9 @@ def _worth_telling(record: logging.LogRecord) -> bool:
     return record.msg != "socket.send() raised exception."
 
 
-def _bytes(printed: bytes | str | None) -> bytes:
-    assert not isinstance(printed, str)  # encoding=None
-    return printed or b""
+async def _end_of(stream: asyncssh.SSHReader[bytes]) -> bytes:
+    """The end of what is printed, until the program ends."""
+    tail = Tail(_MAX_PRINTED_BYTES)
+    while data := await stream.read(_CHUNK_BYTES):
+        tail.add(data)
+    return bytes(tail)

@@ -7,7 +7,7 @@ import concurrent.futures
 import queue
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import asyncssh
 
 from firmware_tools.errors import DeviceError, LoginError, UnreachableError
-from firmware_tools.linux import key_exchange
+from firmware_tools.foreign_text import telling
+from firmware_tools.linux import key_exchange, ssh_algorithms
 from firmware_tools.linux.known_hosts import HostKeys
 from firmware_tools.plain_text import plain
 
@@ -24,7 +25,17 @@ Ask = Callable[[str], "str | None"]
 
 _TRIES = 3
 _MOST_PROMPT = 200  # characters of a server's question: what we say before it stays in sight
-_CIPHERS = "^aes128-gcm@openssh.com"  # before the others: in Python half the time of the default one
+# Whatever the user's configuration says for people: neither the board nor a host on the way to it gets the user's keys,
+# tickets, display or variables. asyncssh knows no LocalForward, RemoteForward, DynamicForward, LocalCommand and Tunnel.
+_NOTHING_MORE: Mapping[str, Any] = {
+    "agent_forwarding": False,
+    "x11_forwarding": False,
+    "gss_delegate_creds": False,
+    "send_env": None,
+    "env": None,
+    "command": None,
+    "request_pty": False,  # on a terminal, bytes would be changed
+}
 _KEEPALIVE_S = 10  # a link that is dead shows after three of them
 
 
@@ -38,6 +49,7 @@ class Login:
         self._open: set[concurrent.futures.Future[str | None]] = set()
         self._over = False
         self.authenticating = False
+        self.kept: list[str] = []  # of the host keys that were new, a line each
 
     def wait(self, login: concurrent.futures.Future[None], timeout_s: float) -> None:
         """Answer questions until `login` ends, raise what it raised; TimeoutError after `timeout_s` without answers."""
@@ -76,26 +88,31 @@ class Login:
 
     async def options(self, host: str, user: str | None, port: int | None) -> asyncssh.SSHClientConnectionOptions:
         """asyncssh's options for `host`: what is given, and for the rest the user's configuration."""
-        # (): the user's own. What it says of terminals is of people at one; on one, bytes would be changed.
-        settings: dict[str, Any] = {"config": (), "request_pty": False, "x11_forwarding": False}
-        settings["keepalive_interval"] = _KEEPALIVE_S
+        settings: dict[str, Any] = {"config": (), "keepalive_interval": _KEEPALIVE_S, **_NOTHING_MORE}  # (): the user's
         settings.update((name, value) for name, value in (("username", user), ("port", port)) if value is not None)
         passphrase = self._passphrase if self._ask is not None else None  # without, encrypted keys are passed over
         make = partial(asyncssh.SSHClientConnectionOptions, host=host, passphrase=passphrase, **settings)
         return await asyncio.get_running_loop().run_in_executor(None, make)  # it reads files
 
     async def connect(
-        self, host: str, options: asyncssh.SSHClientConnectionOptions, through: asyncssh.SSHClientConnection | None
+        self,
+        host: str,
+        options: asyncssh.SSHClientConnectionOptions,
+        through: asyncssh.SSHClientConnection | None,
+        way_to_know: str | None,
     ) -> asyncssh.SSHClientConnection:
-        """Connect by `options`, over the connection `through` if it is not None. Raises HostKeyError, LoginError."""
-        keys = HostKeys(options, self._accept_new)
+        """Connect by `options`, over the connection `through` if it is not None. Raises HostKeyError, LoginError.
+
+        `way_to_know` is as in HostKeys: None for the board itself.
+        """
+        keys = HostKeys(options, self._accept_new, way_to_know)
         user = _User(self, keys, f"{options.username}@{options.host}")
         self.authenticating = False
-        settings: dict[str, Any] = {"known_hosts": keys, "client_factory": lambda: user}
-        if options.config.get("Ciphers") is None:
-            settings["encryption_algs"] = _CIPHERS
         asked = keys.algorithms(options.host, options.port, str(options.config.get("HostKeyAlgorithms", "")))
+        offered = ssh_algorithms.offered(options)
+        settings: dict[str, Any] = {"known_hosts": keys, "client_factory": lambda: user, **offered}
         settings["server_host_key_algs"] = ",".join(asked)
+        offered = {**offered, "server_host_key_algs": asked}
         try:
             connection = await asyncssh.connect(host, options=options, tunnel=through, **settings)
         except asyncssh.HostKeyNotVerifiable as error:
@@ -103,14 +120,18 @@ class Login:
             raise keys.refusal(str(error), str(version)) from error
         except (asyncssh.DisconnectError, OSError) as error:
             if not isinstance(error, asyncssh.PermissionDenied) and "authentication" not in str(error):
-                failed = key_exchange.failure(error, user.connection, options, keys, asked)
+                failed = key_exchange.failure(error, user.connection, options, keys, offered)
                 if failed is None:
                     raise
                 raise failed from error
-            keys.remember()
-            raise user.refusal() from error
-        keys.remember()
+            self._remember(keys)
+            raise user.refusal(options) from error
+        self._remember(keys)
         return connection
+
+    def _remember(self, keys: HostKeys) -> None:
+        if (line := keys.remember()) is not None:
+            self.kept.append(line)
 
     def _passphrase(self, file: str) -> str | None:
         # On a thread of asyncssh's; tried before the key is used, so that a wrong one can be asked for again.
@@ -173,9 +194,12 @@ class _User(asyncssh.SSHClient):
             answers.append(answer)
         return answers
 
-    def refusal(self) -> LoginError:
+    def refusal(self, options: asyncssh.SSHClientConnectionOptions) -> LoginError:
         """What to tell the user who was not let in."""
         why = "the board takes none of your keys (~/.ssh, ssh-agent)"
+        if not self._passwords and ssh_algorithms.only_by_sha1(options, self.connection):
+            hint = "use an ed25519 key, or write HostKeyAlgorithms +ssh-rsa into ~/.ssh/config"
+            return LoginError(f"{self._name}: the board takes RSA keys by SHA-1 alone: {hint}", user=self._name)
         if self._nobody:
             why += " and there is no terminal to ask for a password at"
         elif self._passwords:
@@ -216,7 +240,7 @@ def not_opened(error: Exception, name: str, timeout_s: float) -> DeviceError:
     elif isinstance(error, OSError):
         why, hint = str(error.strerror or error), "check the address, ~/.ssh/config and its files"
     elif isinstance(error, asyncssh.Error):
-        why, hint = f"no SSH connection: {error.reason}", "does an SSH server listen at that port?"
+        why, hint = f"no SSH connection: {telling(error.reason)}", "does an SSH server listen at that port?"
     else:  # ConfigParseError, KeyImportError and their like
         why, hint = str(error) or type(error).__name__, "mend ~/.ssh/config or the file it names"
         return DeviceError(f"{name}: {' '.join(why.split())}: {hint}", target=name)

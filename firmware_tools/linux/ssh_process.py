@@ -14,8 +14,33 @@ import asyncssh
 from firmware_tools.linux.ssh_command import ERROR_MARK, MARK
 
 _BUFFER_BYTES = 64 << 10
+_MAX_WAITING_BYTES = 1 << 20  # that were not read yet: the channel holds the program back
 _END_TIMEOUT_S = 5.0
 _MARKS = {None: MARK, asyncssh.EXTENDED_DATA_STDERR: ERROR_MARK}
+
+
+class _Flow:
+    """Holds a channel back while too much of what came over it was not read yet."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._held = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self, channel: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._loop, self._channel = asyncio.get_running_loop(), channel
+
+    def add(self, count: int) -> None:
+        """So many bytes came; a negative number: they were read."""
+        with self._lock:
+            self._waiting += count
+            hold = self._waiting > _MAX_WAITING_BYTES
+            if hold == self._held or self._loop is None or self._loop.is_closed():
+                return
+            self._held = hold
+            change = self._channel.pause_reading if hold else self._channel.resume_reading
+            self._loop.call_soon_threadsafe(change)
 
 
 class Session(asyncssh.SSHClientSession[bytes]):
@@ -27,8 +52,8 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.stdout: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self.stderr: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._flow = _Flow()
+        self.stdout, self.stderr = _Output(self._flow), _Output(self._flow)
         self.begun = asyncio.Event()
         self.ended = threading.Event()
         self._before = dict.fromkeys(_MARKS, b"")  # of the streams without a mark so far
@@ -42,6 +67,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
     def printed_before(self) -> bytes:
         """What came before the program was started; nothing once it was."""
         return b"\n".join(self._before.values())
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        """The channel is open."""
+        self._flow.open(chan)
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Bytes of stdout, or of stderr."""
@@ -61,7 +90,7 @@ class Session(asyncssh.SSHClientSession[bytes]):
         self.begun.set()
         self.ended.set()
         if exc is not None:
-            self.stderr.put(f"the connection to {self._name} was lost: {exc}\n".encode())
+            self.stderr.put(f"the connection to {self._name} was lost: {exc}\n".encode("utf-8", "replace"))
         for stream in (self.stdout, self.stderr):
             stream.put(b"")
 
@@ -77,8 +106,8 @@ class Process:
     ) -> None:
         self._loop, self._channel, self._session = loop, channel, session
         self.stdin = cast(IO[bytes], _Input(loop, channel, session))
-        self.stdout = cast(IO[bytes], io.BufferedReader(_Output(session.stdout), _BUFFER_BYTES))
-        self.stderr = cast(IO[bytes], io.BufferedReader(_Output(session.stderr), _BUFFER_BYTES))
+        self.stdout = cast(IO[bytes], io.BufferedReader(session.stdout, _BUFFER_BYTES))
+        self.stderr = cast(IO[bytes], io.BufferedReader(session.stderr, _BUFFER_BYTES))
 
     def wait(self, timeout_s: float) -> int | None:
         """The exit status once the program has ended; None if the connection ended first. Raises TimeoutError."""
@@ -150,18 +179,26 @@ class _Input(io.RawIOBase):
 
 
 class _Output(io.RawIOBase):
-    def __init__(self, chunks: queue.SimpleQueue[bytes]) -> None:
-        self._chunks = chunks
+    """What `put` got, b"" at the end, as a stream of another thread's."""
+
+    def __init__(self, flow: _Flow) -> None:
+        self._flow = flow
+        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._rest = memoryview(b"")
         self._ended = False
 
     def readable(self) -> bool:
         return True
 
+    def put(self, data: bytes) -> None:
+        self._flow.add(len(data))
+        self._chunks.put(data)
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         if not self._rest and not self._ended:
             self._rest = memoryview(self._chunks.get())
             self._ended = not self._rest
+            self._flow.add(-len(self._rest))
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from firmware_tools.answers.shapes import (
+    MAX_BYTES,
+    ShapeError,
+    flag,
+    integer,
+    maybe,
+    pair,
+    parse,
+    record,
+    rows,
+    text,
+)
 from firmware_tools.errors import DeviceError, DeviceUrlError
 from firmware_tools.linux.folder_check import FUNCTIONS
 from firmware_tools.linux.runtimes import WITHOUT_NUMPY_WHEELS, Version
@@ -13,6 +26,8 @@ from firmware_tools.linux.ssh_connection import Connection, one_line
 
 DEFAULT_ROOT = "~/.edgenas"
 DEFAULT_PYTHON = "python3"
+_MAX_VERSION = 999
+_VERSION = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,3}))?(?![0-9])")
 
 # $1 the interpreter, then its arguments; as with open_ssh, relative paths start at the home folder.
 _RUN = r"""
@@ -117,17 +132,40 @@ def survey(connection: Connection, url: str, options: Mapping[str, str]) -> Fact
     arguments = [python, "-c", _LOOK, options.get("root", DEFAULT_ROOT), ",".join(WITHOUT_NUMPY_WHEELS), FUNCTIONS]
     done = connection.run(["sh", "-c", _RUN, "sh", *arguments])
     try:
-        found = json.loads(done.stdout)
-    except ValueError:
+        return _FACTS(parse(done.stdout))
+    except ShapeError as error:
         why = one_line(done.stderr or done.stdout) or f"it ended with status {done.status}"
+        why = why if done.status != 0 or not done.stdout.startswith(b"{") else f"its answer: {error}"
         hint = "apt-get install python3-venv there, or name an interpreter by ?python=PATH"
         raise DeviceError(f"{url}: {python} is no Python on the board ({why}): {hint}", python=python) from None
-    versions = {name: _version(found[name]) for name in ("glibc", "pip")}
-    return Facts(**{**found, **versions, "version": tuple(found["version"]), "made": tuple(found["made"])})
 
 
-def _version(text: str | None) -> Version | None:
-    if text is None:
-        return None
-    major, minor, *_ = [*text.split("."), "0"]
-    return int(major), int(minor)
+def _version(value: Any) -> Version:
+    """The first two numbers of a version: 2.31, 23.0.1, 9.0rc1."""
+    found = _VERSION.match(text()(value))
+    if found is None:
+        raise ShapeError(f"is {value[:20]!r}, no version")
+    return int(found[1]), int(found[2] or 0)
+
+
+def _numpy(value: Any) -> str:
+    _version(value)
+    return text()(value)
+
+
+_path = text(4096, as_it_is=True)
+_FACTS = record(
+    Facts,
+    python=_path,
+    version=pair(integer(0, _MAX_VERSION), integer(0, _MAX_VERSION)),
+    machine=text(),
+    glibc=maybe(_version),
+    pip=maybe(_version),
+    numpy=maybe(_numpy),
+    root=_path,
+    made=rows(_path, most=1000),
+    current=maybe(_path),
+    barred=maybe(_path),
+    foreign=flag,
+    free_bytes=integer(0, MAX_BYTES),
+)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from firmware_tools import children, pinned
+from firmware_tools.answers.shapes import ShapeError, integer, parse, record, rows
 from firmware_tools.device import Progress
-from firmware_tools.errors import DeviceError, TransferError
+from firmware_tools.errors import DeviceError, ProtocolError, TransferError
 from firmware_tools.linux.runtimes import Version
 from firmware_tools.linux.ssh_connection import Connection, one_line
 
@@ -34,7 +34,7 @@ for name, size, sha256 in zip(rest[::3], rest[1::3], rest[2::3]):
             os.rename(file, path) if whole else os.remove(file)
     part = path + ".part"
     have.append(int(size) if os.path.exists(path) else os.path.getsize(part) if os.path.exists(part) else 0)
-print(json.dumps(have))
+print(json.dumps({"have": have}))
 """
 
 
@@ -92,7 +92,7 @@ def push(connection: Connection, python: str, wheels: Sequence[Path], folder: st
         done = connection.run([python, "-c", _RECEIVED, folder, *facts])
         if done.status != 0:
             raise DeviceError(f"{connection.target}: {folder} cannot be written ({one_line(done.stderr)}): mend it")
-        have = json.loads(done.stdout)
+        have = _have(connection, done.stdout, data)
         if sum(have) == total:
             return
         for wheel, each, got in zip(wheels, data, have, strict=True):
@@ -102,3 +102,13 @@ def push(connection: Connection, python: str, wheels: Sequence[Path], folder: st
                 have[wheels.index(wheel)] = len(each)
                 progress(sum(have), total)
     raise TransferError(f"{connection.target}: the wheels arrive damaged in {folder}: check the board's disk")
+
+
+def _have(connection: Connection, printed: bytes, wheels: Sequence[bytes]) -> list[int]:
+    """How many bytes of each of `wheels` are on the board."""
+    try:
+        found = record(lambda have: have, have=rows(integer(0, 1 << 40), exactly=len(wheels)))
+        return [min(have, len(wheel)) for have, wheel in zip(found(parse(printed)), wheels, strict=True)]
+    except ShapeError as error:
+        message = f"{connection.target}: the board's count of wheels cannot be: {error}"
+        raise ProtocolError(f"{message}: mend its Python, or distrust it") from None

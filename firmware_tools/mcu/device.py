@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -28,9 +29,11 @@ from firmware_tools.errors import (
     DeviceFullError,
     InferenceError,
     NothingStagedError,
+    ProtocolError,
     TransferError,
 )
 from firmware_tools.link import messages
+from firmware_tools.link.wire import FLASH
 from firmware_tools.mcu import timings
 from firmware_tools.mcu.manifests import Manifests, Sent
 from firmware_tools.mcu.timings import Emulation
@@ -142,9 +145,14 @@ class McuDevice:
         else:
             self._check(compiled)
             self._install(compiled.blob)
-            sizes = self._link.ask(messages.Select(staged=True))
+            sizes = self._select()
+            if sizes.operators != len(compiled.operators):
+                raise self._cannot_be("SELECT", f"{sizes.operators} operators of {len(compiled.operators)}")
             self._link.set_input(timings.probe(sizes.input_bytes))
-            values = [timings.value(self._hello, ticks) for ticks in self._link.profile(sizes.operators)]
+            ticks = self._link.profile(sizes.operators)
+            if not any(ticks):
+                raise self._cannot_be("PROFILE", f"{len(ticks)} operators take nothing")
+            values = [timings.value(self._hello, each) for each in ticks]
             self.discard()
         return [
             OperatorTime(operator.name, value, operator.index, operator.output_shape, operator.macs)
@@ -195,7 +203,7 @@ class McuDevice:
         if inputs.ndim < 1 or inputs.shape[0] == 0:
             raise ValueError(f"inputs must have shape (n, ...) with n of 1 at least, got {inputs.shape}")
         sent = self._manifests.get(self._staged_plan())
-        sizes = self._link.ask(messages.Select(staged=True))
+        sizes = self._select()
         if inputs.dtype != np.int8 or inputs.size != len(inputs) * sizes.input_bytes:
             raise InferenceError(
                 f"{self._name}: inputs are {inputs.dtype} {inputs.shape}, the staged model takes int8 with"
@@ -205,6 +213,8 @@ class McuDevice:
                 input_bytes=sizes.input_bytes,
             )
         shape = sent.output_shape[1:] if sent else (sizes.output_bytes,)
+        if math.prod(shape) != sizes.output_bytes:
+            raise self._cannot_be("SELECT", f"{sizes.output_bytes} output bytes of {math.prod(shape)}")
         outputs = [self._infer(row.tobytes(), sizes.output_bytes) for row in np.ascontiguousarray(inputs)]
         return np.frombuffer(b"".join(outputs), np.int8).reshape(len(inputs), *shape).copy()
 
@@ -247,6 +257,16 @@ class McuDevice:
         named: tuple[str, int, Mapping[str, object]] = (sent.sha256, sent.bytes, sent.manifest) if sent else ("", 0, {})
         return SlotInfo(_SLOTS[index], *named, active=index == answer.active, valid=slot.state == "valid")
 
+    def _select(self) -> messages.SelectAnswer:
+        """The sizes of the staged model, which the board then runs."""
+        sizes, hello = self._link.ask(messages.Select(staged=True)), self._hello
+        if sizes.input_bytes > hello.input_bytes:
+            raise self._cannot_be("SELECT", f"{sizes.input_bytes} input bytes, HELLO says {hello.input_bytes} at most")
+        return sizes
+
+    def _cannot_be(self, request: str, what: str) -> ProtocolError:
+        return ProtocolError(f"{self._name}: the board's answer to {request} cannot be: {what}: {FLASH}")
+
     def _staged_plan(self) -> str:
         """The staged plan's sha256. Raises NothingStagedError."""
         answer = self._link.ask(messages.Status(self._hello.slots))
@@ -274,7 +294,7 @@ class McuDevice:
             value = int.from_bytes(blob[where], "little")
             if value != known:
                 message = f"{self._name}: the plan has {what} {value}, the board's engine runs {known}"
-                raise DeviceError(f"{message}: {messages.FLASH}", **{what: value}, known=known)
+                raise DeviceError(f"{message}: {FLASH}", **{what: value}, known=known)
 
     def _time(self, model: bytes, compiled: Plan, plan: TimingPlan, progress: Progress | None) -> Timing:
         sha256 = hashlib.sha256(model).hexdigest()
@@ -290,7 +310,7 @@ class McuDevice:
         return timings.timing(self._hello, sha256, plan, runs, 1, compiled.arena_bytes, conditions)
 
     def _time_selected(self, sha256: str, plan: TimingPlan, progress: Progress | None) -> Timing:
-        sizes = self._link.ask(messages.Select(staged=True))
+        sizes = self._select()
         conditions = timings.conditions(RUNTIME, self._hello.firmware, self._emulation)
         self._link.set_input(timings.probe(sizes.input_bytes))
         first = self._run(1)

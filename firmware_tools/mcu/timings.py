@@ -70,6 +70,10 @@ def _report(plan: Plan, emulation: Emulation) -> Report:
             status=report.status,
             operator=report.failed_operator,
         )
+    if report.instructions <= 0:
+        raise EmulatorError(
+            f"{emulation.machine.name} in {emulation.name}: {report.instructions} instructions: try again"
+        )
     return report
 
 

@@ -37,7 +37,8 @@ def test_refuses_deep_json_at_once(text):
 
 
 def test_brackets_in_strings_do_not_count():
-    assert reading.parse_json(json.dumps(["[" * 100, '"' + "{" * 100])) == ["[" * 100, '"' + "{" * 100]
+    for value in (["[" * 100, '"' + "{" * 100], ["\\", "[" * 100], ['\\"', "[" * 100]):
+        assert reading.parse_json(json.dumps(value)) == value
 
 
 @pytest.mark.parametrize(

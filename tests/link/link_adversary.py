@@ -17,7 +17,7 @@ from frame_vectors import frame
 from standin_board import StandInBoard, StandInPipe, unstuffed
 
 from firmware_tools.errors import DeviceError, ProtocolError
-from firmware_tools.link import messages, session, transfer
+from firmware_tools.link import messages, session, transfer, wire
 from firmware_tools.link.frames import Frame, Receiver
 from firmware_tools.link.session import Link
 
@@ -150,7 +150,7 @@ def _check_one_line(error: DeviceError, name: str = "") -> None:
 def answers(rng: random.Random) -> None:
     """A changed answer is understood, or refused by a ProtocolError of one line."""
     request = rng.choice(REQUESTS)
-    kept = [answer for answer in _ANSWERS if answer[0] == request.kind | messages.ANSWER] or [rng.randbytes(60)]
+    kept = [answer for answer in _ANSWERS if answer[0] == request.kind | wire.ANSWER] or [rng.randbytes(60)]
     body = mutated(rng.choice(kept)[3:-4], rng)
     try:
         request.parse(body)

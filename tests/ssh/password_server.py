@@ -13,9 +13,12 @@ from firmware_tools.linux.ssh_command import MARK
 
 
 class PasswordServer(threading.Thread):
-    """Lets in who says "secret"; every command prints "let in"; `tried` are the passwords that were tried."""
+    """Lets in who says "secret"; every command prints "let in"; `tried` are the passwords that were tried.
 
-    def __init__(self, host_key: Path, interactive: bool = False) -> None:
+    `interactive`: it asks by itself, and says that what is typed may be shown if `echo`.
+    """
+
+    def __init__(self, host_key: Path, interactive: bool = False, echo: bool = False) -> None:
         super().__init__(daemon=True)
         self.port = free_port()
         self.tried: list[str] = []
@@ -37,7 +40,7 @@ class PasswordServer(threading.Thread):
                 return password == "secret"
 
             def get_kbdint_challenge(self, *_: object) -> tuple[str, str, str, list[tuple[str, bool]]]:
-                return "", "", "", [("Password: ", False)]
+                return "", "", "", [("Password: ", echo)]
 
             def validate_kbdint_response(self, _: str, responses: list[str]) -> bool:
                 return self.validate_password("", responses[0])

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -42,14 +43,17 @@ def test_a_new_board_is_met_then_measured(
     assert refused.stdout == ""
     measured = run(*command, "--accept-new-host-key")
     assert measured.returncode == 0, measured.stderr
+    (kept,) = [line for line in measured.stderr.splitlines() if "host key" in line]
+    assert re.search(rf"ssh-ed25519 SHA256:\S{{43}}, is kept in {re.escape(str(server.known_hosts))}$", kept)
     assert json.loads(measured.stdout)["device"]["url"] == command[-1]
     rolled = run("rollback", *BOARD, "--device", command[-1])
     assert rolled.returncode == 4
     assert "has no previous model" in rolled.stderr
 
 
-def test_a_password_is_typed_at_the_terminal_and_never_shown(server: SshServer) -> None:
-    board = PasswordServer(server.host_key)
+@pytest.mark.parametrize("echo", [False, True], ids=["password", "interactive with echo"])
+def test_a_password_is_typed_at_the_terminal_and_never_shown(server: SshServer, echo: bool) -> None:
+    board = PasswordServer(server.host_key, interactive=echo, echo=echo)
     server.trust(board.port)
     command = ["rollback", *BOARD, "--device", f"ssh://pi@127.0.0.1:{board.port}"]
     silent = run(*command)  # of a session without a terminal
@@ -68,7 +72,8 @@ def test_a_password_is_typed_at_the_terminal_and_never_shown(server: SshServer) 
     os.close(terminal)
     seen = b""
     try:
-        while b"Password of pi@127.0.0.1: " not in seen:
+        prompt = b"pi@127.0.0.1: Password: " if echo else b"Password of pi@127.0.0.1: "
+        while prompt not in seen:
             seen += os.read(user, 1024)
         os.write(user, b"secret\n")
         while True:
