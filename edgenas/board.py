@@ -260,7 +260,9 @@ class BoardProfile:
         schema = _take(table, "schema", int, path, step=_MEASURE_AGAIN)
         if not 1 <= schema <= _SCHEMA:
             step = "; update edgenas" if schema > _SCHEMA else _MEASURE_AGAIN
-            raise _damaged(path, "schema", f"is version {schema!r:.20}, this edgenas reads up to version {_SCHEMA}", step)
+            raise _damaged(
+                path, "schema", f"is version {schema!r:.20}, this edgenas reads up to version {_SCHEMA}", step
+            )
         stored = _take(table, "key", dict, path, step=_MEASURE_AGAIN)
         if {"setting": "", **stored} != asdict(key):
             raise _damaged(path, "key", f"is {stored!r:.80}, not that of the file's name ({key})", _MEASURE_AGAIN)
