@@ -20,8 +20,8 @@ BUILD_TOOLS := editables hatchling
 
 .PHONY: setup setup-tests demo test lint locks campaign-host campaign-budgets campaign-strategies campaign-fuzz campaign-mcu \
   campaign-powercut campaign-serial campaign-ssh campaign-arm64 campaign-latency campaign-profiling \
-  campaign-uneven campaign-debian13 campaign-graphs campaign-ssh-matrix campaign-signals campaign-busy firmware \
-  clean
+  campaign-uneven campaign-debian13 campaign-graphs campaign-ssh-matrix campaign-signals campaign-busy \
+  campaign-hostile firmware clean
 
 setup: $(STAMP)
 	@$(BIN)/edgenas doctor --mend --quiet
@@ -124,6 +124,15 @@ campaign-busy: setup
 
 campaign-fuzz: setup
 	$(BIN)/python benchmarks/fuzz.py > benchmarks/results/fuzz.txt
+
+# What strangers may have written and boards may answer, ten minutes each. Stops at the first kind that finds something.
+HOSTILE_MINUTES ?= 10
+campaign-hostile: setup
+	@for what in "answers.py agent" "answers.py firmware" "commands.py boards artifacts checkpoints" profiles.py \
+	  "files.py board space inventory artifact data image model"; do \
+	  set -- $$what; file=$$1; shift; \
+	  $(BIN)/python benchmarks/hostile_$$file --minutes $(HOSTILE_MINUTES) $$@ || exit; \
+	done > benchmarks/results/hostile.txt
 
 campaign-powercut: setup
 	$(BIN)/python benchmarks/power_cut.py > benchmarks/results/power_cut.txt

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+import numpy as np
+
 from edgenas import known, latency
 from edgenas.board import Board, BoardProfile, ProfileKey, list_profiles
-from edgenas.evidence import evidence, name_of
+from edgenas.evidence import Evidence, evidence, name_of
 from edgenas.latency import LatencyModel
 from edgenas.space import Block
 from edgenas.store import Measurement
@@ -63,7 +65,7 @@ def refine(
         before = latency.load(profile.latency, str(BoardProfile.path(key))) if same else latency.create(model)
     elif seed is None:
         seeded_by = None
-    fitted, others = known.settled(before.fit(data.architectures, data.latency_ms, data.weights))
+    fitted, others = known.settled(_fitted(before, data, model))
     last = max(measurements, key=lambda m: m.taken_utc)
     told = {"seeded_by": seeded_by} if profile is None else profile.provenance
     return BoardProfile(
@@ -85,6 +87,22 @@ def refine(
             "conditions": dict(last.conditions),
         },
     )
+
+
+def _fitted(before: LatencyModel, data: Evidence, model: str) -> LatencyModel:
+    """`before` fitted on `data`; where it says what nothing can be fitted from, a new model.
+
+    A profile's file may say anything. All that is known of the board is in the measurements.
+    """
+    rows = (data.architectures, data.latency_ms, data.weights)
+    try:
+        with np.errstate(all="ignore"):
+            fitted = before.fit(*rows)
+            if np.all(np.isfinite(fitted.predict(data.architectures))):
+                return fitted
+    except (ValueError, ArithmeticError, RuntimeError):
+        pass
+    return latency.create(model).fit(*rows)
 
 
 def refreshed(

@@ -85,7 +85,7 @@ def bound(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: 
     try:
         space = from_table(table, input_shape, classes)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"search space {table!r:.60}: {error!r:.100}: no table of a space's .toml file") from error
+        raise UsageError(f"search space {table!r:.60}: {error!r:.80}: not the table of a space's file") from error
     if any(stage.stride < 1 for stage in space.stages):
         raise UsageError(f"search space {space.name!r}: a stage's stride is less than 1")
     return space

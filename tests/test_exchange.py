@@ -173,7 +173,7 @@ def first(change: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
         (lambda t: t["keys"][0]["profile"]["latency"].pop("offset_ms"), "key 'offset_ms' is missing or wrong"),
         (lambda t: t["keys"][0]["profile"].update(schema=99), "key 'schema' is missing or wrong"),
         (lambda t: t.update(spaces={"tiny": spaces.to_table(SearchSpace.load("tiny", (1, 8, 8), 2))}), "another one"),
-        (lambda t: t.update(spaces={"x": {"name": "x"}}), "no table of a space"),
+        (lambda t: t.update(spaces={"x": {"name": "x"}}), "not the table of a space"),
         (lambda t: t.update(keys={}), None),
         (lambda t: t.update(schema=2), "its schema is version 2, this edgenas reads version 1: update edgenas"),
         (lambda t: t.update(schema="new"), "its schema is version 'new'"),
