@@ -32,7 +32,7 @@ import link_adversary
 import lying_agent
 import lying_board
 
-from edgenas.cli import failures
+from edgenas.cli import failures, streams
 from firmware_tools.errors import DeviceError
 from firmware_tools.linux import session
 from firmware_tools.mcu import device as mcu_device
@@ -70,7 +70,7 @@ def firmware(folder: Path) -> Try:
 def told(error: DeviceError) -> str | None:
     """What is wrong with the line that the program prints of `error`; None if nothing is."""
     printed = io.StringIO()
-    with contextlib.redirect_stderr(printed):
+    with contextlib.redirect_stderr(printed), streams.guarded():
         code = failures.report(error, (), ())
     line = printed.getvalue()
     if code != error.exit_code or line.count("\n") != 1:
