@@ -33,7 +33,7 @@ MAX_MEASUREMENTS = 10_000  # 17 MB with all that a Jetson reports; about six hou
 _MAX_BYTES = 32 << 20
 # What a text of so many bytes may become in memory is told by its values, and these by their separators: 10,000
 # measurements have 440,000 entries and 70,000 lists and objects.
-_MAX_SEPARATORS = {b":": 900_000, b",": 1_800_000, b"[": 150_000, b"{": 150_000}
+_MAX_SEPARATORS = {b":": 900_000, b",": 4_000_000, b"[": 150_000, b"{": 150_000}
 _MAX_KEYS, _MAX_SPACES = 64, 64
 _MAX_BLOCKS = 20_000  # different ones in a file; 10,000 networks of the tiny space have 3,000
 _MAX_BY = 1000  # characters: merged files name everybody
