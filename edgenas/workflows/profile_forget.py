@@ -93,7 +93,7 @@ def _source(store: Store, what: str) -> Source:
         shown = [f"{one.sha256[:12] or repr(one.id)} ({one.imported_utc[:16]})" for one in named[:_SHOWN]]
         more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
         raise UsageError(f"{what} is the name of {len(named)} files: say which by {', '.join(shown)}{more}", value=what)
-    return what
+    return what.encode("utf-8", "replace").decode()  # the command line may hold bytes that no session's name has
 
 
 def _is_called(origin: Origin, what: str) -> bool:

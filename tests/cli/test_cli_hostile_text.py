@@ -103,7 +103,8 @@ CASES = [
     Case("boards"),
     Case("doctor", ("--quiet",), mark="converter"),
     Case("profile", ("--minutes", "0.01", *_REFUSED), needs="scipy"),
-    Case("profile export", ("-o", "{new}.json")),
+    Case("profile export", ("-o", f"{{new}}{_TEXT}.json")),
+    Case("profile forget", (f"no{_TEXT}.json",)),
     Case("profile import", ("theirs.json",), needs="scipy", terminal_only=True),
     Case("profile merge", ("theirs.json", "broken.json", "-o", "both.json"), needs="scipy", terminal_only=True),
     Case("profile show", needs="scipy", terminal_only=True),
@@ -188,7 +189,7 @@ def _profiles(home: Path, folder: Path) -> None:
         for index in range(14)
     ]
     with Store(home / "measurements.sqlite") as store:
-        store.append(measured)
+        store.append([*measured, taken(0)])  # what cannot be named in a file is not exported
     theirs = Exchange("host", "linux", "ms", _WHOLE, tuple(measured), by=_WHOLE, created_utc=measured[0].taken_utc)
     theirs.write(folder / "theirs.json")
     (folder / "broken.json").write_text(json.dumps({"format": FORMAT, "schema": ACTING}))

@@ -17,6 +17,7 @@ from recorded import KEY, taken
 from edgenas import show_profile
 from edgenas.cli import output, streams
 from edgenas.run import Logged, Run
+from edgenas.seals import Seals
 from edgenas.store import Store
 
 _MARKUP = "[/bold] [link=file:///x] :bomb:"
@@ -32,7 +33,7 @@ def test_a_bar_and_a_log_show_texts_as_they_are(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("COLUMNS", "2000")
     seen = _Terminal()
     with output.LiveReporter(seen) as live:
-        reporter = Logged(live, Run(tmp_path, resumed=False))
+        reporter = Logged(live, Run(Seals(tmp_path, ""), resumed=False))
         for tell in (reporter.stage, reporter.status, reporter.say):
             tell(f"{_MARKUP}\n{ACTING}")
         reporter.progress(1, 2, f"{_MARKUP}\n{ACTING}")
