@@ -38,7 +38,7 @@ _ARMV7 = replace(_BOARD, machine="armv7l", numpy="1.24.2")
 
 # A Python whose environments hold another script in the place of their Python.
 _FAKE_PYTHON = """#!/bin/bash
-if [ "$1 $2" = "-m venv" ]; then mkdir -p "${{!#}}/bin" && cp "$0.inner" "${{!#}}/bin/python"; exit; fi
+if [ "$1 $2" = "-Im venv" ]; then mkdir -p "${{!#}}/bin" && cp "$0.inner" "${{!#}}/bin/python"; exit; fi
 exec -a "$0" {python} "$@"
 """
 _NO_NETWORK = """WARNING: Retrying after connection broken by 'NewConnectionError(Temporary failure in name resolution)'
@@ -55,7 +55,7 @@ def test_a_new_board_gets_an_environment_that_is_switched_to_last() -> None:
         *("copy the list of packages", "make an environment", "put pip into it"),
         *("install ai-edge-litert 2.3.0", "load it", "put it in service", "remove what is not needed any more"),
     ]
-    assert "/home/pi/.edgenas/venv-litert-2.3.0-py3.11/bin/python -m pip install" in _plan(_BOARD)[3]
+    assert "/home/pi/.edgenas/venv-litert-2.3.0-py3.11/bin/python -Im pip install" in _plan(_BOARD)[3]
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -81,7 +81,7 @@ def test_a_ready_board_is_left_alone_and_another_runtime_is_another_environment(
 def test_what_an_interrupted_run_left_goes_and_its_name_is_not_used_again() -> None:
     steps = _plan(replace(_BOARD, made=("venv-litert-2.3.0-py3.11",)))
     assert steps[0].endswith("sh /home/pi/.edgenas/venv-litert-2.3.0-py3.11")
-    assert steps[2].endswith("-m venv --without-pip /home/pi/.edgenas/venv-litert-2.3.0-py3.11+2")
+    assert steps[2].endswith("-Im venv --without-pip /home/pi/.edgenas/venv-litert-2.3.0-py3.11+2")
 
 
 def test_wheels_are_kept_for_the_run_that_wants_them() -> None:
@@ -205,7 +205,7 @@ def test_another_file_of_a_wheels_name_on_the_board_is_not_taken_for_it(tmp_path
     (tmp_path / "x.whl").write_bytes(b"other")
     facts = ["x.whl", "9", hashlib.sha256(b"published").hexdigest()]
     done = subprocess.run([sys.executable, "-c", _RECEIVED, tmp_path, *facts], capture_output=True, check=True)
-    assert json.loads(done.stdout) == [0]
+    assert json.loads(done.stdout) == {"have": [0]}
     assert not (tmp_path / "x.whl").exists()
 
 

@@ -21,7 +21,7 @@ from firmware_tools.linux import prepare, wheels
 _PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 # A Python whose environments are this interpreter, which has a runtime, under a pip that is in no hurry.
 _BASE = """#!/bin/bash
-if [ "$1 $2" = "-m venv" ]; then mkdir -p "${{!#}}/bin" && cp "$0.inner" "${{!#}}/bin/python"; exit; fi
+if [ "$1 $2" = "-Im venv" ]; then mkdir -p "${{!#}}/bin" && cp "$0.inner" "${{!#}}/bin/python"; exit; fi
 exec -a "$0" {python} "$@"
 """
 _INNER = """#!/bin/bash
