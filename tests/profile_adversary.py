@@ -148,7 +148,8 @@ def _add(table: Any, rng: random.Random) -> None:
     if isinstance(container, dict):
         container[rng.choice(("x", "", "\x1b", "x" * 5000, "imported", "origin", str(key)))] = value
     else:
-        container += [value] * rng.choice((1, 3, 300))
+        most = 3 if len(repr(value)[:10_000]) == 10_000 else 300  # the file is to be refused, not this program
+        container += [copy.deepcopy(value) for _ in range(rng.choice((1, 3, most)))]
 
 
 def _nest(table: Any, rng: random.Random) -> None:
