@@ -175,12 +175,12 @@ def test_what_is_printed(
 ) -> None:
     from edgenas.cli import main
 
-    sent = Sent("ab" * 32, 5000, {**MANIFEST, "budget_ms": float("nan")}, (1, 8, 8, 1), (1, 10))
+    sent = Sent("ab" * 32, 5000, {**MANIFEST, "budget_ms": "none"}, (1, 8, 8, 1), (1, 10))
     manifests(home).put(hashlib.sha256(PLAN).hexdigest(), sent)
     write(f'name = "bench"\nurl = "serial://{ports[0].device}"\ntags = ["t"]')
     assert main(["devices", "--tag", "t"]) == 0
     printed = capsys.readouterr().out
-    assert "digits-?[31m abababab" in printed
+    assert "digits-\\x1b[31m abababab" in printed
     assert "2.25 Minsn" in printed
     assert main(["devices", "--tag", "t", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["devices"]
