@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from peak_memory import measured, peak_kb
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "wait4"), reason="measures as POSIX systems do")
 
@@ -138,18 +139,15 @@ def run(folder: Path, arguments: list[str]) -> tuple[int, str, int]:
     """Exit code, stderr and the most memory in kB."""
     (folder / "home").mkdir(mode=0o700, exist_ok=True)
     with (folder / "stderr").open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "edgenas", *arguments],
+        code = subprocess.call(
+            measured([sys.executable, "-m", "edgenas", *arguments], folder / "peak"),
             cwd=folder,
             env={**os.environ, "EDGENAS_HOME": str(folder / "home")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    most = usage.ru_maxrss if sys.platform != "darwin" else usage.ru_maxrss >> 10
-    return process.returncode, (folder / "stderr").read_text(), most
+    return code, (folder / "stderr").read_text(), peak_kb(folder / "peak")
 
 
 @pytest.mark.parametrize(("make", "arguments", "code", "says"), [case[1:] for case in HOME], ids=[c[0] for c in HOME])

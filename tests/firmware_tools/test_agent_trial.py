@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -237,11 +238,9 @@ def test_a_commit_looks_before_it_confirms(
     session = device._session  # type: ignore[attr-defined]
     request = session.request
 
-    def rotting(do: str, **fields: object) -> dict[str, Any]:
-        answer: dict[str, Any] = request(do, **fields)
-        if do == "activate":
-            answer["active"]["valid"] = False
-        return answer
+    def rotting(do: str, **fields: object) -> Any:
+        answer = request(do, **fields)
+        return replace(answer, active=replace(answer.active, valid=False)) if do == "activate" else answer
 
     monkeypatch.setattr(session, "request", rotting)
     with pytest.raises(TransferError, match="the previous model is active again"):

@@ -238,11 +238,14 @@ def test_runs_that_everybody_may_write_are_refused(everywhere: Path) -> None:
     assert Run.open(runs, "host", {}).folder != run.folder
 
 
-def test_a_run_that_another_user_planted_is_not_resumed(everywhere: Path) -> None:
-    runs = made(everywhere / "runs", 0o1777)
+def test_a_run_that_another_user_planted_is_not_resumed(everywhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, home = made(everywhere / "runs", 0o1777), made(everywhere / "home", 0o700)
+    monkeypatch.setenv("EDGENAS_HOME", str(home))
     planted = Run.open(runs, "host", {}).folder
     for path in (planted, *planted.rglob("*")):
         os.chown(path, OTHER, OTHER)
+    for path in (home, *home.rglob("*")):  # even with the key of its seal
+        os.chown(path, ME, ME)
     with user(ME):
         found = Run.open(runs, "host", {})
         assert (found.folder == planted, found.folder.stat().st_uid) == (False, ME)
