@@ -25,7 +25,9 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
     (`home/devices/local`). Raises HostFolderError if that cannot be used, DeviceError if it does not start,
     DeviceBusyError if another agent has the folder, RuntimeMissingError if it lacks `runtime`.
     """
-    python = str(Path(options.get("python", sys.executable)).expanduser())
+    given = options.get("python", sys.executable)
+    path = Path(given).expanduser()
+    python = str(path.absolute()) if path.name != given else given  # ./python is a file, python one of the PATH
     root = Path(options.get("root", home / "devices" / "local")).expanduser().absolute()
     try:
         agent = children.start(

@@ -38,6 +38,19 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell script stands for a broken interpreter")
+@pytest.mark.parametrize("name", ["./python3", "bin/python3"])
+def test_an_interpreter_by_a_relative_path_is_that_of_the_working_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text("#!/bin/sh\necho it is this one >&2\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(DeviceLostError, match="it is this one"):
+        connect(f"local:?python={name}", home=tmp_path)
+
+
 def test_what_a_broken_interpreter_says_is_in_the_message(tmp_path: Path) -> None:
     broken = tmp_path / "a python"
     broken.write_text("#!/bin/sh\necho first >&2\necho 'cannot load libpython' >&2\nexit 3\n")
