@@ -311,7 +311,8 @@ def _serve(subject: str, seed: int, root: Path, pipe: Connection) -> None:
     world = World(root)
     os.chdir(world.folder)
     os.environ.update(EDGENAS_HOME=str(world.home), TMPDIR=str(world.temporary), NO_COLOR="1", COLUMNS="200")
-    main(["boards", "--json"])  # so that what it takes to start is not counted
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        main(["boards", "--json"])  # so that what it takes to start is not counted
     base = _high_water()
     while (number := pipe.recv()) is not None:
         rng = random.Random(f"{subject} {seed} {number}")

@@ -34,10 +34,9 @@ OTHERS = (None, True, False, [], {}, [[]], {"": ""}, [None], float("nan"), float
 
 def changed(value: Any, rng: random.Random, changes: int = 1) -> Any:
     """A copy of a value of JSON's types with `changes` places of it changed."""
-    copy = json.loads(json.dumps(value))
     for _ in range(changes):
-        copy = _changed(copy, rng)
-    return copy
+        value = _changed(json.loads(json.dumps(value)), rng)  # a copy: a change may use a part twice
+    return value
 
 
 def _changed(value: Any, rng: random.Random) -> Any:
