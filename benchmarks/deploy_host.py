@@ -81,10 +81,10 @@ def _seconds(command: list[str]) -> float:
 def conversions_per_minute() -> float:
     """int8 conversions of random architectures of the default space by a warm worker."""
     from edgenas.conversion import Converter
-    from edgenas.network import network
-    from edgenas.space import SearchSpace
-    from edgenas.strategies.candidate import operator_weight
-    from edgenas.strategies.exact import Lattice
+    from edgenas.search.lattice import Lattice
+    from edgenas.search.problem import operator_weight
+    from edgenas.spaces.network import network
+    from edgenas.spaces.space import SearchSpace
 
     space = SearchSpace.load("tiny", (1, 28, 28), 10)
     lattice = Lattice(space, lambda block: 1.0 + sum(layer.macs for layer in block.layers()) / 1e5)

@@ -184,7 +184,7 @@ def _arrays(world: World, rng: random.Random) -> dict[str, Any]:
 
 def artifact(world: World, rng: random.Random) -> list[str]:
     """A command on a stranger's artifact, whose sums are right more often than not."""
-    from edgenas.artifact import GOLDEN, MANIFEST, MODEL, Artifact
+    from edgenas.artifacts.artifact import GOLDEN, MANIFEST, MODEL, Artifact
 
     base = Artifact.load(world.root / "folder" / "artifact")
     folder = world.folder / "stranger"
@@ -260,7 +260,7 @@ def prepare(world: World) -> None:
     from ssh_models import fully_connected  # a small model, which the tests share
 
     from edgenas import train
-    from edgenas.artifact import Artifact, Tensor
+    from edgenas.artifacts.artifact import Artifact, Tensor
 
     world.make()
     (world.folder / "image.bin").write_bytes(b"\0\0\1\x20" * 64)

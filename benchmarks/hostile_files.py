@@ -33,13 +33,15 @@ sys.path.insert(0, str(ROOT / "tests"))  # what is recorded there is what is cha
 
 from recorded import KEY, taken
 
-from edgenas import exchange, inventory, spaces
-from edgenas.artifact import Artifact, Tensor, read_model
-from edgenas.board import Board
+from edgenas.artifacts.artifact import Artifact, Tensor, read_model
+from edgenas.boards import inventory
+from edgenas.boards.board import Board
 from edgenas.errors import EdgenasError
-from edgenas.refine import refine
-from edgenas.space import SearchSpace
-from edgenas.store import Store
+from edgenas.profiles import exchange
+from edgenas.profiles.refine import refine
+from edgenas.profiles.store import Store
+from edgenas.spaces import catalogue
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks import load
 from edgenas.workflows.plan import plan
 from edgenas.workflows.profiles import export_profile, import_profile
@@ -126,7 +128,7 @@ def space(chance: random.Random, folder: Path) -> None:
     """A search space, one of its networks built."""
     text = (ROOT / chance.choice(("models/tiny.toml", "tests/small.toml"))).read_text()
     found = SearchSpace.load(written(folder / "space.toml", changed_toml(chance, text)), (1, 28, 28), 10)
-    spaces.to_table(found)
+    catalogue.to_table(found)
 
 
 def devices(chance: random.Random, folder: Path) -> None:
@@ -145,7 +147,7 @@ def profile(chance: random.Random, folder: Path) -> None:
         mine = [taken(i) for i in range(8)]
         with Store() as store:
             store.append(mine)
-        refine(None, KEY, mine, lambda m: spaces.blocks(m) or ()).save()
+        refine(None, KEY, mine, lambda m: catalogue.blocks(m) or ()).save()
         export_profile("host", out=file)
     table = changed_json(chance, json.loads(file.read_text()))
     if isinstance(table, dict) and chance.random() < 0.9:

@@ -34,14 +34,14 @@ from program import edgenas, share_converter
 from report import ROOT, publish
 
 from edgenas import latency
-from edgenas.board import Board
-from edgenas.evidence import evidence
+from edgenas.boards.board import Board
+from edgenas.measuring.session import Session
+from edgenas.profiles.evidence import evidence
 from edgenas.progress import Silent
-from edgenas.session import Session
-from edgenas.space import Architecture, Block, SearchSpace
-from edgenas.strategies import design
-from edgenas.strategies.candidate import operator_weight
-from edgenas.strategies.exact import Lattice
+from edgenas.search import sampling
+from edgenas.search.lattice import Lattice
+from edgenas.search.problem import operator_weight
+from edgenas.spaces.space import Architecture, Block, SearchSpace
 from edgenas.units import MINSN
 
 DEVICES = {"host": "local:", "mps2-an386": "unicorn:"}
@@ -85,7 +85,7 @@ def live(board: str, minutes: float, folder: Path) -> dict[str, Any]:
     with Session(Board.load(board), Silent(), device=device) as session:
         known = {Architecture.parse(m.architecture) for m in session.store.read(session.key)}
         lattice, rng = priced(session), np.random.default_rng(1000)
-        fresh = [a for a in design.pool(lattice, rng) if a not in known][:FRESH]
+        fresh = [a for a in sampling.pool(lattice, rng) if a not in known][:FRESH]
         models = list(session.convert_untrained(SPACE, fresh))
         reference = known_reference(session)
         first = truth(session, models, reference)
@@ -114,7 +114,7 @@ def live(board: str, minutes: float, folder: Path) -> dict[str, Any]:
 def conversions(board: str) -> float:
     """Untrained architectures converted a minute, the converter being warm."""
     with Session(Board.load(board), Silent(), device=DEVICES[board]) as session:
-        drawn = design.pool(prior(session), np.random.default_rng(2000))[: CONVERSIONS + 1]
+        drawn = sampling.pool(prior(session), np.random.default_rng(2000))[: CONVERSIONS + 1]
         list(session.convert_untrained(SPACE, drawn[:1]))
         started = time.monotonic()
         list(session.convert_untrained(SPACE, drawn[1:]))
@@ -215,7 +215,7 @@ def choose(model: latency.LatencyModel, taken: Sequence[Architecture], rest: Seq
     """The next batch."""
     mean, _ = model.predict([SPACE.blocks(a) for a in (*taken, *rest)])
     prices = dict(zip((*taken, *rest), mean.tolist(), strict=True))
-    return design.choose(SPACE, prices.__getitem__, taken, rest, BATCH)
+    return sampling.choose(SPACE, prices.__getitem__, taken, rest, BATCH)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from raw_agent import fully_connected
 from ssh_server import SshServer, at_home
 
 import edgenas
-from edgenas import inventory
+from edgenas.boards import inventory
 from edgenas.parallel import in_parallel
 from firmware_tools.connect import connect
 from firmware_tools.device import TimingPlan

@@ -19,12 +19,12 @@ import torch
 from report import publish
 
 from edgenas import tasks
-from edgenas.space import Architecture, SearchSpace
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.recalls import Recalls
 from edgenas.training import Job, Recipe
 from edgenas.training.fit import evaluate, fit, load_network
-from edgenas.workflows.walk import default_epochs
+from edgenas.workflows.pipeline import default_epochs
 
 ARCHITECTURE = "stem-16s2/plain-16x1/residual-32x1/plain-64x1"
 

@@ -12,10 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from short_deploys import make_home
 
-from edgenas.space import Architecture, SearchSpace, Stage
+from edgenas.spaces.space import Architecture, SearchSpace, Stage
 
 if TYPE_CHECKING:
-    from edgenas.artifact import Artifact
+    from edgenas.artifacts.artifact import Artifact
     from edgenas.conversion import Converter, Precision
     from edgenas.workflows.convert import Built
 

@@ -13,7 +13,7 @@ import pytest
 
 from edgenas import resources
 from edgenas.errors import EdgenasError, UsageError
-from edgenas.store import Store
+from edgenas.profiles.store import Store
 from firmware_tools.connect import connect
 
 # Writes the file again and again, each time with another letter, until it is killed.

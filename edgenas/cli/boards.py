@@ -17,7 +17,7 @@ def boards(as_json: options.Json = False) -> None:
 
     A board of your own: ~/.edgenas/boards/NAME/board.toml, written like the file of a listed one.
     """
-    from edgenas.board import list_boards, list_profiles
+    from edgenas.boards.board import list_boards, list_profiles
     from edgenas.cli import output
 
     found = {

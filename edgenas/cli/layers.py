@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgenas.layers import Layers
+    from edgenas.measuring.operator_profile import Layers
 
 _NOTHING = 5e-4  # of the whole: not worth a line
 

@@ -14,7 +14,7 @@ from edgenas.cli import options, profile
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgenas.review import Review
+    from edgenas.profiles.review import Review
     from edgenas.units import Unit
     from edgenas.workflows.profile_forget import Forgotten, KeyForgotten
     from edgenas.workflows.profile_show import Shown

@@ -18,7 +18,7 @@ def rollback(
     from dataclasses import asdict
 
     import edgenas
-    from edgenas import inventory
+    from edgenas.boards import inventory
     from edgenas.cli import output
     from firmware_tools.connect import Access
 

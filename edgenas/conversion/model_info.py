@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgenas.artifact import Tensor
+from edgenas.artifacts.artifact import Tensor
 from edgenas.errors import ConversionError
 
 

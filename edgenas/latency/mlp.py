@@ -128,7 +128,7 @@ def _forward(weights: Weights, x: Array) -> Array:
 
 def _trained(x: Array, target: Array, w: Array, start: Weights) -> Weights:
     """Weights by AdamW with a cosine schedule on the weighted squared error; the same for the same data."""
-    from edgenas.network import one_thread
+    from edgenas.spaces.network import one_thread
 
     with one_thread():
         return _descended(x, target, w, start)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas.space import Architecture, SearchSpace, Stage
+from edgenas.spaces.space import Architecture, SearchSpace, Stage
 
 _RIDGE = 1.0  # against columns of 0 and 1: one path's worth of doubt
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from edgenas import resources
-from edgenas.space import SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.supernet.training import Progress, SupernetState, default_recipe, train_supernet, untrained
 from edgenas.tasks import ImageData
 from edgenas.tasks.recalls import uneven

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from edgenas.space import Architecture, Block, SearchSpace, Stage, stage_blocks
+from edgenas.spaces.space import Architecture, Block, SearchSpace, Stage, stage_blocks
 
 Node = tuple[int, int]  # (stem stride, width): what a stage's choices depend on
 _ANCHORS = ("residual", "plain")  # the first that a space has; its first operator if it has neither

@@ -2,7 +2,7 @@
 
 Per stage, block position and operator there is one weight for each convolution, as large as any path needs it; a path
 takes the first output and input channels and the centre of a depthwise kernel. The activations and skips are those of
-`edgenas.network`. Batch normalisation has no scale and no shift (as in LightNAS, Luo et al., DAC 2022) and
+`edgenas.spaces.network`. Batch normalisation has no scale and no shift (as in LightNAS, Luo et al., DAC 2022) and
 normalises with the statistics of the batch, in evaluation too: running statistics would mix those of all paths.
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenas.space import Architecture, Block, Layer, SearchSpace
+from edgenas.spaces.space import Architecture, Block, Layer, SearchSpace
 from edgenas.supernet.paths import Paths
 
 # The convolutions of a block, by their place in it, that no ReLU6 follows; a residual block's third is its projection.

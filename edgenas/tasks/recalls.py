@@ -90,7 +90,7 @@ class Recalls:
         return self.lower_bound > self.chance
 
     def summary(self) -> dict[str, Any]:
-        """What says whether a model may be installed: see `edgenas.install.install`."""
+        """What says whether a model may be installed: see `edgenas.measuring.install.install`."""
         return {
             "images": sum(self.images),
             "balanced_accuracy": self.balanced,

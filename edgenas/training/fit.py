@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgenas import resources
-from edgenas.network import network
 from edgenas.seals import Seals
-from edgenas.space import Architecture, SearchSpace
+from edgenas.spaces.network import network
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.recalls import Recalls, class_weights, uneven
 from edgenas.training import checkpoints

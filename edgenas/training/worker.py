@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from edgenas.seals import Seals
-from edgenas.space import SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.arrays import load_arrays
 from edgenas.training.fit import fit
 from edgenas.training.recipe import Job

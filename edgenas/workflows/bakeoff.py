@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.artifact import Artifact
+from edgenas.artifacts.artifact import Artifact
 from edgenas.conversion.gate import GUESSING
-from edgenas.microcontroller import Memory
+from edgenas.measuring.session import Session
+from edgenas.profiles.store import Measurement
 from edgenas.progress import Reporter
-from edgenas.session import Session
-from edgenas.space import Architecture, SearchSpace
-from edgenas.store import Measurement
-from edgenas.strategies.candidate import Candidate
+from edgenas.runtimes.engine import Memory
+from edgenas.search.problem import Candidate
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.tasks.images import ImageData
 from edgenas.tasks.raw import Ints
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, lead, uneven

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from edgenas.errors import InfeasibleError
 from edgenas.latency import AdditiveModel
-from edgenas.space import Architecture, SearchSpace
-from edgenas.strategies.exact import Lattice, Limits
+from edgenas.search.lattice import Lattice, Limits
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.tasks.sizes import LARGEST_SIZE
 from edgenas.units import Unit
 

@@ -40,7 +40,7 @@ from typing import Any
 
 import numpy as np
 
-from edgenas.artifact import Tensor
+from edgenas.artifacts.artifact import Tensor
 from edgenas.conversion import quantised
 from edgenas.tasks.images import ImageData
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas import cost
-from edgenas.artifact import MODEL, Artifact, Tensor
-from edgenas.choices import precision_of
+from edgenas.artifacts.artifact import MODEL, Artifact, Tensor
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
 from edgenas.conversion.gate import check_accuracy_drop, check_argmax_agreement, check_guessing, gate
+from edgenas.costs import estimate
 from edgenas.errors import ConversionError
+from edgenas.measuring.resolve import precision_of
 from edgenas.progress import Reporter, Silent
-from edgenas.space import Architecture, SearchSpace
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
 from edgenas.tasks.images import ImageData, Split
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, uneven
@@ -253,8 +253,8 @@ def _artifact(
         output=info.output,
         operators=info.operator_names,
         labels=data.labels,
-        macs=cost.macs(blocks),
-        parameters=cost.parameters(blocks),
+        macs=estimate.macs(blocks),
+        parameters=estimate.parameters(blocks),
         board=board,
         accuracy_float=told["accuracy"]["float"],
         accuracy_int8=told["accuracy"]["int8"],

@@ -11,19 +11,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgenas.artifact import MANIFEST, Artifact
+from edgenas.artifacts.artifact import MANIFEST, Artifact
 from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError, GuessingError
-from edgenas.install import Installed, install
-from edgenas.layers import OF_ONE, Layers, time_layers
+from edgenas.measuring.install import Installed, install
+from edgenas.measuring.operator_profile import OF_ONE, Layers, time_layers
 from edgenas.progress import Reporter, Silent
-from edgenas.space import Architecture
-from edgenas.strategies.candidate import SLACK, Projection
+from edgenas.search.problem import SLACK, Projection
+from edgenas.spaces.space import Architecture
 from edgenas.training.pool import Pool
 from edgenas.workflows import bakeoff
 from edgenas.workflows.bakeoff import Row
 from edgenas.workflows.convert import PASSED
+from edgenas.workflows.pipeline import Aim, Options, Walk, opened
 from edgenas.workflows.result import Result, Round
-from edgenas.workflows.walk import Aim, Options, Walk, opened
 from firmware_tools.connect import Access
 from firmware_tools.device import Timing
 
@@ -53,7 +53,7 @@ def deploy(
 ) -> Result:
     """Search, train, convert and install a model for `data` that measures at most `latency` on `board`.
 
-    board, device: as `edgenas.inventory.resolve` takes them. latency: "350us", "2.5ms" or "40%" of the way from the
+    board, device: as `boards.inventory.resolve` takes them. latency: "350us", "2.5ms" or "40%" of the way from the
     space's fastest to its slowest architecture on the board. statistic: what of the latency is held against the budget,
     else what the board's file says. rounds: how often at most a model is installed and measured. epochs: of the full
     recipe, else by the size of the data. set_governor: a frequency governor for the time of every measurement; what was

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
-from edgenas import inventory
-from edgenas.board import Board, list_boards
-from edgenas.connection import connect
+from edgenas.boards import inventory
+from edgenas.boards.board import Board, list_boards
+from edgenas.boards.inventory import Entry
 from edgenas.errors import EdgenasError, UsageError
-from edgenas.inventory import Entry
+from edgenas.measuring.connection import connect
 from edgenas.parallel import in_parallel
 from edgenas.progress import Reporter, Silent
 from edgenas.resources import home

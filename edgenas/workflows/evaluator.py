@@ -8,8 +8,8 @@ from math import inf
 from pathlib import Path
 
 from edgenas.latency import AdditiveModel
-from edgenas.session import Session
-from edgenas.space import Architecture, SearchSpace
+from edgenas.measuring.session import Session
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.training import Job, Outcome, Recipe
 from edgenas.training.pool import Pool
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from edgenas import inventory
-from edgenas.board import Board
-from edgenas.connection import connect
+from edgenas.boards import inventory
+from edgenas.boards.board import Board
 from edgenas.errors import ProfileError, UsageError
+from edgenas.measuring.connection import connect
 from edgenas.progress import Reporter, Silent
 from firmware_tools.bootloader import WAYS, Command, FileWrite, Image, Plan, Way, run
 from firmware_tools.connect import refused_in_data
@@ -73,7 +73,7 @@ def flash(
 ) -> Flashed:
     """Flash `image`, by default the one that edgenas ships for the board, and ask the board who it is.
 
-    board, device: as `edgenas.inventory.resolve` takes them; the device is a serial port. tool: one of the board's
+    board, device: as `boards.inventory.resolve` takes them; the device is a serial port. tool: one of the board's
     ways, by default the first whose program is installed. drive: the folder of a bootloader's drive, where it is not
     found by its label. said: gets what the programs print.
     Raises UsageError or FlashUsageError for what cannot be used, ProfileError for a board file that is damaged,

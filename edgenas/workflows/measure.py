@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgenas import inventory
-from edgenas.artifact import read_model, read_onnx
-from edgenas.choices import governor_of, on_tensorrt, runtime_of, statistic_of
-from edgenas.connection import connect
+from edgenas.artifacts.artifact import read_model, read_onnx
+from edgenas.boards import inventory
 from edgenas.errors import UsageError
-from edgenas.layers import OF_ONE, Layers, time_layers
-from edgenas.microcontroller import Memory, memory
+from edgenas.measuring.connection import connect
+from edgenas.measuring.operator_profile import OF_ONE, Layers, time_layers
+from edgenas.measuring.resolve import governor_of, on_tensorrt, runtime_of, statistic_of
 from edgenas.progress import Reporter, Silent
+from edgenas.runtimes.engine import Memory, memory
 from edgenas.units import Unit
 from firmware_tools.connect import Access
 from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from edgenas import resources
-from edgenas.artifact import read_model
-from edgenas.board import Board, Prior
+from edgenas.artifacts.artifact import read_model
+from edgenas.boards.board import Board, Prior
 from edgenas.errors import InfeasibleError, UsageError
-from edgenas.microcontroller import counted, engine_of, ram_bytes
+from edgenas.runtimes.engine import counted, engine_of, ram_bytes
 from firmware_tools.errors import EmulatorError, PlanError
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.compile import Plan, PlannedOperator, Port

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgenas import inventory
+from edgenas.boards import inventory
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
 from firmware_tools.connect import Access, parse

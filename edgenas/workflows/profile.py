@@ -13,16 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgenas import inventory
-from edgenas.board import BoardProfile
-from edgenas.drift import SteadiedDevice
+from edgenas.boards import inventory
+from edgenas.boards.board import BoardProfile
+from edgenas.measuring.drift import SteadiedDevice
+from edgenas.measuring.session import Session
+from edgenas.profiles.store import Measurement
 from edgenas.progress import Reporter, Silent
-from edgenas.session import Session
-from edgenas.space import Architecture, SearchSpace
-from edgenas.store import Measurement
-from edgenas.strategies import design
-from edgenas.strategies.design import Coverage
-from edgenas.strategies.exact import Lattice
+from edgenas.search import sampling
+from edgenas.search.lattice import Lattice
+from edgenas.search.sampling import Coverage
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.units import MINSN, Unit, fraction
 from edgenas.workflows.validation import cross_validated
 from firmware_tools.connect import Access
@@ -153,8 +153,8 @@ class _Sitting:
         self._session, self._space, self._until = session, space, until
         self._rng = np.random.default_rng(seed)
         session.use(space)
-        self._lattice = design.unpriced(space, session.limits, session.precision)
-        self._reference = design.reference(self._lattice)
+        self._lattice = sampling.unpriced(space, session.limits, session.precision)
+        self._reference = sampling.reference(self._lattice)
         self._known = self._stored()
         self._measured = {Architecture.parse(m.architecture) for m in self._known if m.origin is None}
         self._first_ms = self._resume()
@@ -194,7 +194,7 @@ class _Sitting:
             seconds=time.monotonic() - self._started,
             measured=self._count(),
             mape=self._mape,
-            coverage=design.coverage(self._lattice, self._measured),
+            coverage=sampling.coverage(self._lattice, self._measured),
             drift=max(drifted, default=None),
             repeated=device.repeated if device is not None else 0,
             stopped_by=stopped_by,
@@ -241,11 +241,11 @@ class _Sitting:
     def _batch(self) -> list[Architecture]:
         """What tells this session from others, the disturbed, the space's ends, a template; then as `design` says."""
         first = [] if self._tried or self._first_ms is not None else self._shared()
-        likely = [*self._lattice.extremes(), *design.filled(self._lattice, self._rng)]
+        likely = [*self._lattice.extremes(), *sampling.filled(self._lattice, self._rng)]
         new = (a for a in likely if a not in self._measured)
         fixed = list(dict.fromkeys([*first, *self._again, *new]))[: self._room()]
-        candidates = [a for a in design.pool(self._lattice, self._rng) if a not in self._measured and a not in fixed]
-        chosen = design.choose(
+        candidates = [a for a in sampling.pool(self._lattice, self._rng) if a not in self._measured and a not in fixed]
+        chosen = sampling.choose(
             self._space, self._lattice.price, sorted({*self._measured, *fixed}), candidates, self._room() - len(fixed)
         )
         return fixed + chosen
@@ -271,7 +271,7 @@ class _Sitting:
 
     def _status(self, device: SteadiedDevice | None) -> str:
         """One line of how far the session is."""
-        covered = design.coverage(self._lattice, self._measured)
+        covered = sampling.coverage(self._lattice, self._measured)
         parts = [
             f"{self._count()} measured",
             f"off by {self._mape:.1%}" if self._mape is not None else "",

@@ -7,16 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgenas import exchange, latency, resources, spaces
-from edgenas.board import Board, BoardProfile, ProfileKey
+from edgenas import latency, resources
+from edgenas.boards.board import Board, BoardProfile, ProfileKey
 from edgenas.checks import check_text, printable
-from edgenas.disagreement import FACTOR, Disagreement, disagreements
 from edgenas.errors import ProfileError, UsageError
-from edgenas.exchange import Exchange
+from edgenas.profiles import exchange
+from edgenas.profiles.disagreement import FACTOR, Disagreement, disagreements
+from edgenas.profiles.exchange import Exchange
+from edgenas.profiles.refine import refine, refreshed
+from edgenas.profiles.store import Measurement, Store
+from edgenas.profiles.store_schema import Origin
 from edgenas.progress import Reporter, Silent
-from edgenas.refine import refine, refreshed
-from edgenas.store import Measurement, Store
-from edgenas.store_schema import Origin
+from edgenas.spaces import catalogue
 from edgenas.units import Unit
 
 SHOWN = 5  # of what disagrees
@@ -46,7 +48,7 @@ class Imported:
     """What a file brought: measurements that were new, and that were known; notes say what to think of.
 
     disagreements: what differs by more than three times from what was known. layers: what the profile of each `key`
-    makes of the file, as `edgenas.evidence.Layer` has it.
+    makes of the file, as `edgenas.profiles.evidence.Layer` has it.
     """
 
     file: str
@@ -140,7 +142,7 @@ def import_profile(file: str | Path, *, accept: bool = False, reporter: Reporter
         if forgotten := store.forgotten(origin):
             notes.append(f"{forgotten} of its measurements had been forgotten: what is imported counts again")
         for table in brought.spaces.values():
-            spaces.remember(spaces.bound(table, (1, 8, 8), 2))
+            catalogue.remember(catalogue.bound(table, (1, 8, 8), 2))
         added = store.append_new(imported)
     for profile in fitted:
         profile.save()
@@ -173,9 +175,9 @@ def merge_profiles(files: Sequence[str | Path], out: str | Path) -> Exported:
 
 def _tables(measurements: Sequence[Measurement]) -> Mapping[str, Mapping[str, Any]]:
     """The tables of the users' own spaces that measurements were taken in, by name."""
-    found = {m.space: spaces.recall(m.space, m.input_shape, m.classes) for m in measurements}
-    own = {name: space for name, space in found.items() if space is not None and not spaces.is_shipped(name)}
-    return {name: spaces.to_table(space) for name, space in own.items()}
+    found = {m.space: catalogue.recall(m.space, m.input_shape, m.classes) for m in measurements}
+    own = {name: space for name, space in found.items() if space is not None and not catalogue.is_shipped(name)}
+    return {name: catalogue.to_table(space) for name, space in own.items()}
 
 
 def _is_priced(made: Exchange, m: Measurement) -> bool:
@@ -205,10 +207,10 @@ def _board_of(brought: Exchange, path: Path) -> Board:
 
 def _check_spaces(brought: Exchange, path: Path) -> None:
     for name, table in brought.spaces.items():
-        mine = spaces.recall(name, (1, 8, 8), 2)
-        if mine is not None and spaces.to_table(mine) != spaces.to_table(spaces.bound(table, (1, 8, 8), 2)):
+        mine = catalogue.recall(name, (1, 8, 8), 2)
+        if mine is not None and catalogue.to_table(mine) != catalogue.to_table(catalogue.bound(table, (1, 8, 8), 2)):
             raise UsageError(
-                f"{path}: its search space {name!r} is not yours of that name, in {spaces.path(name)}: move yours "
+                f"{path}: its search space {name!r} is not yours of that name, in {catalogue.path(name)}: move yours "
                 "away to take theirs; nothing was changed",
                 file=str(path),
             )

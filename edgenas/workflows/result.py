@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from edgenas.layers import Layers
-from edgenas.retiming import Effort
-from edgenas.strategies.candidate import Projection
+from edgenas.measuring.operator_profile import Layers
+from edgenas.measuring.retiming import Effort
+from edgenas.search.problem import Projection
 from edgenas.tasks.recalls import Recalls, accuracies
 from edgenas.units import Unit
 from edgenas.workflows.bakeoff import Row

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgenas import inventory
-from edgenas.connection import connect
+from edgenas.boards import inventory
+from edgenas.measuring.connection import connect
 from firmware_tools.connect import Access
 from firmware_tools.device import DeviceStatus
 from firmware_tools.interrupts import held

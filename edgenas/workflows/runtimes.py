@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from edgenas import cost
 from edgenas.conversion import Precision
+from edgenas.costs import estimate
 from edgenas.errors import ConversionError, UsageError
+from edgenas.measuring.session import Session
 from edgenas.progress import Reporter
-from edgenas.session import Session
-from edgenas.space import Architecture, SearchSpace
-from edgenas.strategies.exact import Lattice
-from edgenas.strategies.fill import fill
+from edgenas.search.lattice import Lattice
+from edgenas.search.scaling import fill
+from edgenas.spaces.space import Architecture, SearchSpace
 from firmware_tools.errors import DeviceError, InferenceError, RuntimeMissingError
 
 
@@ -72,7 +72,7 @@ def compare(
 
 def reference(space: SearchSpace) -> Architecture:
     """The baseline's template filled half-way, by multiply-accumulates, from the space's smallest to its largest."""
-    lattice = Lattice(space, lambda block: float(cost.macs([block])))
+    lattice = Lattice(space, lambda block: float(estimate.macs([block])))
     fastest, slowest = lattice.extremes()
     middle = (lattice.price(fastest) + lattice.price(slowest)) / 2  # a smaller one says more of calls than of kernels
     filled = [found for template in space.templates if template.baseline for found in fill(lattice, template, middle)]

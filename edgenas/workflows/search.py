@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgenas.board import Prior
+from edgenas.boards.board import Prior
 from edgenas.errors import InfeasibleError
 from edgenas.progress import Reporter, Silent
-from edgenas.strategies.candidate import Candidate, Found
+from edgenas.search.problem import Candidate, Found
 from edgenas.units import Unit
-from edgenas.workflows.walk import Options, opened
+from edgenas.workflows.pipeline import Options, opened
 from firmware_tools.connect import Access
 
 

@@ -10,13 +10,13 @@ from typing import Any
 from edgenas import resources
 from edgenas.errors import UsageError
 from edgenas.progress import Reporter, Silent
-from edgenas.space import SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.recalls import Recalls, accuracies
 from edgenas.training import Job, Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.workflows.data import load_data
-from edgenas.workflows.walk import default_epochs
+from edgenas.workflows.pipeline import default_epochs
 
 
 @dataclass(frozen=True)

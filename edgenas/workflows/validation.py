@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgenas.evidence import by_session, evidence
-from edgenas.review import left_out
-from edgenas.space import Architecture, Block, SearchSpace
-from edgenas.store import Measurement
+from edgenas.profiles.evidence import by_session, evidence
+from edgenas.profiles.review import left_out
+from edgenas.profiles.store import Measurement
+from edgenas.spaces.space import Architecture, Block, SearchSpace
 
 ENOUGH = 10  # networks of a session of which the error can be told
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rom_bootloader import RomBootloader
 
-from edgenas.board import Board, list_boards
+from edgenas.boards.board import Board, list_boards
 from firmware_tools.bootloader import WAYS, Command, FileWrite, Image, Plan, run, uf2
 from firmware_tools.errors import FlashError, FlashUsageError
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import pytest
 
-from edgenas.choices import governor_of, setting_of
 from edgenas.cli import output
 from edgenas.errors import UsageError
+from edgenas.measuring.resolve import governor_of, setting_of
 from firmware_tools.device import Conditions, DeviceInfo
 
 INFO = DeviceInfo(

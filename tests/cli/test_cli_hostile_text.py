@@ -22,9 +22,9 @@ from recorded import KEY, taken
 from tflite_builder import Op, T, constant, model
 
 from edgenas.cli import app, main
-from edgenas.exchange import FORMAT, Exchange
+from edgenas.profiles.exchange import FORMAT, Exchange
+from edgenas.profiles.store import Store
 from edgenas.resources import shipped
-from edgenas.store import Store
 
 if os.name != "posix":
     pytest.skip("terminals are POSIX only", allow_module_level=True)

@@ -74,7 +74,7 @@ import json, os, subprocess, sys
 from pathlib import Path
 from edgenas.cli import streams
 streams.repair()
-from edgenas.store import Store
+from edgenas.profiles.store import Store
 with Store(Path(sys.argv[1])) as store:
     store.append([])
     print("text that must not get into the database")

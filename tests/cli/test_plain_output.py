@@ -16,9 +16,9 @@ from recorded import KEY, taken
 
 from edgenas import show_profile
 from edgenas.cli import output, streams
-from edgenas.run import Logged, Run
+from edgenas.profiles.store import Store
 from edgenas.seals import Seals
-from edgenas.store import Store
+from edgenas.workflows.run_folder import Logged, Run
 
 _MARKUP = "[/bold] [link=file:///x] :bomb:"
 

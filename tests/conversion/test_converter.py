@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 from conversion_nets import Trained
 from torch import nn
 
-from edgenas.artifact import Artifact, golden_mismatch
+from edgenas.artifacts.artifact import Artifact, golden_mismatch
 from edgenas.conversion import Converter, describe, quantise, reference_outputs, run_tflite
 from edgenas.conversion.gate import OPERATORS, check_fp32_error, gate
 from edgenas.conversion.model_info import ModelInfo

@@ -9,7 +9,7 @@ import torch
 from conversion_nets import Trained
 from torch import nn
 
-from edgenas.artifact import Tensor
+from edgenas.artifacts.artifact import Tensor
 from edgenas.conversion import Converted, Converter, quantise, reference_outputs
 from edgenas.conversion.gate import (
     GUESSING,

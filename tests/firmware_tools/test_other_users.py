@@ -20,7 +20,7 @@ from raw_agent import RawAgent
 
 from edgenas import resources
 from edgenas.errors import UsageError
-from edgenas.run import Run
+from edgenas.workflows.run_folder import Run
 from firmware_tools.agent import agent
 from firmware_tools.agent.agent import folder_fault, put_back
 from firmware_tools.connect import connect

@@ -16,7 +16,7 @@ from foreign_index import foreign_index
 from ssh_server import Proxy, SshServer, at_home
 
 import edgenas
-from edgenas.choices import runtime_of
+from edgenas.measuring.resolve import runtime_of
 from firmware_tools.connect import connect
 from firmware_tools.errors import (
     DeviceBusyError,

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from tflite_builder import Op, T, constant, model
 
-from edgenas import latency, plan_cost
+from edgenas import latency
+from edgenas.costs import engine_plan
 from edgenas.errors import ProfileError
 from edgenas.latency.engine import START, EngineModel, _depthwise
 from edgenas.latency.features import FeatureModel
-from edgenas.space import Architecture, Block, Layer, SearchSpace
+from edgenas.spaces.space import Architecture, Block, Layer, SearchSpace
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan import operators as plan
 
@@ -130,5 +131,5 @@ def test_callers_bugs_are_value_errors() -> None:
 
 def test_what_a_plan_takes_is_estimated_from_above_and_closely() -> None:
     for blocks, exact in zip(NETWORKS, COUNTED, strict=True):
-        assert exact["arena_bytes"] <= plan_cost.arena_bytes(blocks) < 1.3 * exact["arena_bytes"]
-        assert exact["plan_bytes"] <= plan_cost.flash_bytes(blocks) < 1.2 * exact["plan_bytes"]
+        assert exact["arena_bytes"] <= engine_plan.arena_bytes(blocks) < 1.3 * exact["arena_bytes"]
+        assert exact["plan_bytes"] <= engine_plan.flash_bytes(blocks) < 1.2 * exact["plan_bytes"]

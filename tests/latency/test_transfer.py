@@ -15,7 +15,7 @@ from edgenas.latency import Array, Part
 from edgenas.latency.engine import EngineModel
 from edgenas.latency.features import FeatureModel
 from edgenas.latency.transfer import LEAST, MOST, Source, TransferModel
-from edgenas.space import Architecture, Block, SearchSpace
+from edgenas.spaces.space import Architecture, Block, SearchSpace
 
 COUNTED = json.loads((Path(__file__).parent / "mps2_an386_counted.json").read_text())["networks"]
 TRAIN, HELD = 12, 60

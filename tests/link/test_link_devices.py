@@ -21,7 +21,7 @@ from serial.tools import list_ports
 from standin_board import StandInBoard
 
 import edgenas
-from edgenas import inventory
+from edgenas.boards import inventory
 from edgenas.errors import UsageError
 from edgenas.workflows.devices import Found
 from firmware_tools.connect import connect

@@ -87,8 +87,8 @@ def _only_line(stderr: str) -> str:
 
 
 def test_what_a_field_machine_uses_imports(light: Environment) -> None:
-    modules = "edgenas.artifact, edgenas.board, edgenas.store, edgenas.install, firmware_tools.connect"
-    code = f"import edgenas, {modules}; edgenas.measure, edgenas.rollback, edgenas.doctor"
+    rooms = "artifacts.artifact, edgenas.boards.board, edgenas.profiles.store, edgenas.measuring.install"
+    code = f"import edgenas.{rooms}, firmware_tools.connect; edgenas.measure, edgenas.rollback, edgenas.doctor"
     done = light.run("python", "-W", "error", "-c", code)
     assert (done.returncode, done.stderr) == (0, "")
 

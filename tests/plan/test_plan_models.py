@@ -18,7 +18,7 @@ from firmware_tools.plan.compile import Plan
 from firmware_tools.plan.encode import decode, encode
 
 if TYPE_CHECKING:
-    from edgenas.artifact import Artifact
+    from edgenas.artifacts.artifact import Artifact
 
 MLPERF_TINY = Path(__file__).resolve().parents[3] / "shared" / "data" / "mlperf_tiny"
 # What is promised of each: arena bytes, and plan bytes beyond 1.05 x (weights and biases).

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import edgenas
-from edgenas.artifact import Artifact
+from edgenas.artifacts.artifact import Artifact
 
 
 def test_an_artifact_of_ours_fits_a_microcontroller(artifact: Artifact, tmp_path: Path) -> None:

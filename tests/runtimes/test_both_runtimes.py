@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgenas import tasks
-from edgenas.artifact import Artifact, golden_mismatch
-from edgenas.board import BoardProfile
+from edgenas.artifacts.artifact import Artifact, golden_mismatch
+from edgenas.boards.board import BoardProfile
 from edgenas.conversion.runtime import quantised
 from edgenas.tasks.batches import as_input
 from firmware_tools.connect import connect

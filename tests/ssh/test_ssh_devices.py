@@ -12,7 +12,7 @@ import pytest
 from ssh_server import SshServer, free_port
 
 import edgenas
-from edgenas import inventory
+from edgenas.boards import inventory
 from edgenas.cli.devices import _cells
 from firmware_tools.agent.agent import Store
 from firmware_tools.connect import connect

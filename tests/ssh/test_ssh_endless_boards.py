@@ -11,7 +11,7 @@ import pytest
 from ssh_server import SshServer, at_home
 
 import edgenas
-from edgenas import inventory
+from edgenas.boards import inventory
 from firmware_tools.connect import connect
 from firmware_tools.errors import DeviceError, DeviceLostError, ProtocolError
 from firmware_tools.linux.ssh_connection import Connection, Target

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgenas import tasks
-from edgenas.space import OPERATORS, SearchSpace, StageChoices
+from edgenas.spaces.space import OPERATORS, SearchSpace, StageChoices
 from edgenas.tasks import ImageData, Split
 
 

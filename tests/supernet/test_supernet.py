@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgenas.network import network
-from edgenas.space import OPERATORS, Architecture, SearchSpace
+from edgenas.spaces.network import network
+from edgenas.spaces.space import OPERATORS, Architecture, SearchSpace
 from edgenas.supernet.paths import Paths
 from edgenas.supernet.supernet import Supernet
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgenas.space import SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.supernet import training
 from edgenas.supernet.additive import fit_surrogate
 from edgenas.supernet.cache import cached, obtain, supernet_file

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgenas import tasks
-from edgenas.space import SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.arrays import save_arrays
 from edgenas.training import Job, Recipe

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgenas.errors import EdgenasError
-from edgenas.space import SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks import ImageData
 from edgenas.training import Job, Outcome
 from edgenas.training.fit import fit

@@ -11,8 +11,8 @@ from short_deploys import make_home
 from sittings import OPTIONS, Copy, Place, Recorder, StoppedError
 
 import edgenas
-from edgenas.board import BoardProfile
-from edgenas.store import Measurement, Store
+from edgenas.boards.board import BoardProfile
+from edgenas.profiles.store import Measurement, Store
 from edgenas.workflows.profile import Profiled
 from edgenas.workflows.result import Result
 
@@ -91,9 +91,9 @@ def deployed(interrupted: Interrupted) -> Deployed:
 
 def _profile(place: Place) -> BoardProfile:
     """The only profile of a place."""
-    from edgenas.board import Board
+    from edgenas.boards.board import Board
+    from edgenas.measuring.session import Session
     from edgenas.progress import Silent
-    from edgenas.session import Session
 
     with Session(Board.load("host"), Silent()) as session:
         profile = BoardProfile.load(session.key)

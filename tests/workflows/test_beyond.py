@@ -6,10 +6,10 @@ from typing import cast
 
 import pytest
 
-from edgenas import cost
+from edgenas.costs import estimate
 from edgenas.latency import AdditiveModel
-from edgenas.space import Block, SearchSpace
-from edgenas.strategies.exact import Lattice, Limits
+from edgenas.search.lattice import Lattice, Limits
+from edgenas.spaces.space import Block, SearchSpace
 from edgenas.units import MINSN, MS
 from edgenas.workflows.beyond import Priced, note
 
@@ -21,7 +21,7 @@ class Counts:
     bias_ms: float = 0.004
 
     def block_ms(self, block: Block) -> float:
-        return cost.macs([block]) / 1e6
+        return estimate.macs([block]) / 1e6
 
 
 def priced(side: int, limits: Limits | None = None) -> Priced:
@@ -73,9 +73,9 @@ def test_enlarged_images_are_called_that() -> None:
 
 def test_a_board_whose_memory_allows_no_more_says_so() -> None:
     space = priced(28)
-    need = cost.ram_bytes(space.space.blocks(space.slowest()[0]), "int8")
-    smallest = Lattice(space.space, lambda block: float(cost.block_ram_bytes(block, "int8"))).extremes()[0]
-    tight = priced(28, Limits(ram_bytes=cost.ram_bytes(space.space.blocks(smallest), "int8")))
+    need = estimate.ram_bytes(space.space.blocks(space.slowest()[0]), "int8")
+    smallest = Lattice(space.space, lambda block: float(estimate.block_ram_bytes(block, "int8"))).extremes()[0]
+    tight = priced(28, Limits(ram_bytes=estimate.ram_bytes(space.space.blocks(smallest), "int8")))
     line = note("100ms", 100.0, tight, 500)
     assert line is not None
     assert len(line) < 200

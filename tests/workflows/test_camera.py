@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edgenas import tasks
-from edgenas.artifact import Tensor
+from edgenas.artifacts.artifact import Tensor
 from edgenas.conversion import quantised
 from edgenas.tasks import ImageData
 from edgenas.tasks.batches import as_input

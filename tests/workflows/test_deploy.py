@@ -8,12 +8,12 @@ from short_deploys import SMALL
 from sittings import OPTIONS, SLOWED, Copy, Place, Recorder, Slow
 
 import edgenas
-from edgenas import connection
-from edgenas.artifact import Artifact
+from edgenas.artifacts.artifact import Artifact
 from edgenas.conversion.gate import GUESSING, OPERATORS
 from edgenas.errors import BudgetMissedError, GuessingError, InfeasibleError
+from edgenas.measuring import connection
 from edgenas.seals import Seals
-from edgenas.space import Architecture, SearchSpace
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.units import MS
 from edgenas.workflows.result import Result
 
@@ -157,7 +157,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[Slow]:
         devices.append(Slow(connection.connect(url, **options), factor))
         return devices[-1]
 
-    monkeypatch.setattr("edgenas.session.connect", connect_slow)
+    monkeypatch.setattr("edgenas.measuring.session.connect", connect_slow)
     return devices
 
 

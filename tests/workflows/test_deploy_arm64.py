@@ -14,7 +14,7 @@ from short_deploys import SMALL
 from ssh_server import at_home
 
 import edgenas
-from edgenas.artifact import Artifact
+from edgenas.artifacts.artifact import Artifact
 from edgenas.workflows.result import Result
 from firmware_tools.connect import connect
 from firmware_tools.device import SlotInfo

@@ -19,13 +19,13 @@ from short_deploys import make_home
 
 import edgenas
 from edgenas import latency
-from edgenas.artifact import Artifact
-from edgenas.board import Board, BoardProfile, ProfileKey
+from edgenas.artifacts.artifact import Artifact
+from edgenas.boards.board import Board, BoardProfile, ProfileKey
 from edgenas.errors import BudgetError, InfeasibleError, UsageError
-from edgenas.microcontroller import counted
+from edgenas.measuring.session import Session
 from edgenas.progress import Silent
-from edgenas.session import Session
-from edgenas.space import Architecture, SearchSpace
+from edgenas.runtimes.engine import counted
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.units import MINSN
 from edgenas.workflows.result import Result
 from firmware_tools.connect import connect

@@ -10,9 +10,9 @@ import pytest
 
 import edgenas
 import firmware_tools
-from edgenas import microcontroller
-from edgenas.board import Board
+from edgenas.boards.board import Board
 from edgenas.errors import EdgenasError, InfeasibleError, ProfileError, UsageError
+from edgenas.runtimes import engine
 from edgenas.workflows import plan as workflow
 from firmware_tools.errors import PlanError
 from firmware_tools.plan import operators
@@ -60,7 +60,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     )
     monkeypatch.setenv("EDGENAS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(workflow, "compile_plan", lambda tflite: made)
-    monkeypatch.setattr(microcontroller, "footprints", lambda: {"dsp": Footprint(CODE, STACK)})
+    monkeypatch.setattr(engine, "footprints", lambda: {"dsp": Footprint(CODE, STACK)})
     return made
 
 

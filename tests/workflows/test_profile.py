@@ -7,10 +7,10 @@ import pytest
 from sittings import Copy, Place, Recorder
 
 import edgenas
-from edgenas.board import BoardProfile
+from edgenas.boards.board import BoardProfile
 from edgenas.errors import UsageError
-from edgenas.space import Architecture, SearchSpace
-from edgenas.store import Store
+from edgenas.profiles.store import Store
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.workflows.profile import Profiled
 
 TINY = SearchSpace.load("tiny", (1, 8, 8), 10)

@@ -19,13 +19,14 @@ import pytest
 from short_deploys import make_home
 from sittings import Recorder
 
-from edgenas import latency, session
-from edgenas.board import Board, BoardProfile
-from edgenas.connection import connect
-from edgenas.refine import refine
-from edgenas.session import Session
-from edgenas.space import Architecture, SearchSpace
-from edgenas.store import Measurement, Store
+from edgenas import latency
+from edgenas.boards.board import Board, BoardProfile
+from edgenas.measuring import session
+from edgenas.measuring.connection import connect
+from edgenas.measuring.session import Session
+from edgenas.profiles.refine import refine
+from edgenas.profiles.store import Measurement, Store
+from edgenas.spaces.space import Architecture, SearchSpace
 from edgenas.workflows.profile import Profiled, Until, profile_session
 from firmware_tools.device import Device, DeviceInfo, Progress, Timing, TimingPlan
 

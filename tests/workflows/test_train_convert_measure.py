@@ -9,7 +9,7 @@ import pytest
 from sittings import Copy, Place, Recorder
 
 import edgenas
-from edgenas.artifact import Artifact
+from edgenas.artifacts.artifact import Artifact
 from edgenas.errors import ConversionError, GuessingError, UsageError
 from edgenas.progress import Silent
 from edgenas.workflows.profile import Profiled

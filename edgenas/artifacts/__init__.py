@@ -1,0 +1,1 @@
+"""Artifacts: a model with its manifest and golden inputs."""

@@ -1,0 +1,1 @@
+"""Boards: their facts, and where the user's own are."""

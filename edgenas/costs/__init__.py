@@ -1,0 +1,1 @@
+"""What an architecture costs without running it: MACs, bytes of flash, and of RAM as each runtime plans it."""

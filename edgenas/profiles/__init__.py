@@ -1,0 +1,1 @@
+"""Board profiles: measurements, what they say together, and the latency model fitted on them."""

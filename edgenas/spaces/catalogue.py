@@ -1,0 +1,101 @@
+"""The search spaces that measurements were taken in: a user's own is remembered, so that those keep counting.
+
+A space is kept as the table of its .toml file, without input and classes, in the user's folder `spaces`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from edgenas import resources
+from edgenas.errors import UsageError
+from edgenas.profiles.store import Measurement
+from edgenas.spaces.space import Architecture, Block, SearchSpace, from_table
+from firmware_tools.reading import read_json, read_text
+
+_SCHEMA = 1
+
+
+def remember(space: SearchSpace) -> None:
+    """Keep a space of the user's own; the last one of a name counts. Shipped names stay what is shipped."""
+    if is_shipped(space.name):
+        return
+    file, text = path(space.name), json.dumps({"schema": _SCHEMA, **to_table(space)}, indent=1) + "\n"
+    if not _holds(file, text):
+        resources.write_text(file, text)
+
+
+def recall(name: str, input_shape: tuple[int, int, int], classes: int) -> SearchSpace | None:
+    """The space of a name, shipped or remembered, bound to an input (C, H, W) and classes; None if it is not known."""
+    if is_shipped(name):
+        return _shipped(name, input_shape, classes)
+    try:
+        table = read_json(path(name))
+        return bound(table, input_shape, classes)
+    except (OSError, ValueError, UsageError):  # measurements in it are left out, as if it had never been used here
+        return None
+
+
+def blocks(m: Measurement) -> tuple[Block, ...] | None:
+    """The blocks of a measurement's architecture; None if its space is not known, or was changed since."""
+    space, architecture = recall(m.space, m.input_shape, m.classes), Architecture.parse(m.architecture)
+    if space is None or len(space.stages) != len(architecture.stages):
+        return None
+    return space.blocks(architecture)
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return read_text(file) == text
+    except (OSError, ValueError):
+        return False
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a space of this name comes with edgenas."""
+    return (resources.shipped("models") / f"{name}.toml").is_file() and Path(name).name == name
+
+
+def to_table(space: SearchSpace) -> dict[str, Any]:
+    """What a .toml file says of a space."""
+    return {
+        "name": space.name,
+        "stem": {"strides": list(space.stem_strides), "widths": list(space.stem_widths)},
+        "body": {
+            "operators": list(space.operators),
+            "blocks": list(space.blocks_choices),
+            "kernels": list(space.kernels),
+            "expansions": list(space.expansions),
+            "stage_macs_per_pixel": space.stage_macs_per_pixel,
+            "depthwise_weight": space.depthwise_weight,
+        },
+        "stages": [{"stride": stage.stride, "widths": list(stage.widths)} for stage in space.stages],
+        "templates": json.loads(json.dumps([asdict(template) for template in space.templates])),
+    }
+
+
+def bound(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
+    """The space of a table, bound to an input (C, H, W) and classes. Raises UsageError for a table that is none."""
+    try:
+        space = from_table(table, input_shape, classes)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"search space {table!r:.60}: {error!r:.80}: not the table of a space's file") from error
+    if any(stage.stride < 1 for stage in space.stages):
+        raise UsageError(f"search space {space.name!r}: a stage's stride is less than 1")
+    return space
+
+
+def path(name: str) -> Path:
+    """Where a space of the user's own is catalogue."""
+    return resources.home() / "spaces" / f"{quote(name, safe='')}.json"
+
+
+@lru_cache(maxsize=64)
+def _shipped(name: str, input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
+    return SearchSpace.load(name, input_shape, classes)
