@@ -29,6 +29,8 @@ import numpy as np
 from PIL import Image
 from report import ROOT, commit
 
+from edgenas.profiles.measurement import blocks_of
+
 sys.path.insert(0, str(ROOT / "tests"))  # what is recorded there is what is changed here
 
 from recorded import KEY, taken
@@ -147,7 +149,7 @@ def profile(chance: random.Random, folder: Path) -> None:
         mine = [taken(i) for i in range(8)]
         with Store() as store:
             store.append(mine)
-        refine(None, KEY, mine, lambda m: catalogue.blocks(m) or ()).save()
+        refine(None, KEY, mine, lambda m: blocks_of(m) or ()).save()
         export_profile("host", out=file)
     table = changed_json(chance, json.loads(file.read_text()))
     if isinstance(table, dict) and chance.random() < 0.9:

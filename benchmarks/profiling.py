@@ -41,7 +41,8 @@ from edgenas.progress import Silent
 from edgenas.search import sampling
 from edgenas.search.lattice import Lattice
 from edgenas.search.problem import operator_weight
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.space import SearchSpace
 from edgenas.units import MINSN
 
 DEVICES = {"host": "local:", "mps2-an386": "unicorn:"}

@@ -19,7 +19,8 @@ import torch
 from report import publish
 
 from edgenas import tasks
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.recalls import Recalls
 from edgenas.training import Job, Recipe

@@ -12,7 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from short_deploys import make_home
 
-from edgenas.spaces.space import Architecture, SearchSpace, Stage
+from edgenas.spaces.architecture import Architecture, Stage
+from edgenas.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     from edgenas.artifacts.artifact import Artifact

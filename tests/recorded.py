@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edgenas.boards.board import ProfileKey
-from edgenas.profiles.store import Measurement
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import ProfileKey
 
 KEY = ProfileKey("host", "litert", "2.3.0", "int8", 1, "p10")
 NETWORKS = json.loads((Path(__file__).parent / "latency" / "host_measured.json").read_text())["networks"]

@@ -17,8 +17,9 @@ def boards(as_json: options.Json = False) -> None:
 
     A board of your own: ~/.edgenas/boards/NAME/board.toml, written like the file of a listed one.
     """
-    from edgenas.boards.board import list_boards, list_profiles
+    from edgenas.boards.board import list_boards
     from edgenas.cli import output
+    from edgenas.profiles.profile import list_profiles
 
     found = {
         "boards": [

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from edgenas.spaces.space import Block, Layer
+from edgenas.spaces.architecture import Block, Layer
 
 _HEADER_BYTES = 64
 _RECORD_BYTES = 100  # of an operator, with alignment

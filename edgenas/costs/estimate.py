@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgenas.spaces.space import Block, Layer
+from edgenas.spaces.architecture import Block, Layer
 
 # Of the .tflite file, fitted on 56 converted networks of the default space at 8x8 to 96x96 pixels: estimates are within
 # 0.5 % of every file's size.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from edgenas.spaces.space import Block
+from edgenas.spaces.architecture import Block
 
 _ALIGNMENT = 64
 _WIDTH = {"int8": 1, "float32": 4}

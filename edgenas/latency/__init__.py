@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenas.errors import ProfileError, UsageError
-from edgenas.spaces.space import Layer
+from edgenas.spaces.architecture import Layer
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ ADDITIVE = ("auto", "engine", "features", "regressed-table", "table", "transfer"
 
 
 class Part(Hashable, Protocol):
-    """What an architecture is made of, and what a latency model prices; `edgenas.spaces.space.Block` is one.
+    """What an architecture is made of, and what a latency model prices; `edgenas.spaces.architecture.Block` is one.
 
     Two parts with the same layers run the same operators: a model may take them for one another.
     """

@@ -23,13 +23,12 @@ from statistics import median
 from typing import Any
 
 from edgenas.measuring.retiming import Retiming
+from edgenas.profiles.reference_speed import SMOOTH, quick
 from firmware_tools.device import Device, Progress, Timing, TimingPlan
 from firmware_tools.timing import interval95
 
-SMOOTH = 0.15  # a larger change, within a batch or from one to the next, is a jump
 _APART = 6  # networks between two timings of the reference
 _REPEATS = 2  # of a batch at most
-_QUICK = 0.1  # of a session's ratios: so many are at most as the board is undisturbed
 
 
 class SteadiedDevice:
@@ -126,16 +125,6 @@ class SteadiedDevice:
         places = {*range(0, len(order), _APART + 1), len(order) - 1}
         mine = [timing for place, timing in enumerate(timings) if place not in places]
         return mine, [timings[place] for place in sorted(places)]
-
-
-def quick(ratios: Sequence[float]) -> float:
-    """How many times as long as at its start a session's reference takes in its quick moments; 1 at most.
-
-    A computer that others share is half as quick for seconds, and may have been when the session began. The quickest
-    tenth of the ratios tells: of six sessions of such a computer the starts differed by 2.1 times, this by 4 %.
-    """
-    ordered = sorted(ratios) or [1.0]
-    return min(1.0, ordered[int(_QUICK * (len(ordered) - 1))])
 
 
 def _told(timing: Timing, ratio: float) -> Timing:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenas.conversion import Converter, Precision
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 
 if TYPE_CHECKING:  # torch is heavy
     from torch import nn

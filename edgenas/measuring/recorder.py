@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from edgenas.boards.board import ProfileKey
-from edgenas.profiles.store import Measurement
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import ProfileKey
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from firmware_tools.device import Timing
 
 

@@ -15,7 +15,7 @@ from math import ceil
 from statistics import median
 from typing import Any
 
-from edgenas.profiles.store import Measurement
+from edgenas.profiles.measurement import Measurement
 from firmware_tools.device import Timing
 from firmware_tools.timing import interval95
 

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from edgenas import latency
 from edgenas.artifacts.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, QUANTISED_TOLERANCE, Artifact
-from edgenas.boards.board import Board, BoardProfile, Prior, ProfileKey
+from edgenas.boards.board import Board
+from edgenas.boards.prior import Prior
 from edgenas.conversion import Converter, Precision
+from edgenas.costs.limits import Limits
 from edgenas.costs.tflite_arena import arena_bytes
 from edgenas.errors import UsageError
 from edgenas.latency import AdditiveModel
@@ -40,16 +42,18 @@ from edgenas.measuring.resolve import (
 )
 from edgenas.measuring.retiming import Retiming
 from edgenas.profiles import other_boards
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.refine import contradicted, refreshed
-from edgenas.profiles.store import Measurement, Store
+from edgenas.profiles.store import Store
 from edgenas.progress import Reporter
 from edgenas.resources import require_package, writable_home
 from edgenas.runtimes import engine
 from edgenas.runtimes.engine import Memory
 from edgenas.search import sampling
-from edgenas.search.lattice import Limits
 from edgenas.spaces import catalogue
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.space import SearchSpace
 from edgenas.units import MINSN
 from edgenas.version import __version__
 from firmware_tools.connect import Access

@@ -10,15 +10,15 @@ from statistics import median
 import numpy as np
 
 from edgenas import latency
-from edgenas.boards.board import Board, BoardProfile, ProfileKey, list_profiles
+from edgenas.boards.board import Board
 from edgenas.latency import LatencyModel
 from edgenas.latency.engine import EngineModel
 from edgenas.latency.residual import outlying
 from edgenas.profiles import other_boards
 from edgenas.profiles.evidence import ENOUGH, BlocksOf, Layer, Row, rows_of, sampled, scaled
+from edgenas.profiles.measurement import Measurement, Origin
+from edgenas.profiles.profile import BoardProfile, ProfileKey, list_profiles
 from edgenas.profiles.refine import nearest
-from edgenas.profiles.store import Measurement
-from edgenas.profiles.store_schema import Origin
 
 FACTOR = 3.0
 _TOGETHER = 100  # networks that are predicted at a time: memory

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from edgenas import latency
-from edgenas.measuring.drift import SMOOTH, quick
-from edgenas.profiles.store import Measurement
-from edgenas.profiles.store_schema import Origin
-from edgenas.spaces.space import Block
+from edgenas.profiles.measurement import Measurement, Origin
+from edgenas.profiles.reference_speed import SMOOTH, quick
+from edgenas.spaces.architecture import Block
 
 Name = tuple[str, tuple[int, int, int], int, str]  # an architecture bound to an input, classes and a space
 Session = Mapping[Name, Sequence[Measurement]]
@@ -163,7 +162,7 @@ def by_session(measurements: Sequence[Measurement]) -> dict[Key, Session]:
 
 
 def level(session: Session) -> float:
-    """How many times as long as at its start a session's reference takes in its quick moments, see `measuring.drift`."""
+    """How many times as long as at its start a session's reference takes in its quick moments; `measuring.drift`."""
     found = [m for each in session.values() for m in each if not (m.trained or _is_reference([m]))]
     return quick([m.conditions.get("reference_ratio") or 1.0 for m in found])
 

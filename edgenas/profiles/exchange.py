@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from edgenas import latency, resources
-from edgenas.boards.board import Board, BoardProfile, ProfileKey
+from edgenas.boards.board import Board
 from edgenas.checks import check_date, check_text, printable
 from edgenas.errors import ProfileError, UsageError
+from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.plausible import check_architecture, check_key, check_measurement, check_space
-from edgenas.profiles.store import Measurement
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.spaces import catalogue
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.space import SearchSpace
 from edgenas.version import __version__
 from firmware_tools.reading import UnreadableError, parse_json, read_bytes
 

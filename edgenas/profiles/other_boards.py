@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from edgenas import latency
-from edgenas.boards.board import BoardProfile, ProfileKey, list_profiles
 from edgenas.errors import ProfileError
 from edgenas.latency import LatencyModel
 from edgenas.latency.transfer import Source, TransferModel
+from edgenas.profiles.profile import BoardProfile, ProfileKey, list_profiles
 
 _LEAST = 30  # measurements that a profile rests on, for others to learn from it
 

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from edgenas.boards.board import PRECISIONS, STATISTICS, ProfileKey
+from edgenas.boards.board import PRECISIONS, STATISTICS
 from edgenas.checks import check_date, check_text, check_tree, is_number, is_whole
 from edgenas.errors import UsageError
-from edgenas.spaces.space import Architecture, SearchSpace, Template
+from edgenas.profiles.profile import ProfileKey
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace, Template
 
 _MAX_FILE_NAME = 240  # of a profile or a space, the suffix aside; file systems take 255 bytes
 _MAX_SPACE_NAME = 64

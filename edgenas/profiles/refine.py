@@ -10,12 +10,13 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from edgenas import latency
-from edgenas.boards.board import Board, BoardProfile, ProfileKey, list_profiles
+from edgenas.boards.board import Board
 from edgenas.latency import LatencyModel
 from edgenas.profiles import other_boards
 from edgenas.profiles.evidence import Evidence, evidence, name_of
-from edgenas.profiles.store import Measurement
-from edgenas.spaces.space import Block
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import BoardProfile, ProfileKey, list_profiles
+from edgenas.spaces.architecture import Block
 
 _STDS_99 = 2.576  # half of an interval that holds 99 of 100 normal values, in standard deviations
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from edgenas import latency
-from edgenas.boards.board import ProfileKey
 from edgenas.latency import Array
 from edgenas.profiles.evidence import Evidence, Name, by_session, evidence, name_of
-from edgenas.profiles.store import Measurement
-from edgenas.spaces.space import Block
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import ProfileKey
+from edgenas.spaces.architecture import Block
 
 _FOLDS = 5
 _STDS_90 = 1.645  # half of an interval that holds 90 of 100 normal values, in standard deviations

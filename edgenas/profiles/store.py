@@ -10,23 +10,22 @@ import errno
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from edgenas import resources
-from edgenas.boards.board import ProfileKey
 from edgenas.errors import EdgenasError
+from edgenas.profiles.measurement import Measurement, Origin
+from edgenas.profiles.profile import ProfileKey
 from edgenas.profiles.store_schema import (
     COLUMNS,
     KEY,
     SCHEMA,
     STEPS,
-    Origin,
     origin_id,
     origins_of,
     update,
@@ -39,52 +38,6 @@ _COUNTS = "id NOT IN (SELECT measurement FROM forgotten)"
 
 
 Source = Origin | str  # where measurements are from: a file that was imported, or a session of one's own
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One network measured on one board.
-
-    latency_ms: the key's statistic. n: timed inferences. ci95_ms: the 95 % confidence interval of `latency_ms`.
-    architecture: as `str(Architecture)`. trained: False for random weights. conditions: governor, clock, temperature,
-    load and whatever else the device reported. session: one profiling run or one deploy. taken_utc: ISO 8601. origin:
-    the file that it was imported with; None for one's own.
-    """
-
-    key: ProfileKey
-    architecture: str
-    input_shape: tuple[int, int, int]
-    classes: int
-    space: str
-    latency_ms: float
-    p10_ms: float
-    p50_ms: float
-    p95_ms: float
-    n: int
-    ci95_ms: tuple[float, float]
-    peak_ram_bytes: int | None
-    model_sha256: str
-    trained: bool
-    session: str
-    taken_utc: str
-    conditions: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    origin: Origin | None = None
-
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        """What is equal of one measurement that came by two ways."""
-        network = (self.architecture, self.input_shape, self.classes, self.space, self.model_sha256)
-        return (self.key, self.session, self.taken_utc, *network, self.latency_ms)
-
-    @property
-    def corrected_ms(self) -> float:
-        """`latency_ms` as at the session's start, where a reference network told how much slower the board was then."""
-        return self.latency_ms / (self.conditions.get("reference_ratio") or 1.0)
-
-    @property
-    def disturbed(self) -> bool:
-        """Whether the device has marked it: throttled, or others were in its way, and so it stayed when repeated."""
-        return bool(self.conditions.get("marked"))
 
 
 class Store:

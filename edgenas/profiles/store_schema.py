@@ -6,7 +6,8 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from edgenas.profiles.measurement import Origin
 
 SCHEMA = 3
 KEY = ("board", "runtime", "runtime_version", "precision", "threads", "statistic", "setting")
@@ -50,29 +51,6 @@ _FROM_2 = (  # which kept in the conditions what was imported, and forgot nothin
     ),
 )
 STEPS = {0: (*_CREATE, *_FROM_2), 1: (*_FROM_1, *_FROM_2), 2: _FROM_2}  # from a file's version to this one
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The file that a measurement was imported with.
-
-    sha256: what the file says of its content; "" for what an older edgenas imported. file: its name. by: who
-    exported it, as they say. imported_utc: ISO 8601.
-    """
-
-    sha256: str
-    file: str
-    by: str | None
-    imported_utc: str
-
-    @property
-    def id(self) -> str:
-        """What is the same of a file that was imported twice, under whatever names."""
-        return self.sha256 or f"{self.file} {self.imported_utc}"
-
-    def __str__(self) -> str:
-        """As in `rpi-4b.json by Ann`."""
-        return self.file if self.by is None else f"{self.file} by {self.by}"
 
 
 def version_of(connection: sqlite3.Connection) -> int:

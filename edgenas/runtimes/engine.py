@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.boards.board import Board, Prior
+from edgenas.boards.board import Board
+from edgenas.boards.prior import Prior
+from edgenas.costs.limits import Limits
 from edgenas.errors import ProfileError, UsageError
-from edgenas.search.lattice import Limits
 from firmware_tools.device import DeviceInfo
 from firmware_tools.mcu import MACHINES, timings
 from firmware_tools.plan import compile_plan, simulate

@@ -30,7 +30,7 @@ from edgenas.search.problem import (
     operator_weight,
 )
 from edgenas.search.scaling import fill
-from edgenas.spaces.space import Architecture
+from edgenas.spaces.architecture import Architecture
 
 _RANDOM, _MUTATED, _SURVIVORS, _FINALISTS = 5, 3, 3, 2
 _STEPS = (1.0, 0.97, 0.94)  # of an aim, where what is proposed for it was measured before

@@ -24,39 +24,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas.costs import engine_plan, estimate
+from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
-from edgenas.spaces.space import Architecture, Block, SearchSpace, Stage, stage_blocks
+from edgenas.spaces.architecture import Architecture, Block, Stage, stage_blocks
+from edgenas.spaces.space import SearchSpace
 
 GRID = 4000  # steps between 0 and the upper latency bound; sums are rounded up, so never above it
 _ROOT = (0, 0)  # the node before the stem
 
 BlockCost = Callable[[Block], float]
 Score = Callable[[int, "Edge"], float]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The board's hard limits in bytes; None is no limit.
-
-    planned: they are of the arena and of the plan of a microcontroller, else of activations and of the .tflite.
-    """
-
-    ram_bytes: int | None = None
-    flash_bytes: int | None = None
-    planned: bool = False
-
-    def block_ram_bytes(self, block: Block, precision: str) -> int:
-        """What of `ram_bytes` a block takes while it runs."""
-        return engine_plan.block_arena_bytes(block) if self.planned else estimate.block_ram_bytes(block, precision)
-
-    def block_flash_bytes(self, block: Block, precision: str) -> int:
-        """What a block adds to what `flash_bytes` limits."""
-        return engine_plan.block_flash_bytes(block) if self.planned else estimate.block_flash_bytes(block, precision)
-
-    def network_flash_bytes(self, blocks: Sequence[Block], precision: str) -> int:
-        """What a whole network takes of `flash_bytes`."""
-        return engine_plan.flash_bytes(blocks) if self.planned else estimate.flash_bytes(blocks, precision)
 
 
 @dataclass(frozen=True)

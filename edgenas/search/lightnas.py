@@ -34,8 +34,8 @@ from torch.nn import functional
 from edgenas.search.halving import Propose, admit, nothing_fits
 from edgenas.search.lattice import GRID, Edge, Lattice
 from edgenas.search.problem import LAST_RUNG, Candidate, Evaluator, Found, Problem, Projection, Strategy
+from edgenas.spaces.architecture import Architecture, Stage
 from edgenas.spaces.network import one_thread
-from edgenas.spaces.space import Architecture, Stage
 from edgenas.supernet.additive import Surrogate, fit_surrogate
 from edgenas.supernet.training import SupernetState, validation_loss
 from edgenas.tasks import ImageData

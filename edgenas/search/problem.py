@@ -8,9 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
+from edgenas.costs.limits import Limits
 from edgenas.latency import AdditiveModel
-from edgenas.search.lattice import GRID, Edge, Lattice, Limits
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.search.lattice import GRID, Edge, Lattice
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.training.recipe import Outcome
 from edgenas.units import MS, Unit
 

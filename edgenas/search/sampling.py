@@ -19,11 +19,13 @@ from math import sqrt
 import numpy as np
 
 from edgenas.costs import estimate
+from edgenas.costs.limits import Limits
 from edgenas.latency import Array
-from edgenas.search.lattice import Lattice, Limits
+from edgenas.search.lattice import Lattice
 from edgenas.search.problem import operator_weight
 from edgenas.search.scaling import fill
-from edgenas.spaces.space import Architecture, Block, Layer, SearchSpace, Stage
+from edgenas.spaces.architecture import Architecture, Block, Layer, Stage
+from edgenas.spaces.space import SearchSpace
 
 _DRAWN = 200  # random architectures of a pool
 _WIDTH = 0.8  # a band of the latency that one of them is drawn from begins at this part of its end

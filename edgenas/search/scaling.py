@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from edgenas.search.lattice import Edge, Lattice
-from edgenas.spaces.space import Architecture, Template
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import Template
 
 _BLOCK_PENALTY = 0.7  # one block more or less weighs as much as a width off by a factor of 1.6
 _BAND = 0.05

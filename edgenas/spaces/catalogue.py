@@ -15,8 +15,7 @@ from urllib.parse import quote
 
 from edgenas import resources
 from edgenas.errors import UsageError
-from edgenas.profiles.store import Measurement
-from edgenas.spaces.space import Architecture, Block, SearchSpace, from_table
+from edgenas.spaces.space import SearchSpace, from_table
 from firmware_tools.reading import read_json, read_text
 
 _SCHEMA = 1
@@ -40,14 +39,6 @@ def recall(name: str, input_shape: tuple[int, int, int], classes: int) -> Search
         return bound(table, input_shape, classes)
     except (OSError, ValueError, UsageError):  # measurements in it are left out, as if it had never been used here
         return None
-
-
-def blocks(m: Measurement) -> tuple[Block, ...] | None:
-    """The blocks of a measurement's architecture; None if its space is not known, or was changed since."""
-    space, architecture = recall(m.space, m.input_shape, m.classes), Architecture.parse(m.architecture)
-    if space is None or len(space.stages) != len(architecture.stages):
-        return None
-    return space.blocks(architecture)
 
 
 def _holds(file: Path, text: str) -> bool:

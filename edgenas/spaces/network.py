@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from edgenas.spaces.space import Block
+from edgenas.spaces.architecture import Block
 
 
 def conv_bn(

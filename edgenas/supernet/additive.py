@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas.spaces.space import Architecture, SearchSpace, Stage
+from edgenas.spaces.architecture import Architecture, Stage
+from edgenas.spaces.space import SearchSpace
 
 _RIDGE = 1.0  # against columns of 0 and 1: one path's worth of doubt
 

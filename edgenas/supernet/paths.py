@@ -7,7 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from edgenas.spaces.space import Architecture, Block, SearchSpace, Stage, stage_blocks
+from edgenas.spaces.architecture import Architecture, Block, Stage, stage_blocks
+from edgenas.spaces.space import SearchSpace
 
 Node = tuple[int, int]  # (stem stride, width): what a stage's choices depend on
 _ANCHORS = ("residual", "plain")  # the first that a space has; its first operator if it has neither

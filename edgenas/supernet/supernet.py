@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenas.spaces.space import Architecture, Block, Layer, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block, Layer
+from edgenas.spaces.space import SearchSpace
 from edgenas.supernet.paths import Paths
 
 # The convolutions of a block, by their place in it, that no ReLU6 follows; a residual block's third is its projection.

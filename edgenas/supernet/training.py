@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.supernet.supernet import Supernet
 from edgenas.tasks import ImageData
 from edgenas.training.fit import as_tensor, augment, loss_weights, schedule

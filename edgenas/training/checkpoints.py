@@ -12,8 +12,9 @@ from torch import nn
 
 from edgenas.archives import ArchiveError, require_stored
 from edgenas.errors import UsageError
+from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.network import network
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.training.recipe import Job, Recipe
 from firmware_tools.reading import UnreadableError, read_bytes
 

@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from edgenas import resources
 from edgenas.seals import Seals
+from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.network import network
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.recalls import Recalls, class_weights, uneven
 from edgenas.training import checkpoints

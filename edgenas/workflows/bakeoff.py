@@ -14,11 +14,12 @@ import numpy.typing as npt
 from edgenas.artifacts.artifact import Artifact
 from edgenas.conversion.gate import GUESSING
 from edgenas.measuring.session import Session
-from edgenas.profiles.store import Measurement
+from edgenas.profiles.measurement import Measurement
 from edgenas.progress import Reporter
 from edgenas.runtimes.engine import Memory
 from edgenas.search.problem import Candidate
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.images import ImageData
 from edgenas.tasks.raw import Ints
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, lead, uneven

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
 from edgenas.latency import AdditiveModel
-from edgenas.search.lattice import Lattice, Limits
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.search.lattice import Lattice
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.sizes import LARGEST_SIZE
 from edgenas.units import Unit
 

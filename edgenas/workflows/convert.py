@@ -18,7 +18,8 @@ from edgenas.costs import estimate
 from edgenas.errors import ConversionError
 from edgenas.measuring.resolve import precision_of
 from edgenas.progress import Reporter, Silent
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
 from edgenas.tasks.images import ImageData, Split
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, uneven

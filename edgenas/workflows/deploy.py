@@ -17,7 +17,7 @@ from edgenas.measuring.install import Installed, install
 from edgenas.measuring.operator_profile import OF_ONE, Layers, time_layers
 from edgenas.progress import Reporter, Silent
 from edgenas.search.problem import SLACK, Projection
-from edgenas.spaces.space import Architecture
+from edgenas.spaces.architecture import Architecture
 from edgenas.training.pool import Pool
 from edgenas.workflows import bakeoff
 from edgenas.workflows.bakeoff import Row

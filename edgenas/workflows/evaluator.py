@@ -9,7 +9,8 @@ from pathlib import Path
 
 from edgenas.latency import AdditiveModel
 from edgenas.measuring.session import Session
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.training import Job, Outcome, Recipe
 from edgenas.training.pool import Pool
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from edgenas.boards import inventory
-from edgenas.boards.board import Board, BoardProfile, Prior
+from edgenas.boards.board import Board
+from edgenas.boards.prior import Prior
 from edgenas.errors import UsageError
 from edgenas.latency import AdditiveModel
 from edgenas.measuring.resolve import precision_of, statistic_of
 from edgenas.measuring.session import Session
+from edgenas.profiles.profile import BoardProfile
 from edgenas.progress import Reporter
 from edgenas.resources import home, require_package
 from edgenas.search import STRATEGIES
@@ -22,7 +24,8 @@ from edgenas.search.budget import LatencyBudget
 from edgenas.search.halving import with_references
 from edgenas.search.lattice import Lattice
 from edgenas.search.problem import Candidate, Found, Problem, Projection
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.images import ImageData
 from edgenas.training import Outcome, Recipe

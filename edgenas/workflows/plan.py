@@ -8,7 +8,8 @@ from typing import Any
 
 from edgenas import resources
 from edgenas.artifacts.artifact import read_model
-from edgenas.boards.board import Board, Prior
+from edgenas.boards.board import Board
+from edgenas.boards.prior import Prior
 from edgenas.errors import InfeasibleError, UsageError
 from edgenas.runtimes.engine import counted, engine_of, ram_bytes
 from firmware_tools.errors import EmulatorError, PlanError

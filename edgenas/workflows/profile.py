@@ -14,15 +14,16 @@ from typing import Any, Literal
 import numpy as np
 
 from edgenas.boards import inventory
-from edgenas.boards.board import BoardProfile
 from edgenas.measuring.drift import SteadiedDevice
 from edgenas.measuring.session import Session
-from edgenas.profiles.store import Measurement
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import BoardProfile
 from edgenas.progress import Reporter, Silent
 from edgenas.search import sampling
 from edgenas.search.lattice import Lattice
 from edgenas.search.sampling import Coverage
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.units import MINSN, Unit, fraction
 from edgenas.workflows.validation import cross_validated
 from firmware_tools.connect import Access

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from edgenas import resources
-from edgenas.boards.board import Board, BoardProfile, ProfileKey, list_profiles
+from edgenas.boards.board import Board
 from edgenas.checks import printable
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.profiles import exchange
+from edgenas.profiles.measurement import Measurement, Origin, blocks_of
+from edgenas.profiles.profile import BoardProfile, ProfileKey, list_profiles
 from edgenas.profiles.refine import refreshed
-from edgenas.profiles.store import Measurement, Source, Store
-from edgenas.profiles.store_schema import Origin
-from edgenas.spaces import catalogue
-from edgenas.spaces.space import Block
+from edgenas.profiles.store import Source, Store
+from edgenas.spaces.architecture import Block
 
 _SHOWN = 5  # of files with one name
 _SHORTEST = 8  # hexadecimal digits of a sha256
@@ -160,7 +160,7 @@ def _teachers(profile: BoardProfile) -> set[str]:
 
 def _refitted(store: Store, key: ProfileKey, source: Source, without: set[ProfileKey]) -> BoardProfile | None:
     """The profile of `key` as if nothing of a source had ever been measured; None if nothing is left."""
-    left = [m for m in store.read(key) if not _is_from(m, source) and catalogue.blocks(m) is not None]
+    left = [m for m in store.read(key) if not _is_from(m, source) and blocks_of(m) is not None]
     if not left:
         return None
     return refreshed(Board.load(key.board), key, left, _blocks, without=without)
@@ -173,7 +173,7 @@ def _is_from(m: Measurement, source: Source) -> bool:
 
 
 def _blocks(m: Measurement) -> Sequence[Block]:
-    return catalogue.blocks(m) or ()
+    return blocks_of(m) or ()
 
 
 def _replace(key: ProfileKey, profile: BoardProfile | None) -> None:

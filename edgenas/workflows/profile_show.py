@@ -10,9 +10,9 @@ from edgenas import latency, resources
 from edgenas.boards.board import Board
 from edgenas.errors import UsageError
 from edgenas.profiles.evidence import name_of
+from edgenas.profiles.measurement import blocks_of
 from edgenas.profiles.review import Review, review
 from edgenas.profiles.store import Store
-from edgenas.spaces import catalogue
 from edgenas.units import Unit
 from firmware_tools.plain_text import plain
 
@@ -50,7 +50,7 @@ def show_profile(board: str = "host", *, picture: str | Path | None = None) -> S
     with Store() as store:
         for key in store.keys(described.id):
             measured = store.read(key)
-            blocks = {name_of(m): known for m in measured if (known := catalogue.blocks(m)) is not None}
+            blocks = {name_of(m): known for m in measured if (known := blocks_of(m)) is not None}
             priced = [m for m in measured if name_of(m) in blocks]
             if priced:
                 last = max(m.taken_utc for m in priced)

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from edgenas import latency, resources
-from edgenas.boards.board import Board, BoardProfile, ProfileKey
+from edgenas.boards.board import Board
 from edgenas.checks import check_text, printable
 from edgenas.errors import ProfileError, UsageError
 from edgenas.profiles import exchange
 from edgenas.profiles.disagreement import FACTOR, Disagreement, disagreements
 from edgenas.profiles.exchange import Exchange
+from edgenas.profiles.measurement import Measurement, Origin
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.refine import refine, refreshed
-from edgenas.profiles.store import Measurement, Store
-from edgenas.profiles.store_schema import Origin
+from edgenas.profiles.store import Store
 from edgenas.progress import Reporter, Silent
 from edgenas.spaces import catalogue
 from edgenas.units import Unit

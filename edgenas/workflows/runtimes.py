@@ -13,7 +13,8 @@ from edgenas.measuring.session import Session
 from edgenas.progress import Reporter
 from edgenas.search.lattice import Lattice
 from edgenas.search.scaling import fill
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from firmware_tools.errors import DeviceError, InferenceError, RuntimeMissingError
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgenas.boards.board import Prior
+from edgenas.boards.prior import Prior
 from edgenas.errors import InfeasibleError
 from edgenas.progress import Reporter, Silent
 from edgenas.search.problem import Candidate, Found

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgenas.profiles.evidence import by_session, evidence
+from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.review import left_out
-from edgenas.profiles.store import Measurement
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.space import SearchSpace
 
 ENOUGH = 10  # networks of a session of which the error can be told
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import pytest
 
-from edgenas.boards.board import Board, BoardProfile, ProfileKey, list_boards
+from edgenas.boards.board import Board, list_boards
 from edgenas.errors import EdgenasError, ProfileError, UsageError
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.units import MINSN, MS
 from firmware_tools.device import DeviceInfo
 from firmware_tools.plan.footprint import footprints

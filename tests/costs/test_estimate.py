@@ -13,8 +13,9 @@ from torch import nn
 
 from edgenas.conversion import Converter, describe
 from edgenas.costs import estimate
+from edgenas.spaces.architecture import Architecture, Block
 from edgenas.spaces.network import network
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.space import SearchSpace
 
 SPACES = {shape: SearchSpace.load("tiny", shape, 10) for shape in [(1, 8, 8), (3, 15, 20), (1, 28, 28), (3, 32, 32)]}
 Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]

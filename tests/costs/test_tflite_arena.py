@@ -13,8 +13,9 @@ from torch import nn
 
 from edgenas.conversion import Converter
 from edgenas.costs.tflite_arena import arena_bytes
+from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.network import network
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.space import SearchSpace
 
 # Of every operator; scratch buffers decide some, the order of placing others (the last one).
 ARCHITECTURES = [

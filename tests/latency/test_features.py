@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from edgenas import latency
 from edgenas.errors import ProfileError, UsageError
 from edgenas.latency.features import FEATURES, FeatureModel, Tile
-from edgenas.spaces.space import OPERATORS, Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import OPERATORS, Architecture, Block
+from edgenas.spaces.space import SearchSpace
 
 MEASURED = json.loads((Path(__file__).parent / "host_measured.json").read_text())["networks"]
 Networks = list[tuple[Block, ...]]

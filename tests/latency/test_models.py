@@ -16,7 +16,8 @@ from edgenas.errors import ProfileError
 from edgenas.latency.auto import AutoModel
 from edgenas.latency.calibration import scaling
 from edgenas.latency.table import TableModel
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 
 MEASURED = json.loads((Path(__file__).parent / "host_measured.json").read_text())["networks"]
 SPACES = {shape: SearchSpace.load("tiny", shape, 10) for shape in ((1, 28, 28), (3, 32, 32))}

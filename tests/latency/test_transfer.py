@@ -15,7 +15,8 @@ from edgenas.latency import Array, Part
 from edgenas.latency.engine import EngineModel
 from edgenas.latency.features import FeatureModel
 from edgenas.latency.transfer import LEAST, MOST, Source, TransferModel
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.space import SearchSpace
 
 COUNTED = json.loads((Path(__file__).parent / "mps2_an386_counted.json").read_text())["networks"]
 TRAIN, HELD = 12, 60

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from edgenas.measuring.drift import SteadiedDevice, quick
+from edgenas.measuring.drift import SteadiedDevice
 from edgenas.measuring.retiming import Retiming
+from edgenas.profiles.reference_speed import quick
 from firmware_tools.device import Conditions, Device, Progress, Timing, TimingPlan
 from firmware_tools.timing import summarise
 

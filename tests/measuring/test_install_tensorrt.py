@@ -23,8 +23,9 @@ from edgenas.errors import ConversionError, UsageError
 from edgenas.measuring.install import install
 from edgenas.measuring.session import Session
 from edgenas.progress import Silent
+from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.network import network
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.workflows import deploy as workflow
 from edgenas.workflows.convert import PASSED, Built
 from edgenas.workflows.runtimes import Compared, compare, fastest

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgenas.boards.board import ProfileKey
 from edgenas.measuring.install import _timed as timed_staged
 from edgenas.measuring.retiming import SHARE, Retiming, believed, counted
-from edgenas.profiles.store import Measurement
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import ProfileKey
 from firmware_tools.device import Conditions, Timing
 from firmware_tools.timing import summarise
 

@@ -14,7 +14,8 @@ from edgenas.measuring import connection
 from edgenas.measuring.resolve import precision_of, statistic_of
 from edgenas.measuring.session import Session
 from edgenas.progress import Silent
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from firmware_tools.connect import connect
 from firmware_tools.device import STATISTICS, Device, DeviceInfo, Progress, Timing, TimingPlan
 from firmware_tools.errors import DeviceBusyError, RuntimeMissingError

@@ -15,13 +15,15 @@ from typing import Any
 from recorded import KEY, taken
 
 from edgenas import latency
-from edgenas.boards.board import BoardProfile, ProfileKey
 from edgenas.errors import EdgenasError
 from edgenas.profiles import exchange
+from edgenas.profiles.measurement import Measurement, blocks_of
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.refine import refine
-from edgenas.profiles.store import Measurement, Store
+from edgenas.profiles.store import Store
 from edgenas.spaces import catalogue
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.workflows.profile_forget import forget_profile
 from edgenas.workflows.profile_show import show_profile
 from edgenas.workflows.profiles import export_profile, import_profile, merge_profiles
@@ -43,7 +45,7 @@ def made(folder: Path, count: int = 6) -> tuple[Path, dict[str, Any]]:
     found = [*(taken(i, session="t") for i in range(count)), odd]
     with Store() as store:
         store.append([*found, taken(2, key=fast)])
-    refine(None, KEY, found, lambda m: catalogue.blocks(m) or ()).save()
+    refine(None, KEY, found, lambda m: blocks_of(m) or ()).save()
     file = folder / "export.json"
     export_profile("host", out=file, by="Ann")
     return file, json.loads(file.read_text())

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from recorded import KEY, taken
 
-from edgenas.boards.board import BoardProfile, ProfileKey
 from edgenas.errors import UsageError
 from edgenas.profiles import exchange
+from edgenas.profiles.measurement import Measurement, blocks_of
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.refine import refine
-from edgenas.profiles.store import Measurement, Store
+from edgenas.profiles.store import Store
 from edgenas.spaces import catalogue
 from edgenas.spaces.space import SearchSpace
 from edgenas.workflows.profile_show import show_profile
@@ -65,7 +66,7 @@ def test_what_is_exported_is_imported_once(at: Callable[[str], Path], tmp_path: 
     fast = replace(KEY, setting="performance-1500MHz")
     mine = [taken(i) for i in range(20)]
     measured(*mine, taken(3, key=fast))
-    refine(None, KEY, mine, lambda m: catalogue.blocks(m) or ()).save()
+    refine(None, KEY, mine, lambda m: blocks_of(m) or ()).save()
     made = export_profile("host", out=tmp_path / "host.json", by="Ann")
     assert (made.keys, made.measurements, made.left_out) == ((KEY, fast), 21, 0)
     home = at("two")
@@ -205,7 +206,7 @@ def exported(at: Callable[[str], Path], tmp_path: Path) -> Path:
     at("one")
     found = [taken(i) for i in range(3)]
     measured(*found)
-    refine(None, KEY, found, lambda m: catalogue.blocks(m) or ()).save()
+    refine(None, KEY, found, lambda m: blocks_of(m) or ()).save()
     export_profile("host", out=tmp_path / "host.json")
     return tmp_path / "host.json"
 

@@ -18,16 +18,17 @@ from profile_adversary import signed
 from recorded import KEY, taken
 
 from edgenas import latency
-from edgenas.boards.board import BoardProfile
 from edgenas.errors import ProfileError, UsageError
 from edgenas.profiles import exchange
+from edgenas.profiles.measurement import blocks_of
+from edgenas.profiles.profile import BoardProfile
 from edgenas.profiles.refine import refine
 from edgenas.spaces import catalogue
 from edgenas.workflows.profiles import export_profile, import_profile
 from firmware_tools.device import Conditions
 
 TENTH = 10**400
-PROFILE = refine(None, KEY, [taken(i) for i in range(3)], lambda m: catalogue.blocks(m) or ())
+PROFILE = refine(None, KEY, [taken(i) for i in range(3)], lambda m: blocks_of(m) or ())
 
 
 @pytest.fixture
@@ -245,8 +246,8 @@ def test_a_profile_that_says_that_nothing_takes_time_is_learnt_over() -> None:
     planted = BoardProfile.from_json(table, KEY)
     for count in (2, 9):
         found = [taken(i) for i in range(count)]
-        profile = refine(planted, KEY, found, lambda m: catalogue.blocks(m) or ())
-        mean, _ = latency.load(profile.latency).predict([catalogue.blocks(m) or () for m in found])
+        profile = refine(planted, KEY, found, lambda m: blocks_of(m) or ())
+        mean, _ = latency.load(profile.latency).predict([blocks_of(m) or () for m in found])
         assert all(0.3 < ms / m.latency_ms < 3 for ms, m in zip(mean, found, strict=True))
 
 
@@ -285,6 +286,6 @@ def test_a_planted_model_that_nothing_can_be_fitted_from_is_learnt_over() -> Non
     found = [taken(i) for i in range(9)]
     table = changed_profile(lambda t: t["latency"]["features"].update(bias_ms=1e18, prices=dict.fromkeys(PRICES, 1e18)))
     table["latency"] |= {"measurements": 10**18, "offset_ms": -1e18}
-    profile = refine(BoardProfile.from_json(table, KEY), KEY, found, lambda m: catalogue.blocks(m) or ())
-    mean, _ = latency.load(profile.latency).predict([catalogue.blocks(m) or () for m in found])
+    profile = refine(BoardProfile.from_json(table, KEY), KEY, found, lambda m: blocks_of(m) or ())
+    mean, _ = latency.load(profile.latency).predict([blocks_of(m) or () for m in found])
     assert all(0.3 < ms / m.latency_ms < 3 for ms, m in zip(mean, found, strict=True))

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from recorded import KEY, taken
 
-from edgenas.boards.board import Board, BoardProfile, ProfileKey
+from edgenas.boards.board import Board
 from edgenas.errors import UsageError
 from edgenas.profiles import exchange
 from edgenas.profiles.evidence import evidence
+from edgenas.profiles.measurement import Measurement, Origin
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.refine import refine, refreshed
-from edgenas.profiles.store import Measurement, Store
-from edgenas.profiles.store_schema import Origin
-from edgenas.spaces import catalogue
-from edgenas.spaces.space import Block
+from edgenas.profiles.store import Store
+from edgenas.spaces.architecture import Block
 from edgenas.workflows.profile_forget import forget_profile
 from edgenas.workflows.profile_show import show_profile
 from edgenas.workflows.profiles import export_profile, import_profile
@@ -59,7 +59,7 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]
 
 
 def blocks_of(m: Measurement) -> tuple[Block, ...]:
-    return catalogue.blocks(m) or ()
+    return blocks_of(m) or ()
 
 
 def measured(*measurements: Measurement) -> None:

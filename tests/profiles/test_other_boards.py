@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from edgenas import latency
-from edgenas.boards.board import Board, BoardProfile, ProfileKey
+from edgenas.boards.board import Board
 from edgenas.latency.transfer import TransferModel
 from edgenas.profiles import other_boards
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.refine import refine, refreshed
-from edgenas.profiles.store import Measurement
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.space import SearchSpace
 
 FOLDER = Path(__file__).parent / "latency"
 SHAPE = (1, 28, 28)

@@ -10,11 +10,13 @@ import pytest
 from recorded import KEY, NETWORKS, taken
 
 from edgenas import latency
-from edgenas.boards.board import Board, BoardProfile
+from edgenas.boards.board import Board
 from edgenas.profiles.evidence import evidence, name_of
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import BoardProfile
 from edgenas.profiles.refine import contradicted, refine, refreshed
-from edgenas.profiles.store import Measurement
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.space import SearchSpace
 
 
 def blocks_of(m: Measurement) -> tuple[Block, ...]:

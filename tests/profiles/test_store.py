@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgenas.boards.board import ProfileKey
 from edgenas.errors import EdgenasError, UsageError
-from edgenas.profiles.store import Measurement, Store
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import ProfileKey
+from edgenas.profiles.store import Store
 
 KEY = ProfileKey("host", "ai-edge-litert", "2.3.0", "int8", 1, "p10")
 ONE = Measurement(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgenas import tasks
 from edgenas.artifacts.artifact import Artifact, golden_mismatch
-from edgenas.boards.board import BoardProfile
 from edgenas.conversion.runtime import quantised
+from edgenas.profiles.profile import BoardProfile
 from edgenas.tasks.batches import as_input
 from firmware_tools.connect import connect
 

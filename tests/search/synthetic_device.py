@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgenas import latency
+from edgenas.costs.limits import Limits
 from edgenas.latency import AdditiveModel
-from edgenas.search.lattice import Lattice, Limits
+from edgenas.search.lattice import Lattice
 from edgenas.search.problem import Problem
-from edgenas.spaces.space import Architecture, Block, SearchSpace
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.space import SearchSpace
 from edgenas.training import Outcome
 
 OVERHEAD_MS = 0.004

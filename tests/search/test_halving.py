@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from synthetic_device import SyntheticDevice
 
+from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
 from edgenas.search.halving import fills, halving, nothing_fits, with_references
-from edgenas.search.lattice import Edge, Lattice, Limits
+from edgenas.search.lattice import Edge, Lattice
 from edgenas.search.problem import LAST_RUNG, SLACK, Candidate, Found, Problem
-from edgenas.spaces.space import Architecture, SearchSpace, Template
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace, Template
 from edgenas.training import Outcome
 from edgenas.units import MS
 

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from edgenas.costs import estimate
+from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
-from edgenas.search.lattice import GRID, Edge, Lattice, Limits
-from edgenas.spaces.space import Architecture, Block, SearchSpace, Stage, StageChoices
+from edgenas.search.lattice import GRID, Edge, Lattice
+from edgenas.spaces.architecture import Architecture, Block, Stage
+from edgenas.spaces.space import SearchSpace, StageChoices
 
 SPACE = SearchSpace(
     name="test",

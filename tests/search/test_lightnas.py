@@ -11,11 +11,13 @@ import torch
 
 from edgenas import tasks
 from edgenas.costs import estimate
+from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
-from edgenas.search.lattice import Lattice, Limits
+from edgenas.search.lattice import Lattice
 from edgenas.search.lightnas import BAND, Alpha, lightnas, propose, train_alpha
 from edgenas.search.problem import LAST_RUNG, Problem
-from edgenas.spaces.space import OPERATORS, Architecture, Block, SearchSpace, StageChoices
+from edgenas.spaces.architecture import OPERATORS, Architecture, Block
+from edgenas.spaces.space import SearchSpace, StageChoices
 from edgenas.supernet import training
 from edgenas.supernet.additive import Surrogate, fit_surrogate
 from edgenas.supernet.cache import obtain, supernet_file

@@ -7,7 +7,8 @@ import pytest
 from synthetic_device import SyntheticDevice
 
 from edgenas.search.problem import Candidate, mutate, operator_weight
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.training import Outcome
 
 SPACE = SearchSpace.load("tiny", (1, 8, 8), 10)

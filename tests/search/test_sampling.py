@@ -11,7 +11,8 @@ from edgenas import latency
 from edgenas.costs import estimate
 from edgenas.search import sampling
 from edgenas.search.lattice import Lattice
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 
 TINY = SearchSpace.load("tiny", (1, 28, 28), 10)
 COUNTED = Path(__file__).parents[1] / "latency" / "mps2_an386_counted.json"

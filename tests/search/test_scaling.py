@@ -9,7 +9,8 @@ import pytest
 
 from edgenas.search.lattice import GRID, Lattice
 from edgenas.search.scaling import FILLED, fill
-from edgenas.spaces.space import Architecture, Block, SearchSpace, Stage, Template
+from edgenas.spaces.architecture import Architecture, Block, Stage
+from edgenas.spaces.space import SearchSpace, Template
 
 # Few enough choices that all architectures of a template can be looked at.
 SPACE = replace(

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from edgenas.conversion import Converter
 from edgenas.errors import UsageError
+from edgenas.spaces.architecture import OPERATORS, Architecture, Block, Stage
 from edgenas.spaces.network import network
-from edgenas.spaces.space import OPERATORS, Architecture, Block, SearchSpace, Stage
+from edgenas.spaces.space import SearchSpace
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 96, 96)]
 TINY = SearchSpace.load("tiny", (1, 28, 28), 10)

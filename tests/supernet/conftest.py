@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edgenas import tasks
-from edgenas.spaces.space import OPERATORS, SearchSpace, StageChoices
+from edgenas.spaces.architecture import OPERATORS
+from edgenas.spaces.space import SearchSpace, StageChoices
 from edgenas.tasks import ImageData, Split
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgenas.spaces.architecture import OPERATORS, Architecture
 from edgenas.spaces.network import network
-from edgenas.spaces.space import OPERATORS, Architecture, SearchSpace
+from edgenas.spaces.space import SearchSpace
 from edgenas.supernet.paths import Paths
 from edgenas.supernet.supernet import Supernet
 

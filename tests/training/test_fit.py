@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from edgenas.errors import UsageError
 from edgenas.seals import Seals
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.training import Job, Outcome, Recipe
 from edgenas.training.checkpoints import load_job, load_network

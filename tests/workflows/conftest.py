@@ -11,8 +11,9 @@ from short_deploys import make_home
 from sittings import OPTIONS, Copy, Place, Recorder, StoppedError
 
 import edgenas
-from edgenas.boards.board import BoardProfile
-from edgenas.profiles.store import Measurement, Store
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import BoardProfile
+from edgenas.profiles.store import Store
 from edgenas.workflows.profile import Profiled
 from edgenas.workflows.result import Result
 

@@ -7,9 +7,11 @@ from typing import cast
 import pytest
 
 from edgenas.costs import estimate
+from edgenas.costs.limits import Limits
 from edgenas.latency import AdditiveModel
-from edgenas.search.lattice import Lattice, Limits
-from edgenas.spaces.space import Block, SearchSpace
+from edgenas.search.lattice import Lattice
+from edgenas.spaces.architecture import Block
+from edgenas.spaces.space import SearchSpace
 from edgenas.units import MINSN, MS
 from edgenas.workflows.beyond import Priced, note
 

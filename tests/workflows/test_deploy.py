@@ -13,7 +13,8 @@ from edgenas.conversion.gate import GUESSING, OPERATORS
 from edgenas.errors import BudgetMissedError, GuessingError, InfeasibleError
 from edgenas.measuring import connection
 from edgenas.seals import Seals
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.units import MS
 from edgenas.workflows.result import Result
 

@@ -20,12 +20,14 @@ from short_deploys import make_home
 import edgenas
 from edgenas import latency
 from edgenas.artifacts.artifact import Artifact
-from edgenas.boards.board import Board, BoardProfile, ProfileKey
+from edgenas.boards.board import Board
 from edgenas.errors import BudgetError, InfeasibleError, UsageError
 from edgenas.measuring.session import Session
+from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.progress import Silent
 from edgenas.runtimes.engine import counted
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.units import MINSN
 from edgenas.workflows.result import Result
 from firmware_tools.connect import connect

@@ -7,10 +7,11 @@ import pytest
 from sittings import Copy, Place, Recorder
 
 import edgenas
-from edgenas.boards.board import BoardProfile
 from edgenas.errors import UsageError
+from edgenas.profiles.profile import BoardProfile
 from edgenas.profiles.store import Store
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.workflows.profile import Profiled
 
 TINY = SearchSpace.load("tiny", (1, 8, 8), 10)

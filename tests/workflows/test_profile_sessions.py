@@ -20,13 +20,16 @@ from short_deploys import make_home
 from sittings import Recorder
 
 from edgenas import latency
-from edgenas.boards.board import Board, BoardProfile
+from edgenas.boards.board import Board
 from edgenas.measuring import session
 from edgenas.measuring.connection import connect
 from edgenas.measuring.session import Session
+from edgenas.profiles.measurement import Measurement
+from edgenas.profiles.profile import BoardProfile
 from edgenas.profiles.refine import refine
-from edgenas.profiles.store import Measurement, Store
-from edgenas.spaces.space import Architecture, SearchSpace
+from edgenas.profiles.store import Store
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from edgenas.workflows.profile import Profiled, Until, profile_session
 from firmware_tools.device import Device, DeviceInfo, Progress, Timing, TimingPlan
 
