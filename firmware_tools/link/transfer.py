@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from firmware_tools.answers.streams import Deadline
 from firmware_tools.device import Progress
-from firmware_tools.errors import DeviceLostError, ProtocolError
+from firmware_tools.errors import DeviceError, DeviceLostError, ProtocolError
 from firmware_tools.link.frames import Frame, line_bytes
 from firmware_tools.link.messages import Write
 from firmware_tools.link.refusals import Code
 from firmware_tools.link.wire import Kind
-
-if TYPE_CHECKING:
-    from firmware_tools.link.session import Link
 
 _WRITE_UNIT = 8  # flash is written in units of 8 bytes: only the last piece may end within one
 _OFFSET_BYTES = 4
@@ -36,13 +34,41 @@ class Sent:
     went_back: int
 
 
-def transfer(link: Link, window: int, data: bytes, offset: int, progress: Progress | None) -> Sent:
+class Line(Protocol):
+    """What a transfer needs of the link that it goes over; `firmware_tools.link.session.Link` says what each does."""
+
+    name: str
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes."""
+
+    def post(self, kind: int, payload: bytes) -> int:
+        """Send a request without waiting; its sequence."""
+
+    def wait(self, kind: int, sequences: Container[int], timeout_s: float) -> Frame | None:
+        """The next answer to any of `sequences`, or None."""
+
+    def answer_time_s(self, sent_bytes: int) -> float:
+        """How long an answer to the last of `sent_bytes` may take."""
+
+    def reopen_line(self) -> None:
+        """End whatever the board holds of the line."""
+
+    def refused(self, kind: int, code: int, body: bytes) -> DeviceError:
+        """The exception for an answer's status."""
+
+    def silent(self, doing: str, seconds: float, tries: int) -> DeviceLostError:
+        """The exception for a board that answers no more."""
+
+
+def transfer(link: Line, window: int, data: bytes, offset: int, progress: Progress | None) -> Sent:
     """Send `data` from `offset` on, after BEGIN. Raises NothingStagedError if the board has forgotten the BEGIN."""
     return _Transfer(link, window, data, offset, progress).run()
 
 
 class _Transfer:
-    def __init__(self, link: Link, window: int, data: bytes, offset: int, progress: Progress | None) -> None:
+    def __init__(self, link: Line, window: int, data: bytes, offset: int, progress: Progress | None) -> None:
         self._link, self._data, self._progress = link, data, progress
         self._window = min(window, _MOST_UNDER_WAY)
         self._piece = (link.max_payload - _OFFSET_BYTES) // _WRITE_UNIT * _WRITE_UNIT
@@ -111,5 +137,5 @@ class _Transfer:
             raise self._lost(f"WRITE at {self._done} of {len(self._data)} bytes", seconds)
 
     def _lost(self, doing: str, seconds: float) -> DeviceLostError:
-        lost: DeviceLostError = self._link.silent(doing, seconds, self._tries)
+        lost = self._link.silent(doing, seconds, self._tries)
         return DeviceLostError(f"{lost.message}, and the transfer goes on where it was", **lost.fields)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from firmware_tools.plan import encode, layout, lower, tflite_file
+from firmware_tools.plan import encode, layout, tflite_file
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.graph import Graph, Tensor
+from firmware_tools.plan.lowering.context import Step
+from firmware_tools.plan.lowering.graph import kinds, lower
+from firmware_tools.plan.quantization import quantization
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ def compile_plan(tflite: bytes) -> Plan:
     Raises PlanError: the file is malformed, not int8 throughout, or has an operator or an option that the engine does
     not have; the message names it and what to use instead.
     """
-    graph = tflite_file.read(tflite, lower.kinds())
-    steps, roots = lower.steps(graph)
+    graph = tflite_file.read(tflite, kinds())
+    steps, roots = lower(graph)
     arranged = layout.lay_out(graph, steps, roots)
     operators = tuple(_placed(arranged, position) for position in range(len(arranged.steps)))
     source, result = (_port(graph, index, arranged.offsets[roots[index]]) for index in (graph.input, graph.output))
@@ -93,10 +96,10 @@ def _placed(arranged: layout.Layout, position: int) -> plan.Operator:
 
 def _port(graph: Graph, index: int, offset: int) -> Port:
     tensor: Tensor = graph.tensors[index]
-    return Port(tensor.name, tensor.shape, *lower.quantization(tensor), offset)
+    return Port(tensor.name, tensor.shape, *quantization(tensor), offset)
 
 
-def _planned(operator: plan.Operator, step: lower.Step, live: int) -> PlannedOperator:
+def _planned(operator: plan.Operator, step: Step, live: int) -> PlannedOperator:
     weights = getattr(operator, "weights", b"")
     return PlannedOperator(
         *(operator.label, step.source.index, step.source.kind, step.shape, step.macs, len(weights), live),

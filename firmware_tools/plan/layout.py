@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from firmware_tools.plan import memory
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.graph import Graph
-from firmware_tools.plan.lower import Step
+from firmware_tools.plan.lowering.context import Step
 from firmware_tools.plan.order import order
 
 _STRIPS = (16, 8, 4, 2, 1)  # output rows of a depthwise convolution: more are faster and take more scratch

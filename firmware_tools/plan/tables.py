@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from firmware_tools.plan import fixed_point as fp
 from firmware_tools.plan.graph import Operator, Tensor
-from firmware_tools.plan.lower import quantization, requantize
+from firmware_tools.plan.quantization import quantization, requantize
 from firmware_tools.plan.support import refuse
 
 _Function = Callable[[int], int]

@@ -12,9 +12,10 @@ from random_graphs import RandomGraph, expected, generate
 from tflite_builder import Op, T, constant, model, run
 
 from firmware_tools.mcu import measure
-from firmware_tools.plan import compile_plan, lower, support
+from firmware_tools.plan import compile_plan, support
 from firmware_tools.plan.compile import Plan
 from firmware_tools.plan.graph import Operator
+from firmware_tools.plan.lowering.graph import kinds
 
 pytest.importorskip("tflite_micro", reason="tflite-micro has no wheel for this Python")
 
@@ -36,7 +37,7 @@ def test_random_graphs(graphs: list[RandomGraph]) -> None:
 
 
 def test_the_graphs_are_what_they_are_for(graphs: list[RandomGraph]) -> None:
-    assert {kind for graph in graphs for kind in graph.kinds} == lower.kinds()
+    assert {kind for graph in graphs for kind in graph.kinds} == kinds()
     assert sum(len(graph.unused) > 1 for graph in graphs) > SEEDS // 3
     assert sum(graph.read_on for graph in graphs) > SEEDS // 4
     assert sum(len(graph.unused) == 0 for graph in graphs) > 2

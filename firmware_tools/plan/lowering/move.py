@@ -8,8 +8,9 @@ from itertools import product
 
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.graph import Operator
-from firmware_tools.plan.lower import RESHAPES, Lowering, Place, check_int8, quantization
-from firmware_tools.plan.lower_elementwise import same_quantization
+from firmware_tools.plan.lowering.context import RESHAPES, Lowering, Place
+from firmware_tools.plan.lowering.elementwise import same_quantization
+from firmware_tools.plan.quantization import check_int8, quantization
 from firmware_tools.plan.support import refuse
 
 

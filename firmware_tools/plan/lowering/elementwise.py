@@ -10,15 +10,9 @@ import numpy as np
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan import tables
 from firmware_tools.plan.graph import Operator, Tensor
-from firmware_tools.plan.lower import (
-    Lowering,
-    Place,
-    check_int8,
-    clamp,
-    quantization,
-    requantize,
-)
-from firmware_tools.plan.lower_weights import window
+from firmware_tools.plan.lowering.context import Lowering, Place
+from firmware_tools.plan.lowering.weights import window
+from firmware_tools.plan.quantization import check_int8, clamp, quantization, requantize
 from firmware_tools.plan.support import refuse
 
 _MAX_DEPTH = 4095

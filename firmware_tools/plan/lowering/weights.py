@@ -8,7 +8,8 @@ import numpy as np
 
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.graph import Array, Operator, Tensor
-from firmware_tools.plan.lower import Lowering, clamp, quantization, requantize
+from firmware_tools.plan.lowering.context import Lowering
+from firmware_tools.plan.quantization import clamp, quantization, requantize
 from firmware_tools.plan.support import refuse
 
 STRIP_ROWS = 16  # of a depthwise convolution's output, at most; layout.py may take fewer

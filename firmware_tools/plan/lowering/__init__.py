@@ -1,0 +1,1 @@
+"""What a TFLite graph becomes on the engine: one module for each family of operators."""
