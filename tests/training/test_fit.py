@@ -230,12 +230,12 @@ def test_even_classes_have_no_weights_and_uneven_ones_weigh_alike(digits: ImageD
 def test_weights_teach_classes_with_few_images(
     job: Jobs, space: SearchSpace, digits: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With seed 0; benchmarks/uneven_classes.py has more."""
+    """With seed 0; benchmarks/uneven_classes.py has more. Of 8 epochs it depends on the processor's roundings."""
     rare = thinned(digits, (3, 8), 6)
     monkeypatch.setattr("edgenas.training.fit.uneven", lambda data: False)
-    plain = fit(job(until=8, epochs=8, name="plain"), space, rare).recalls
+    plain = fit(job(until=20, epochs=20, name="plain"), space, rare).recalls
     monkeypatch.undo()
-    weighted = fit(job(until=8, epochs=8, name="weighted"), space, rare).recalls
+    weighted = fit(job(until=20, epochs=20, name="weighted"), space, rare).recalls
     assert plain is not None
     assert weighted is not None
     assert weighted.right[3] + weighted.right[8] > plain.right[3] + plain.right[8]
