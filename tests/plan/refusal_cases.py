@@ -305,6 +305,12 @@ CASES: dict[str, tuple[bytes, str, str]] = {
 LIMITS = [
     ("tflite_file._MAX_TENSORS", 1, relu(), "more than 1 tensors", "split the model"),
     ("tflite_file._MAX_OPERATORS", 1, STATE, "3 operators: 1 to 1", "split the model"),
-    ("lowering.context.MAX_PLAN_BYTES", 10, conv(output=T((1, 2, 2, 3), 1.0)), "constants over 10 bytes", "use fewer weights"),
+    (
+        "lowering.context.MAX_PLAN_BYTES",
+        10,
+        conv(output=T((1, 2, 2, 3), 1.0)),
+        "constants over 10 bytes",
+        "use fewer weights",
+    ),
     ("lowering.context._MAX_STEPS", 0, relu(), "takes the plan over 0 steps", "fewer positions"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -97,11 +98,11 @@ def test_every_refusal_has_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _place(error: PlanError) -> tuple[str, int]:
-    """File and line of the `raise`."""
+    """File, from the folder of the package on, and line of the `raise`."""
     trace: TracebackType | None = error.__traceback__
     found = ("", 0)
     while trace is not None:
-        found = Path(trace.tb_frame.f_code.co_filename).name, trace.tb_lineno
+        found = os.path.relpath(trace.tb_frame.f_code.co_filename, PLAN), trace.tb_lineno
         trace = trace.tb_next
     return found
 
