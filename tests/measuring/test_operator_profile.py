@@ -77,7 +77,7 @@ def _net() -> bytes:
 def test_operators_of_a_tflite_runtime(runtime: str, tmp_path: Path) -> None:
     url = "local:"
     if runtime == "tflite":
-        python = Path(__file__).resolve().parents[1] / ".venv-tflite" / "bin" / "python"
+        python = Path(__file__).resolve().parents[2] / ".venv-tflite" / "bin" / "python"
         if not python.exists():
             pytest.skip("no tflite-runtime: .venv-tflite is not there (make setup-tests, Python 3.11)")
         url = f"local:?python={python}"

@@ -238,7 +238,7 @@ def test_another_board_of_the_name_is_refused(at: Callable[[str], Path], tmp_pat
     home = at("other")
     board = home / "boards" / "host" / "board.toml"
     board.parent.mkdir(parents=True)
-    shipped = (Path(__file__).parents[1] / "boards" / "host" / "board.toml").read_text()
+    shipped = (Path(__file__).parents[2] / "boards" / "host" / "board.toml").read_text()
     board.write_text(shipped.replace('kind = "linux"', 'kind = "linux"\nunit = "Minsn"'))
     with pytest.raises(UsageError, match="the unit of board host is ms there and Minsn in"):
         import_profile(file)

@@ -18,7 +18,7 @@ from edgenas.boards.board import Board
 from edgenas.errors import UsageError
 from edgenas.profiles import exchange
 from edgenas.profiles.evidence import evidence
-from edgenas.profiles.measurement import Measurement, Origin
+from edgenas.profiles.measurement import Measurement, Origin, blocks_of
 from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.refine import refine, refreshed
 from edgenas.profiles.store import Store
@@ -58,7 +58,7 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]
     return go
 
 
-def blocks_of(m: Measurement) -> tuple[Block, ...]:
+def known_blocks(m: Measurement) -> tuple[Block, ...]:
     return blocks_of(m) or ()
 
 
@@ -69,7 +69,7 @@ def measured(*measurements: Measurement) -> None:
 
 def refitted(key: ProfileKey = KEY) -> None:
     """What a deploy does with what was measured."""
-    refine(None, key, stored(key), blocks_of).save()
+    refine(None, key, stored(key), known_blocks).save()
 
 
 def stored(key: ProfileKey = KEY) -> list[Measurement]:
@@ -99,7 +99,7 @@ def layer_of(profile: BoardProfile | None) -> dict[str, object]:
 def test_a_layer_is_scaled_by_the_networks_that_both_measured() -> None:
     mine = [taken(i) for i in range(6)]
     theirs = imported_from("t", *(taken(i, session="t", factor=2.0, hour=9) for i in range(3, 20)))
-    data = evidence([*mine, *theirs], blocks_of)
+    data = evidence([*mine, *theirs], known_blocks)
     (layer,) = data.layers
     assert (layer.by, layer.compared, layer.measurements) == ("networks", 3, 17)
     assert layer.scale == pytest.approx(0.5)
@@ -112,12 +112,12 @@ def test_a_layer_is_scaled_by_the_networks_that_both_measured() -> None:
 def test_a_layer_is_scaled_by_a_model_where_nothing_is_shared() -> None:
     mine = [taken(i) for i in range(20)]
     theirs = imported_from("t", *(taken(i, session="t", factor=2.5) for i in range(30, 50)))
-    (layer,) = evidence([*mine, *theirs], blocks_of).layers
+    (layer,) = evidence([*mine, *theirs], known_blocks).layers
     assert (layer.by, layer.compared) == ("model", 20)
     assert layer.scale == pytest.approx(0.4, rel=0.05)
     assert 0 < layer.scale_std < 0.05
-    assert evidence(theirs, blocks_of).layers[0].scale == 1.0
-    (alone,) = evidence([*mine[:2], *theirs], blocks_of).layers
+    assert evidence(theirs, known_blocks).layers[0].scale == 1.0
+    (alone,) = evidence([*mine[:2], *theirs], known_blocks).layers
     assert (alone.scale, alone.by) == (1.0, "nothing")
 
 
@@ -127,7 +127,7 @@ def test_layers_have_scales_of_their_own_and_a_session_of_mine_is_mine() -> None
         imported_from(name, *(taken(i, session="same", factor=factor) for i in range(4)))
         for name, factor in (("a", 2.0), ("b", 0.5))
     ]
-    data = evidence([*mine, *two[0], *two[1]], blocks_of)
+    data = evidence([*mine, *two[0], *two[1]], known_blocks)
     assert {layer.origin.file: round(layer.scale, 6) for layer in data.layers} == {"a": 0.5, "b": 2.0}
     assert all(
         row.latency_ms == pytest.approx(m.latency_ms)
@@ -139,10 +139,10 @@ def test_layers_have_scales_of_their_own_and_a_session_of_mine_is_mine() -> None
 
 def test_of_a_large_file_a_part_is_fitted_and_all_of_ones_own() -> None:
     many = [taken(i % 60, session=f"s{i // 60}", hour=i // 60) for i in range(60 * 20)]
-    data = evidence([taken(61), *imported_from("t", *many)], blocks_of)
+    data = evidence([taken(61), *imported_from("t", *many)], known_blocks)
     assert sum(row.origin is not None for row in data.rows) == 500
     assert data.layers[0].measurements == 1200
-    assert len(evidence(many, blocks_of).rows) == 1200
+    assert len(evidence(many, known_blocks).rows) == 1200
 
 
 def test_the_profile_says_which_file_at_which_scale(at: Callable[[str], Path], tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_without_anything_of_ones_own_a_file_is_held_against_itself_and_other_bo
     at("other")
     rpi = replace(KEY, board="rpi-5")
     slow = [taken(i, key=rpi, factor=7.0) for i in range(40)]
-    refine(None, rpi, slow, blocks_of, model="features").save()
+    refine(None, rpi, slow, known_blocks, model="features").save()
     assert "1 of them disagree with other boards" in refused(file, Heard())
     assert import_profile(honest).disagreements == ()
 
@@ -233,7 +233,7 @@ def test_without_anything_of_ones_own_a_file_is_held_against_itself_and_other_bo
 def test_the_profile_and_the_prior_are_asked_before_other_boards(at: Callable[[str], Path], tmp_path: Path) -> None:
     file = from_ann(at, tmp_path / "ann.json", [taken(i, session="t", factor=5.0) for i in range(10)])
     at("mine")
-    refine(None, KEY, [taken(i) for i in range(20)], blocks_of).save()  # of measurements that are elsewhere
+    refine(None, KEY, [taken(i) for i in range(20)], known_blocks).save()  # of measurements that are elsewhere
     assert "disagree with your profile by more than 3 times" in refused(file, Heard())
 
 
@@ -301,7 +301,9 @@ def test_a_session_of_ones_own_is_forgotten(at: Callable[[str], Path], tmp_path:
     done = forget_profile("b")
     assert (done.session, done.measurements, [(k.forgotten, k.left) for k in done.keys]) == ("b", 4, [(4, 4)])
     assert known_sessions() == {"a"}
-    assert prediction(BoardProfile.load(KEY)) == prediction(refine(None, KEY, [taken(i) for i in range(4)], blocks_of))
+    assert prediction(BoardProfile.load(KEY)) == prediction(
+        refine(None, KEY, [taken(i) for i in range(4)], known_blocks)
+    )
     with pytest.raises(UsageError, match="session b: its 4 measurements are forgotten already"):
         forget_profile("b")
     with pytest.raises(UsageError, match="is no imported file and no session that counts"):
@@ -313,8 +315,8 @@ def test_profiles_that_learnt_from_what_is_forgotten_are_fitted_anew(at: Callabl
     at("mine")
     measured(taken(0, key=FAST))
     import_profile(bad, accept=True)
-    before = prediction(refine(None, FAST, [taken(0, key=FAST)], blocks_of))
-    refreshed(Board.load("host"), FAST, stored(FAST), blocks_of).save()
+    before = prediction(refine(None, FAST, [taken(0, key=FAST)], known_blocks))
+    refreshed(Board.load("host"), FAST, stored(FAST), known_blocks).save()
     learnt = BoardProfile.load(FAST)
     assert prediction(learnt) != before
     assert learnt is not None
@@ -348,7 +350,7 @@ def test_one_that_is_killed_leaves_the_old_or_the_new_and_goes_on(
     assert known_sessions() == ({"a", "t"} if when == "before" else {"a"})
     if when == "before":
         assert forget_profile("ann.json").measurements == 4
-    alone = prediction(refine(None, KEY, [taken(i) for i in range(4)], blocks_of))
+    alone = prediction(refine(None, KEY, [taken(i) for i in range(4)], known_blocks))
     assert prediction(BoardProfile.load(KEY)) == alone
     assert known_sessions() == {"a"}
 
@@ -356,7 +358,7 @@ def test_one_that_is_killed_leaves_the_old_or_the_new_and_goes_on(
 def test_a_profile_without_a_measurement_is_forgotten_too(at: Callable[[str], Path], tmp_path: Path) -> None:
     file = from_ann(at, tmp_path / "ann.json", [taken(0, session="t")])
     table = json.loads(file.read_text())
-    bare = refine(None, FAST, [taken(1, key=FAST)], blocks_of).to_json()
+    bare = refine(None, FAST, [taken(1, key=FAST)], known_blocks).to_json()
     table["keys"].append(
         {"key": table["keys"][0]["key"] | {"setting": FAST.setting}, "profile": bare, "measurements": []}
     )
@@ -381,7 +383,7 @@ def test_what_an_older_edgenas_imported_is_a_layer_and_is_forgotten(at: Callable
     found = stored()
     assert [m.origin for m in found[:4]] == [None] * 4
     assert {m.origin for m in found[4:]} == {Origin("", "old.json", "Bob", mark["imported_utc"])}
-    assert evidence(found, blocks_of).layers[0].scale == pytest.approx(0.5)
+    assert evidence(found, known_blocks).layers[0].scale == pytest.approx(0.5)
     assert forget_profile("old.json").measurements == 4
     assert known_sessions() == {"a"}
     connection = sqlite3.connect(home / "measurements.sqlite")

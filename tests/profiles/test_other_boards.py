@@ -18,7 +18,7 @@ from edgenas.profiles.refine import refine, refreshed
 from edgenas.spaces.architecture import Architecture, Block
 from edgenas.spaces.space import SearchSpace
 
-FOLDER = Path(__file__).parent / "latency"
+FOLDER = Path(__file__).parents[1] / "latency"
 SHAPE = (1, 28, 28)
 ROWS = json.loads((FOLDER / "mps2_an386_counted.json").read_text())["networks"]
 ROWS = [ROWS[i] for i in np.random.default_rng(0).permutation(len(ROWS))]

@@ -179,7 +179,7 @@ def test_callers_bugs_are_value_errors() -> None:
 
 def test_what_was_trained_last_comes_out_within_a_thousandth_where_measurements_carry_no_noise() -> None:
     """On counted instructions, of the network that the engine's model explains worst."""
-    rows = json.loads((Path(__file__).parent / "latency" / "mps2_an386_counted.json").read_text())["networks"]
+    rows = json.loads((Path(__file__).parents[1] / "latency" / "mps2_an386_counted.json").read_text())["networks"]
     shape = (1, 28, 28)
     known = [
         replace(taken(0), architecture=row["architecture"], input_shape=shape, latency_ms=row["instructions"] / 1e6)

@@ -20,7 +20,7 @@ from edgenas.spaces.space import SearchSpace
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 96, 96)]
 TINY = SearchSpace.load("tiny", (1, 28, 28), 10)
-TEXT = (Path(__file__).parent.parent / "models" / "tiny.toml").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "models" / "tiny.toml").read_text(encoding="utf-8")
 Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]
 
 
