@@ -22,8 +22,8 @@ from report import ROOT, publish
 
 sys.path.insert(0, str(ROOT / "tests"))  # the board is the tests'
 
-from arm64_board import Arm64Board
-from ssh_server import at_home
+from helpers.arm64_board import Arm64Board
+from helpers.ssh_server import at_home
 
 
 def main() -> None:

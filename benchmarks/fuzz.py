@@ -19,9 +19,9 @@ from pathlib import Path
 
 from report import ROOT, commit
 
-sys.path.insert(0, str(ROOT / "tests" / "link"))  # the adversary is the tests', too
+sys.path.insert(0, str(ROOT / "tests"))  # the adversary is the tests', too
 
-import link_adversary
+from helpers.link import link_adversary
 
 _FIRMWARE = ROOT / "firmware_tools" / "firmware"
 _TARGETS = {

@@ -22,9 +22,8 @@ import numpy as np
 from report import ROOT, commit, machine
 
 sys.path.insert(0, str(ROOT / "tests"))  # the networks are the tests', too
-sys.path.insert(0, str(ROOT / "tests" / "plan"))
 
-from random_graphs import Array, RandomGraph, expected, generate
+from helpers.plan.random_graphs import Array, RandomGraph, expected, generate
 
 from firmware_tools.mcu import measure
 from firmware_tools.plan import compile_plan

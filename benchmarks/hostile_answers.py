@@ -25,12 +25,11 @@ from unittest import mock
 
 from report import ROOT, commit
 
-sys.path.insert(0, str(ROOT / "tests" / "firmware_tools"))  # the liars are the tests', too
-sys.path.insert(0, str(ROOT / "tests" / "link"))
+sys.path.insert(0, str(ROOT / "tests"))  # the liars are the tests', too
 
-import link_adversary
-import lying_agent
-import lying_board
+
+from helpers.firmware_tools import lying_agent
+from helpers.link import link_adversary, lying_board
 
 from edgenas.cli import failures, streams
 from firmware_tools.errors import DeviceError

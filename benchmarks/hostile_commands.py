@@ -256,8 +256,8 @@ SUBJECTS: dict[str, Try] = {
 
 def prepare(world: World) -> None:
     """What commands need besides: a true artifact and an image."""
-    sys.path[:0] = [str(ROOT / "tests" / "ssh"), str(ROOT / "tests")]
-    from ssh_models import fully_connected  # a small model, which the tests share
+    sys.path.insert(0, str(ROOT / "tests"))
+    from helpers.ssh.ssh_models import fully_connected  # a small model, which the tests share
 
     from edgenas import train
     from edgenas.artifacts.artifact import Artifact, Tensor

@@ -33,7 +33,7 @@ from edgenas.profiles.measurement import blocks_of
 
 sys.path.insert(0, str(ROOT / "tests"))  # what is recorded there is what is changed here
 
-from recorded import KEY, taken
+from helpers.recorded import KEY, taken
 
 from edgenas.artifacts.artifact import Artifact, Tensor, read_model
 from edgenas.boards import inventory
@@ -128,7 +128,7 @@ def board(chance: random.Random, folder: Path) -> None:
 
 def space(chance: random.Random, folder: Path) -> None:
     """A search space, one of its networks built."""
-    text = (ROOT / chance.choice(("models/tiny.toml", "tests/small.toml"))).read_text()
+    text = (ROOT / chance.choice(("models/tiny.toml", "tests/helpers/small.toml"))).read_text()
     found = SearchSpace.load(written(folder / "space.toml", changed_toml(chance, text)), (1, 28, 28), 10)
     catalogue.to_table(found)
 

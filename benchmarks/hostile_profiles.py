@@ -25,7 +25,7 @@ from report import ROOT, commit
 
 sys.path.insert(0, str(ROOT / "tests"))  # the adversary is the tests', too
 
-import profile_adversary
+from helpers.profiles import profile_adversary
 
 _MAX_MIB = 512
 

@@ -23,13 +23,9 @@ from tempfile import TemporaryDirectory
 from report import ROOT, commit, machine
 
 sys.path.insert(0, str(ROOT / "tests"))  # the boards are the tests', too
-sys.path.insert(0, str(ROOT / "tests" / "firmware"))
-sys.path.insert(0, str(ROOT / "tests" / "mcu"))
 
-import core_build
-import mcu_boards
-import power_cuts
-import tiny_plans
+from helpers.firmware import core_build, power_cuts, tiny_plans
+from helpers.mcu import mcu_boards
 
 _TABLES = 30  # 8.3 KB, three pages
 _REALISTIC_TABLES = 115  # 31.7 KB, as a small image classifier takes

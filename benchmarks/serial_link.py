@@ -21,11 +21,11 @@ from typing import Any
 
 from report import ROOT, publish, spread
 
-sys.path.insert(0, str(ROOT / "tests" / "link"))  # the paced line and the core's plans are the tests', too
+sys.path.insert(0, str(ROOT / "tests"))  # the paced line and the core's plans are the tests', too
 
-import core_board
 import smp_peer
-from paced_line import PacedLine, Served
+from helpers.link import core_board
+from helpers.link.paced_line import PacedLine, Served
 
 from firmware_tools.link import messages
 from firmware_tools.link.pipes import SerialPipe

@@ -32,18 +32,14 @@ import numpy as np
 from report import ROOT, commit, machine
 
 sys.path.insert(0, str(ROOT / "tests"))  # the boards are the tests', too
-sys.path.insert(0, str(ROOT / "tests" / "cli"))
-sys.path.insert(0, str(ROOT / "tests" / "firmware"))
-sys.path.insert(0, str(ROOT / "tests" / "mcu"))
-sys.path.insert(0, str(ROOT / "tests" / "ssh"))
 
-import core_build
-import mcu_boards
-from cli_program import DEPLOY, Done, Program, Running
-from short_deploys import SMALL, make_home
-from ssh_models import fully_connected
-from ssh_server import SshServer, at_home
-from tflite_builder import Op, T, constant, model
+from helpers.cli.cli_program import DEPLOY, Done, Program, Running
+from helpers.firmware import core_build
+from helpers.mcu import mcu_boards
+from helpers.short_deploys import SMALL, make_home
+from helpers.ssh.ssh_models import fully_connected
+from helpers.ssh_server import SshServer, at_home
+from helpers.tflite_builder import Op, T, constant, model
 
 from firmware_tools.connect import connect
 

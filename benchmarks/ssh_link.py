@@ -24,11 +24,10 @@ from typing import Any
 from report import ROOT, publish, spread
 
 sys.path.insert(0, str(ROOT / "tests"))  # the SSH server is the tests' ...
-sys.path.insert(0, str(ROOT / "tests" / "firmware_tools"))  # ... and so are the models
 
 import numpy as np
-from raw_agent import fully_connected
-from ssh_server import SshServer, at_home
+from helpers.firmware_tools.raw_agent import fully_connected
+from helpers.ssh_server import SshServer, at_home
 
 import edgenas
 from edgenas.boards import inventory

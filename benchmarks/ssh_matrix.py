@@ -20,10 +20,9 @@ from tempfile import TemporaryDirectory
 from report import ROOT, commit, machine, print_table
 
 sys.path.insert(0, str(ROOT / "tests"))  # the servers are the tests' ...
-sys.path.insert(0, str(ROOT / "tests" / "firmware_tools"))  # ... and so are the models
 
-from raw_agent import fully_connected
-from ssh_accounts import (
+from helpers.firmware_tools.raw_agent import fully_connected
+from helpers.ssh_accounts import (
     REFUSED,
     SECRET,
     TALKATIVE,
@@ -34,7 +33,7 @@ from ssh_accounts import (
     Server,
     refused_accounts,
 )
-from ssh_server import at_home, make_key
+from helpers.ssh_server import at_home, make_key
 
 import edgenas
 from firmware_tools.connect import Access, connect

@@ -24,7 +24,8 @@ from edgenas.spaces.space import SearchSpace
 from edgenas.tasks import ImageData, Split
 from edgenas.tasks.recalls import Recalls
 from edgenas.training import Job, Recipe
-from edgenas.training.fit import evaluate, fit, load_network
+from edgenas.training.checkpoints import load_network
+from edgenas.training.fit import evaluate, fit
 from edgenas.workflows.pipeline import default_epochs
 
 ARCHITECTURE = "stem-16s2/plain-16x1/residual-32x1/plain-64x1"

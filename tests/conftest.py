@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from helpers.short_deploys import make_home
 from hypothesis import settings
 from hypothesis import strategies as st
-from short_deploys import make_home
 
 from edgenas.spaces.architecture import Architecture, Stage
 from edgenas.spaces.space import SearchSpace

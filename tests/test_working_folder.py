@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shadowing import Trap
-from tflite_builder import Op, T, constant, model
+from helpers.shadowing import Trap
+from helpers.tflite_builder import Op, T, constant, model
 
 from edgenas import tasks
 from edgenas.conversion import environment

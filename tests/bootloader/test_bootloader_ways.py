@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rom_bootloader import RomBootloader
+from helpers.bootloader.rom_bootloader import RomBootloader
 
 from edgenas.boards.board import Board, list_boards
 from firmware_tools.bootloader import WAYS, Command, FileWrite, Image, Plan, run, uf2

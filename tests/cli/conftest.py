@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_program import DEPLOY, STAGES, Deployed, Interrupted, Program
-from short_deploys import make_home
+from helpers.cli.cli_program import DEPLOY, STAGES, Deployed, Interrupted, Program
+from helpers.short_deploys import make_home
 
 from edgenas.conversion import environment
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_program import DEPLOY, Done, Program
+from helpers.cli.cli_program import DEPLOY, Done, Program
 from PIL import Image
 
 pytestmark = pytest.mark.slow  # together: they need the deployed home

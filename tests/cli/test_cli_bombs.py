@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from peak_memory import measured, peak_kb
+from helpers.peak_memory import measured, peak_kb
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "wait4"), reason="measures as POSIX systems do")
 

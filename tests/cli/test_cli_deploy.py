@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_program import DEPLOY, STAGES, Deployed, Done, Program
-from short_deploys import SMALL
+from helpers.cli.cli_program import DEPLOY, STAGES, Deployed, Done, Program
+from helpers.short_deploys import SMALL
 
 from edgenas import resources
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_program import Program
+from helpers.cli.cli_program import Program
 
 import firmware_tools
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_program import Done, Program
+from helpers.cli.cli_program import Done, Program
 
 _COMMANDS = (
     "deploy",

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hostile_text import ACTING, HostileServer, acts, hostile_agent, on_terminal
+from helpers.cli.hostile_text import ACTING, HostileServer, acts, hostile_agent, on_terminal
+from helpers.recorded import KEY, taken
+from helpers.tflite_builder import Op, T, constant, model
 from PIL import Image
-from recorded import KEY, taken
-from tflite_builder import Op, T, constant, model
 
 from edgenas.cli import app, main
 from edgenas.profiles.exchange import FORMAT, Exchange

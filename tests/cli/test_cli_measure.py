@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_program import Program
+from helpers.cli.cli_program import Program
 
 BOARD = """
 id = "quick"
@@ -22,7 +22,7 @@ processes = 2
 
 def test_operators_as_a_table_and_as_json(tmp_path: Path) -> None:
     pytest.importorskip("tflite", reason="needs the packages of edgenas[mcu]")
-    from tflite_builder import Op, T, constant, model
+    from helpers.tflite_builder import Op, T, constant, model
 
     weights = constant(np.ones((8, 8)), None, "float32")
     real = T((1, 8), None, dtype="float32")

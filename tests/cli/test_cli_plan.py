@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_program import Program
+from helpers.cli.cli_program import Program
 
 BOARD = """
 id = "small"
@@ -41,8 +41,8 @@ def program(tmp_path: Path) -> Program:
 def model(program: Program) -> Path:
     """A convolution and a dense layer; and beside it the same cut off, the same as float32 and others."""
     pytest.importorskip("tflite", reason="needs the packages of edgenas[mcu]")
-    from tflite_builder import Op, T, constant
-    from tflite_builder import model as build
+    from helpers.tflite_builder import Op, T, constant
+    from helpers.tflite_builder import model as build
 
     rng = np.random.default_rng(0)
     tensors = [

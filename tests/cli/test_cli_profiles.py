@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli_program import Program
+from helpers.cli.cli_program import Program
 
 
 def test_a_profile_goes_from_one_home_to_another(profiled: Program, tmp_path: Path) -> None:

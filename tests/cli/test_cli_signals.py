@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_program import Program, Running
-from short_deploys import SMALL
+from helpers.cli.cli_program import Program, Running
+from helpers.short_deploys import SMALL
 
 _HEAD = """
 import ctypes, gc, hashlib, os, signal, sys, threading, time
@@ -163,7 +163,7 @@ def test_measuring_ends_with_a_program_that_alone_got_the_signal(tmp_path: Path,
     pytest.importorskip("tflite", reason="needs the packages of edgenas[mcu]")
     if emulator == "unicorn":
         pytest.importorskip("unicorn", reason="needs pip install unicorn")
-    from tflite_builder import Op, T, constant, model
+    from helpers.tflite_builder import Op, T, constant, model
 
     tensors, ops = [T((1, 32, 32, 16), 0.05)], []
     strides = {"StrideH": 1, "StrideW": 1, "Padding": 0, "DilationHFactor": 1, "DilationWFactor": 1}

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hostile_text import ACTING, acts
-from recorded import KEY, taken
+from helpers.cli.hostile_text import ACTING, acts
+from helpers.recorded import KEY, taken
 
 from edgenas import show_profile
 from edgenas.cli import output, streams

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import conversion_nets as nets
 import numpy as np
 import pytest
 import torch
-from conversion_nets import Trained
+from helpers.conversion import conversion_nets as nets
+from helpers.conversion.conversion_nets import Trained
 from sklearn.datasets import load_digits
 from torch import nn
 

@@ -6,11 +6,11 @@ import random
 from contextlib import suppress
 from typing import Any
 
-import conversion_nets as nets
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from tflite_builder import Op, T, constant, model
+from helpers.conversion import conversion_nets as nets
+from helpers.tflite_builder import Op, T, constant, model
 
 from edgenas.conversion import Converter, Precision
 from edgenas.conversion.cut import cut

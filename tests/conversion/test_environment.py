@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from foreign_index import foreign_index
+from helpers.foreign_index import foreign_index
 
 from edgenas.conversion import environment
 from edgenas.errors import ConversionError, UsageError

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import conversion_nets as nets
 import numpy as np
 import pytest
 import torch
-from conversion_nets import Trained
+from helpers.conversion import conversion_nets as nets
+from helpers.conversion.conversion_nets import Trained
 from torch import nn
 
 from edgenas.artifacts.artifact import Tensor

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import conversion_nets as nets
 import pytest
+from helpers.conversion import conversion_nets as nets
 
 from edgenas.conversion.export import to_onnx
 from edgenas.conversion.process import OnnxWorker

@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 import pytest
 import torch
-from conversion_operators import peak_bytes
+from helpers.conversion_operators import peak_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn

@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from core_build import MISSING, build
-from power_cuts import SCENARIOS, CutBoard, cut_processes, explore
-from tiny_plans import SEEDS
-from wire_board import ACTIVE, NONE, Board
+from helpers.firmware.core_build import MISSING, build
+from helpers.firmware.power_cuts import SCENARIOS, CutBoard, cut_processes, explore
+from helpers.firmware.tiny_plans import SEEDS
+from helpers.firmware.wire_board import ACTIVE, NONE, Board
 
 OLD, NEW = SEEDS["lut"], SEEDS["mean"]
 

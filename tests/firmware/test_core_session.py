@@ -12,9 +12,9 @@ from shutil import which
 
 import numpy as np
 import pytest
-from core_build import MISSING, build
-from tiny_plans import SEEDS
-from wire_board import (
+from helpers.firmware.core_build import MISSING, build
+from helpers.firmware.tiny_plans import SEEDS
+from helpers.firmware.wire_board import (
     ACTIVE,
     BEGIN,
     FAULT,

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from core_build import MISSING, build
-from tiny_plans import SEEDS, many_pages, put
-from wire_board import (
+from helpers.firmware.core_build import MISSING, build
+from helpers.firmware.tiny_plans import SEEDS, many_pages, put
+from helpers.firmware.wire_board import (
     ACTIVE,
     BAD_HASH,
     BAD_PLAN,

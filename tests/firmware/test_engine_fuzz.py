@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_plans import FIRMWARE
+from helpers.firmware.tiny_plans import FIRMWARE
 
 
 def _make(target: str, build: Path, *variables: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from kernel_cases import (
+from helpers.firmware.kernel_cases import (
     Window,
     conv_case,
     dense_case,
@@ -17,7 +17,7 @@ from kernel_cases import (
     separate,
     with_channels,
 )
-from kernel_machines import Emulated, Host, Machine
+from helpers.firmware.kernel_machines import Emulated, Host, Machine
 
 
 @pytest.fixture(scope="module", params=["host", "cortex-m0", "cortex-m3", "cortex-m4", "cortex-m33"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_plans import SEEDS, build_eater, eat, fields, get, put, put_table, signed
+from helpers.firmware.tiny_plans import SEEDS, build_eater, eat, fields, get, put, put_table, signed
 
 from firmware_tools.errors import PlanError
 from firmware_tools.plan import simulate

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from raw_agent import fully_connected
+from helpers.firmware_tools.raw_agent import fully_connected
 
 from firmware_tools.connect import connect
 from firmware_tools.device import Device

@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import lying_agent
 import numpy as np
 import pytest
+from helpers.firmware_tools import lying_agent
+from helpers.firmware_tools.lying_agent import METHODS, answer, changed, lied_to, places, program, truth
+from helpers.peak_memory import measured, peak_kb
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lying_agent import METHODS, answer, changed, lied_to, places, program, truth
-from peak_memory import measured, peak_kb
 
 from firmware_tools.answers import streams
 from firmware_tools.device import Timing

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from raw_agent import SHORT, RawAgent, active_model, agent_pid, children, gone, sha256, until
+from helpers.firmware_tools.raw_agent import SHORT, RawAgent, active_model, agent_pid, children, gone, sha256, until
 
 from firmware_tools.connect import connect
 from firmware_tools.device import Device, TimingPlan

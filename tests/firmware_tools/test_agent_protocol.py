@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from raw_agent import RawAgent, active_model, sha256
+from helpers.firmware_tools.raw_agent import RawAgent, active_model, sha256
 
 from firmware_tools.agent import AGENT_PATH, agent
 from firmware_tools.connect import connect

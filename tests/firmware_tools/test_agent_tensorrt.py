@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_agent import agent_pid, gone, sha256, until
+from helpers.firmware_tools.raw_agent import agent_pid, gone, sha256, until
 
 from firmware_tools.connect import connect
 from firmware_tools.device import Device, TimingPlan
@@ -26,7 +26,12 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the stand-in, now on PATH, writes its calls."""
     program = tmp_path / "bin" / "trtexec"
     program.parent.mkdir()
-    script = Path(__file__).with_name("trtexec_standin.py").read_text(encoding="utf-8")
+    script = (
+        Path(__file__)
+        .parents[1]
+        .joinpath("helpers", "firmware_tools", "trtexec_standin.py")
+        .read_text(encoding="utf-8")
+    )
     program.write_text(f"#!{sys.executable}\n{script}", encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_agent import SHORT, RawAgent, children, gone, sha256, until
+from helpers.firmware_tools.raw_agent import SHORT, RawAgent, children, gone, sha256, until
 
 from firmware_tools.agent import agent
 from firmware_tools.agent.agent import Runs

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_agent import active_model
+from helpers.firmware_tools.raw_agent import active_model
 
 from firmware_tools.agent import agent
 from firmware_tools.agent.agent import Refusal, Store

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from arm64_board import Arm64Board, unless_silent
-from raw_agent import fully_connected
-from ssh_server import at_home
+from helpers.arm64_board import Arm64Board, unless_silent
+from helpers.firmware_tools.raw_agent import fully_connected
+from helpers.ssh_server import at_home
 
 import edgenas
 from firmware_tools.connect import connect

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from raw_agent import SHORT, sha256
+from helpers.firmware_tools.raw_agent import SHORT, sha256
 
 from firmware_tools.connect import connect
 from firmware_tools.errors import DeviceError, DeviceLostError, DeviceUrlError, RuntimeMissingError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_agent import SHORT, active_model, fully_connected, sha256
+from helpers.firmware_tools.raw_agent import SHORT, active_model, fully_connected, sha256
 
 from firmware_tools.connect import connect
 from firmware_tools.device import Device
@@ -192,7 +192,12 @@ def test_a_file_that_is_no_model_is_refused_and_the_session_goes_on(device: Devi
 
 
 def test_a_runtime_that_complains_of_every_tensor_is_heard_once(device: Device) -> None:
-    from tflite_builder import Op, T, constant, model  # here: it skips tests where the package tflite is missing
+    from helpers.tflite_builder import (  # here: it skips tests where the package tflite is missing
+        Op,
+        T,
+        constant,
+        model,
+    )
 
     # As in public files: the scales of biases are said to lie along dimension 3, which a bias has not.
     tensors, ops = [T((1, 4, 4, 4))], []

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from raw_agent import RawAgent
+from helpers.firmware_tools.raw_agent import RawAgent
 
 from edgenas import resources
 from edgenas.errors import UsageError

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from foreign_index import foreign_index
-from ssh_server import Proxy, SshServer, at_home
+from helpers.foreign_index import foreign_index
+from helpers.ssh_server import Proxy, SshServer, at_home
 
 import edgenas
 from edgenas.measuring.resolve import runtime_of

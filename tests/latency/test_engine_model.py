@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tflite_builder import Op, T, constant, model
+from helpers.tflite_builder import Op, T, constant, model
 
 from edgenas import latency
 from edgenas.costs import engine_plan

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import core_board
 import pytest
-from faulty_pipe import Faults, FaultyPipe
+from helpers.link import core_board
+from helpers.link.faulty_pipe import Faults, FaultyPipe
 
 from firmware_tools import errors
 from firmware_tools.link import messages, session
@@ -167,7 +167,7 @@ def test_board_killed_in_a_transfer_goes_on_from_its_flash(flash: Path, at: int)
 def test_core_at_the_speed_of_a_line(flash: Path, baud: int, lose_one_in: int) -> None:
     import subprocess
 
-    from paced_line import PacedLine
+    from helpers.link.paced_line import PacedLine
 
     process = subprocess.Popen(core_board.command(flash), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None

@@ -16,9 +16,9 @@ import pytest
 if os.name != "posix":
     pytest.skip("ptys are POSIX only", allow_module_level=True)
 
-from paced_line import PacedLine, Served
+from helpers.link.paced_line import PacedLine, Served
+from helpers.link.standin_board import StandInBoard
 from serial.tools import list_ports
-from standin_board import StandInBoard
 
 import edgenas
 from edgenas.boards import inventory

@@ -6,8 +6,8 @@ import json
 import zlib
 from typing import Any
 
-import frame_vectors
 import pytest
+from helpers.link import frame_vectors
 from hypothesis import given
 from hypothesis import strategies as st
 

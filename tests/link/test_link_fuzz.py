@@ -6,12 +6,12 @@ import contextlib
 import random
 from collections.abc import Iterator
 
-import link_adversary
 import pytest
-from frame_vectors import frame
+from helpers.link import link_adversary
+from helpers.link.frame_vectors import frame
+from helpers.link.standin_board import StandInBoard, StandInPipe, unstuffed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standin_board import StandInBoard, StandInPipe, unstuffed
 
 from firmware_tools.errors import DeviceError
 from firmware_tools.link import messages

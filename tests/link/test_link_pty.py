@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from standin_board import StandInBoard
+from helpers.link.standin_board import StandInBoard
 
 if os.name != "posix":
     pytest.skip("ptys are POSIX only", allow_module_level=True)
 
-from paced_line import PacedLine, Served
+from helpers.link.paced_line import PacedLine, Served
 
 from firmware_tools import errors
 from firmware_tools.link import messages, session

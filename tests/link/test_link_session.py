@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import standin_board
-from faulty_pipe import Faults, FaultyFrames, FaultyPipe
-from standin_board import StandInBoard, StandInPipe
+from helpers.link import standin_board
+from helpers.link.faulty_pipe import Faults, FaultyFrames, FaultyPipe
+from helpers.link.standin_board import StandInBoard, StandInPipe
 
 from firmware_tools import errors
 from firmware_tools.link import messages, session, transfer

@@ -8,12 +8,12 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import link_adversary
 import pytest
+from helpers.link import link_adversary
+from helpers.link.lying_board import METHODS, PLAN, LyingBoard, device
+from helpers.link.standin_board import StandInBoard, StandInPipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lying_board import METHODS, PLAN, LyingBoard, device
-from standin_board import StandInBoard, StandInPipe
 
 from firmware_tools.device import Timing
 from firmware_tools.errors import DeviceError, DeviceLostError, ProtocolError

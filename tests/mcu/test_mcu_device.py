@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mcu_boards import (
+from helpers.mcu.mcu_boards import (
     BOARDS,
     MANIFEST,
     CutAt,

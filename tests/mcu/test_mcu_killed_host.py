@@ -10,7 +10,7 @@ import tty
 from pathlib import Path
 
 import pytest
-from mcu_boards import answers, install, missing, net, opener
+from helpers.mcu.mcu_boards import answers, install, missing, net, opener
 
 from firmware_tools.connect import connect
 from firmware_tools.mcu.device import McuDevice

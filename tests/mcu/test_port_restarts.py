@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from mcu_boards import heard, missing
+from helpers.mcu.mcu_boards import heard, missing
 
 from firmware_tools.link.pipes import ProcessPipe
 from firmware_tools.mcu.board_folder import BoardFolder

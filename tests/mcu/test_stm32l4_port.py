@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mcu_boards import images, missing, net
-from stm32l4_board import BANK_BYTES, FLASH, FLASH_ECCR, LPUART_BRR, RAM, RAM_BYTES, UNIQUE_ID, Board
+from helpers.mcu.mcu_boards import images, missing, net
+from helpers.mcu.stm32l4_board import BANK_BYTES, FLASH, FLASH_ECCR, LPUART_BRR, RAM, RAM_BYTES, UNIQUE_ID, Board
 
 from firmware_tools.errors import InferenceError
 from firmware_tools.link import messages

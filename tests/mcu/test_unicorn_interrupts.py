@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import mcu_boards
 import pytest
+from helpers.mcu import mcu_boards
 
 import firmware_tools
 from firmware_tools import mcu

@@ -32,7 +32,7 @@ from edgenas.workflows.runtimes import Compared, compare, fastest
 from firmware_tools.device import TimingPlan
 from firmware_tools.errors import InferenceError, OutputMismatchError
 
-_STANDIN = Path(__file__).parents[1] / "firmware_tools" / "trtexec_standin.py"
+_STANDIN = Path(__file__).parents[1] / "helpers" / "firmware_tools" / "trtexec_standin.py"
 BLOCKS = "stem-8s1/residual-16x2/mbconv-16x2k3e3/fused-32x1e3"
 TEXT = "stem-8s1/plain-8x1/separable-16x1k3/plain-32x1"
 PLAN = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02, repeats=0)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tflite_builder import Op, T, constant, model
 from hypothesis import given
 from hypothesis import strategies as st
-from tflite_builder import Op, T, constant, model
 
 from edgenas.measuring.operator_profile import fit, time_layers
 from firmware_tools.connect import connect

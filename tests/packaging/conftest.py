@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from short_deploys import make_home
+from helpers.short_deploys import make_home
 
 ROOT = Path(__file__).resolve().parents[2]
 

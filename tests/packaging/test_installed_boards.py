@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _net() -> bytes:
     import numpy as np
-    from tflite_builder import Op, T, constant, model
+    from helpers.tflite_builder import Op, T, constant, model
 
     rng = np.random.default_rng(0)
     tensors = [

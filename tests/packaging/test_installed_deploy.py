@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from short_deploys import SMALL
+from helpers.short_deploys import SMALL
 
 if TYPE_CHECKING:
     from conftest import Environment

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_here import check
+from helpers.plan.engine_here import check
+from helpers.tflite_builder import Op, T, constant, model
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tflite_builder import Op, T, constant, model
 
 from firmware_tools.errors import PlanError
 from firmware_tools.plan import compile_plan

@@ -7,9 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
-from engine_here import simulate
-from random_graphs import RandomGraph, expected, generate
-from tflite_builder import Op, T, constant, model, run
+from helpers.plan.engine_here import simulate
+from helpers.plan.random_graphs import RandomGraph, expected, generate
+from helpers.tflite_builder import Op, T, constant, model, run
 
 from firmware_tools.mcu import measure
 from firmware_tools.plan import compile_plan, support

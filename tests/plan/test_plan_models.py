@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from engine_here import simulate
-from tflite_builder import Op, T, constant, model, run
+from helpers.plan.engine_here import simulate
+from helpers.tflite_builder import Op, T, constant, model, run
 
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan import operators as plan_operators

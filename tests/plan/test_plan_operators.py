@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_here import simulate
+from helpers.plan.engine_here import simulate
+from helpers.tflite_builder import Op, T, constant, model, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tflite_builder import Op, T, constant, model, run
 
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan.encode import decode, encode

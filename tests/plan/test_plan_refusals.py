@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any
 
 import pytest
-from refusal_cases import CASES, CUSTOM_OF_TWO, FLOATS, LIMITS, LOOP, STATE, chain, changed, with_graph
-from tflite_builder import Op, T, model, tflite
+from helpers.plan.refusal_cases import CASES, CUSTOM_OF_TWO, FLOATS, LIMITS, LOOP, STATE, chain, changed, with_graph
+from helpers.tflite_builder import Op, T, model, tflite
 
 import firmware_tools.plan
 from firmware_tools.errors import PlanError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded import KEY, taken
+from helpers.recorded import KEY, taken
 
 from edgenas.errors import UsageError
 from edgenas.profiles import exchange

@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import profile_adversary
 import pytest
+from helpers.profiles import profile_adversary
+from helpers.profiles.profile_adversary import signed
+from helpers.recorded import KEY, taken
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from profile_adversary import signed
-from recorded import KEY, taken
 
 from edgenas import latency
 from edgenas.errors import ProfileError, UsageError

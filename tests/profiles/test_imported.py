@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recorded import KEY, taken
+from helpers.recorded import KEY, taken
 
 from edgenas.boards.board import Board
 from edgenas.errors import UsageError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import KEY, NETWORKS, taken
+from helpers.recorded import KEY, NETWORKS, taken
 
 from edgenas import latency
 from edgenas.boards.board import Board

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import readme_blocks as readme
-from short_deploys import make_home
+from helpers.readme import readme_blocks as readme
+from helpers.short_deploys import make_home
 
 import edgenas
 

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
-from short_deploys import SMALL, make_home
-from ssh_server import SshServer, at_home
+from helpers.short_deploys import SMALL, make_home
+from helpers.ssh_server import SshServer, at_home
 
 import edgenas
 from edgenas.workflows.profile import Profiled

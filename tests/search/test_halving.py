@@ -6,7 +6,7 @@ from math import inf, nan
 
 import numpy as np
 import pytest
-from synthetic_device import SyntheticDevice
+from helpers.search.synthetic_device import SyntheticDevice
 
 from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from synthetic_device import SyntheticDevice
+from helpers.search.synthetic_device import SyntheticDevice
 
 from edgenas.search.problem import Candidate, mutate, operator_weight
 from edgenas.spaces.architecture import Architecture

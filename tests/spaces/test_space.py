@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 
 import pytest
-from conversion_operators import operators
+from helpers.conversion_operators import operators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
-from ssh_models import fully_connected
-from ssh_server import Proxy, SshServer, at_home
+from helpers.ssh.ssh_models import fully_connected
+from helpers.ssh_server import Proxy, SshServer, at_home
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_accounts import Account, Board, Dropbear, OpenSsh, Server
-from ssh_server import at_home, make_key
+from helpers.ssh_accounts import Account, Board, Dropbear, OpenSsh, Server
+from helpers.ssh_server import at_home, make_key
 
 from firmware_tools.errors import HostKeyError, KeyExchangeError, UnreachableError
 from firmware_tools.linux.ssh_connection import Connection, Target

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from ssh_models import active_model
-from ssh_server import SshServer
+from helpers.ssh.ssh_models import active_model
+from helpers.ssh_server import SshServer
 
 import edgenas
 from edgenas.progress import Silent

@@ -14,9 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_accounts import READY, REFUSED, SECRET, Board, Dropbear, OpenSsh, Server, ready_accounts, refused_accounts
-from ssh_models import active_model, fully_connected
-from ssh_server import Proxy, at_home
+from helpers.ssh.ssh_models import active_model, fully_connected
+from helpers.ssh_accounts import (
+    READY,
+    REFUSED,
+    SECRET,
+    Board,
+    Dropbear,
+    OpenSsh,
+    Server,
+    ready_accounts,
+    refused_accounts,
+)
+from helpers.ssh_server import Proxy, at_home
 
 import edgenas
 from firmware_tools.connect import Access, connect

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from password_server import PasswordServer
-from ssh_models import fully_connected
-from ssh_server import SshServer
+from helpers.ssh.password_server import PasswordServer
+from helpers.ssh.ssh_models import fully_connected
+from helpers.ssh_server import SshServer
 
 BOARD = ("--board", f"linux-{platform.machine()}")
 EDGENAS = [sys.executable, "-m", "edgenas"]

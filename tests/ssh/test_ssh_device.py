@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ssh_models import SHORT, active_model, fully_connected, sha256
-from ssh_server import SshServer
+from helpers.ssh.ssh_models import SHORT, active_model, fully_connected, sha256
+from helpers.ssh_server import SshServer
 
 from firmware_tools.connect import connect
 from firmware_tools.device import Device

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ssh_server import SshServer, free_port
+from helpers.ssh_server import SshServer, free_port
 
 import edgenas
 from edgenas.boards import inventory

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_server import SshServer, at_home
+from helpers.ssh_server import SshServer, at_home
 
 import edgenas
 from edgenas.boards import inventory

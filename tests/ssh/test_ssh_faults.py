@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ssh_models import SHORT, active_model, sha256, until
-from ssh_server import Proxy, SshServer
+from helpers.ssh.ssh_models import SHORT, active_model, sha256, until
+from helpers.ssh_server import Proxy, SshServer
 
 from firmware_tools.connect import connect
 from firmware_tools.device import Device, TimingPlan

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_server import SshServer
+from helpers.ssh_server import SshServer
 
 import edgenas
 from firmware_tools.agent import AGENT_PATH

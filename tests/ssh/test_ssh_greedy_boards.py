@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from greedy_server import GreedyServer
-from ssh_server import SshServer, at_home
+from helpers.ssh.greedy_server import GreedyServer
+from helpers.ssh_server import SshServer, at_home
 
 from firmware_tools.errors import DeviceUrlError, HostKeyError, LoginError
 from firmware_tools.linux.ssh_connection import Connection, Target

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from password_server import PasswordServer
-from ssh_server import SshServer, at_home, free_port, make_key
+from helpers.ssh.password_server import PasswordServer
+from helpers.ssh_server import SshServer, at_home, free_port, make_key
 
 from firmware_tools.connect import Access, connect
 from firmware_tools.errors import DeviceError, HostKeyError, LoginError, UnreachableError

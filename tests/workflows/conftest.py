@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from short_deploys import make_home
-from sittings import OPTIONS, Copy, Place, Recorder, StoppedError
+from helpers.short_deploys import make_home
+from helpers.workflows.sittings import OPTIONS, Copy, Place, Recorder, StoppedError
 
 import edgenas
 from edgenas.profiles.measurement import Measurement

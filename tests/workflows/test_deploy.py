@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from short_deploys import SMALL
-from sittings import OPTIONS, SLOWED, Copy, Place, Recorder, Slow
+from helpers.short_deploys import SMALL
+from helpers.workflows.sittings import OPTIONS, SLOWED, Copy, Place, Recorder, Slow
 
 import edgenas
 from edgenas.artifacts.artifact import Artifact

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
-from arm64_board import Arm64Board, unless_silent
-from short_deploys import SMALL
-from ssh_server import at_home
+from helpers.arm64_board import Arm64Board, unless_silent
+from helpers.short_deploys import SMALL
+from helpers.ssh_server import at_home
 
 import edgenas
 from edgenas.artifacts.artifact import Artifact

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from short_deploys import make_home
+from helpers.short_deploys import make_home
 
 import edgenas
 from edgenas import latency

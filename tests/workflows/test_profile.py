@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from sittings import Copy, Place, Recorder
+from helpers.workflows.sittings import Copy, Place, Recorder
 
 import edgenas
 from edgenas.errors import UsageError

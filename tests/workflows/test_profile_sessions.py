@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from short_deploys import make_home
-from sittings import Recorder
+from helpers.short_deploys import make_home
+from helpers.workflows.sittings import Recorder
 
 from edgenas import latency
 from edgenas.boards.board import Board

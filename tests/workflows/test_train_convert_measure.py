@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sittings import Copy, Place, Recorder
+from helpers.workflows.sittings import Copy, Place, Recorder
 
 import edgenas
 from edgenas.artifacts.artifact import Artifact

@@ -1,0 +1,1 @@
+"""What tests share: boards, servers, networks and adversaries. Benchmarks use them, too."""
