@@ -29,10 +29,9 @@ import numpy as np
 from PIL import Image
 from report import ROOT, commit
 
-from edgenas.profiles.measurement import blocks_of
-
 sys.path.insert(0, str(ROOT / "tests"))  # what is recorded there is what is changed here
 
+from helpers.plan.refusal_cases import CASES, conv
 from helpers.recorded import KEY, taken
 
 from edgenas.artifacts.artifact import Artifact, Tensor, read_model
@@ -40,6 +39,7 @@ from edgenas.boards import inventory
 from edgenas.boards.board import Board
 from edgenas.errors import EdgenasError
 from edgenas.profiles import exchange
+from edgenas.profiles.measurement import blocks_of
 from edgenas.profiles.refine import refine
 from edgenas.profiles.store import Store
 from edgenas.spaces import catalogue
@@ -203,8 +203,8 @@ def image(chance: random.Random, folder: Path) -> None:
 
 def model(chance: random.Random, folder: Path) -> None:
     """A .tflite file that is planned."""
-    source = folder / "model.tflite"
-    read_model(written(source, changed_bytes(chance, b"\x1c\0\0\0TFL3" + chance.randbytes(400))))
+    source, true = folder / "model.tflite", CASES[chance.choice(sorted(CASES))][0] if chance.random() < 0.2 else conv()
+    read_model(written(source, changed_bytes(chance, true)))
     plan(source, board="rpi-pico")
 
 
