@@ -152,9 +152,9 @@ def _library(folder: Path) -> ctypes.CDLL:
 def _built(folder: Path, name: str, more: Sequence[Path], flags: Sequence[str]) -> Path:
     """The engine, compiled with `more` sources; compiled now unless the folder has it for these sources already."""
     compiler, folder = _compiler(), folder.absolute()
-    sources = [*sorted(_ENGINE.glob("*.c")), *more]
+    sources = [*sorted(_ENGINE.rglob("*.c")), *more]
     digest = hashlib.sha256(repr((compiler, flags)).encode())
-    for path in (*sources, *sorted(_ENGINE.glob("*.h"))):
+    for path in (*sources, *sorted(_ENGINE.rglob("*.h"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     built = folder / f"{digest.hexdigest()[:20]}-{name}"
     if not built.exists():

@@ -4,16 +4,11 @@
 #include "bytes.h"
 #include "engine.h"
 #include "fault.h"
+#include "kernel_set.h"
 #include "messages.h"
 #include "model.h"
 #include "port.h"
 #include "slots.h"
-
-#ifdef __ARM_FEATURE_DSP
-#define KERNEL_SET 1u
-#else
-#define KERNEL_SET 0u
-#endif
 
 static uint8_t spoken; /* anything was sent since the start */
 
@@ -34,7 +29,7 @@ static message_status hello(const request *asked, answer *to) {
     answer_u8(to, PROTOCOL_VERSION);
     answer_u16(to, EN_PLAN_VERSION);
     answer_u16(to, EN_PACKING);
-    answer_u8(to, KERNEL_SET);
+    answer_u8(to, EN_KERNEL_SET);
     answer_u8(to, PORT_TICK_UNIT);
     answer_u16(to, PORT_MAX_PAYLOAD);
     answer_u8(to, PORT_WINDOW);
