@@ -26,7 +26,7 @@ _REPLAY = _FIRMWARE / "host" / "replay.c"
 _FLAGS = ("-std=c11", "-O2", "-g", f"-I{_ENGINE}")
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _REFUSED = 3  # replay's exit status
-_MOST_ARENA = 1 << 26  # bytes; more than any microcontroller has
+_MAX_ARENA = 1 << 26  # bytes; more than any microcontroller has
 _HEADER = np.dtype(
     {"names": ["arena", "input", "output"], "formats": ["<u4"] * 3, "offsets": [16, 36, 52], "itemsize": 64}
 )
@@ -50,7 +50,7 @@ class _Loaded:
         self.library = library
         self.arena_bytes, self.input_bytes, self.output_bytes = _sizes(plan)
         self._plan = _aligned(plan, len(plan))
-        offered = min(self.arena_bytes, _MOST_ARENA)
+        offered = min(self.arena_bytes, _MAX_ARENA)
         self._arena = _aligned(b"", offered)
         self.model = _Model()
         self.status: int = library.en_load(
