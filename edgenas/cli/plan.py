@@ -14,7 +14,7 @@ from edgenas.errors import InfeasibleError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgenas.workflows.plan import Estimate, Need, Planned
+    from edgenas.workflows.plan import Estimate, MemoryUse, Planned
     from firmware_tools.plan.compile import Port, UnusedOperator
 
 _MAX_NAMED = 3  # operators in a line
@@ -103,7 +103,7 @@ def _end(tensor: Port) -> str:
     return f"{_shape(tensor.shape)}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"
 
 
-def _need(planned: Planned, need: Need, what: str) -> str:
+def _need(planned: Planned, need: MemoryUse, what: str) -> str:
     text = f"{what} {need.model_bytes:,} + engine {need.engine_bytes:,} = {need.bytes:,} bytes"
     if need.limit_bytes is None:
         return text

@@ -18,7 +18,7 @@ from firmware_tools.plan.compile import Plan, PlannedOperator, Port
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryUse:
     """What is needed of a board's RAM or flash: by the model, by the engine, and what there is (None: no limit)."""
 
     name: str
@@ -78,8 +78,8 @@ class Planned:
     model: str
     model_bytes: int
     plan: Plan
-    ram: Need
-    flash: Need
+    ram: MemoryUse
+    flash: MemoryUse
     latency: Estimate | None = None
     file: str | None = None
 
@@ -90,7 +90,7 @@ class Planned:
         return live.index(max(live))
 
     @property
-    def tightest(self) -> Need:
+    def tightest(self) -> MemoryUse:
         """Of RAM and flash the one of which a larger fraction is used."""
         return max(self.ram, self.flash, key=lambda need: need.used)
 
@@ -140,8 +140,8 @@ def plan(model: str | Path, *, board: str, out: str | Path | None = None) -> Pla
         model=str(path),
         model_bytes=len(tflite),
         plan=compiled,
-        ram=Need("RAM", compiled.arena_bytes, engine.stack_bytes, ram_bytes(described)),
-        flash=Need("flash", len(compiled.blob), engine.code_bytes, described.flash_bytes),
+        ram=MemoryUse("RAM", compiled.arena_bytes, engine.stack_bytes, ram_bytes(described)),
+        flash=MemoryUse("flash", len(compiled.blob), engine.code_bytes, described.flash_bytes),
     )
     _check(planned)
     if described.prior is not None:
@@ -179,11 +179,11 @@ def _check(planned: Planned) -> None:
     )
 
 
-def _what(planned: Planned, need: Need) -> str:
+def _what(planned: Planned, need: MemoryUse) -> str:
     return "arena" if need is planned.ram else "plan"
 
 
-def _advice(planned: Planned, need: Need) -> str:
+def _advice(planned: Planned, need: MemoryUse) -> str:
     if need is planned.flash:
         largest = max(planned.plan.operators, key=lambda operator: operator.weight_bytes)
         return f"fewer weights, most are in operator {_label(largest)}, or another board"

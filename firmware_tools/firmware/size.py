@@ -80,7 +80,7 @@ def _count(registers: str) -> int:
 
 
 def _sources() -> Iterable[Path]:
-    return sorted([*_ENGINE.glob("*.c"), *_ENGINE.glob("*.S")])
+    return sorted([*_ENGINE.rglob("*.c"), *_ENGINE.rglob("*.S")])
 
 
 def _code_bytes(cross: str, objects: Iterable[Path]) -> int:

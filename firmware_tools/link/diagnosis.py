@@ -23,7 +23,7 @@ _BOOTLOADERS = {
 _ST_ACK_NACK = b"\x79\x1f"
 
 
-class Heard:
+class LineDiagnosis:
     """The bytes and frames that came before a board said hello; only the last few are kept."""
 
     def __init__(self) -> None:

@@ -12,12 +12,12 @@ from typing import TypeVar
 from firmware_tools.device import Progress
 from firmware_tools.errors import DeviceError, DeviceLostError, NothingStagedError, ProtocolError
 from firmware_tools.link import messages
-from firmware_tools.link.diagnosis import Heard, versions_apart
+from firmware_tools.link.diagnosis import LineDiagnosis, versions_apart
 from firmware_tools.link.frames import Frame, Receiver, encode, line_bytes
 from firmware_tools.link.messages import HelloAnswer
 from firmware_tools.link.pipes import Pipe
-from firmware_tools.link.refusals import Code, refusal
-from firmware_tools.link.transfer import Sent, transfer
+from firmware_tools.link.status_errors import Code, refusal
+from firmware_tools.link.transfer import TransferStats, transfer
 from firmware_tools.link.wire import ANSWER, FIRST_MAX_PAYLOAD, TEXT, Request, name_of
 
 _THINKING_S = 0.3  # what host, board and adapter may take beyond the line itself before a request is repeated
@@ -49,7 +49,7 @@ class Link:
         self._sequence = 0
         # A frame that was perhaps cut short, or what another program left on the line: a 0 ends it.
         self._line_open = True
-        self._heard = Heard()
+        self._heard = LineDiagnosis()
 
     def __enter__(self) -> Link:
         return self
@@ -75,7 +75,7 @@ class Link:
         Raises DeviceLostError if the line is silent, ProtocolError if something else speaks on it or the board speaks
         other versions of the protocol; the message says what it looks like and what to do.
         """
-        self.board, self._max_payload, self._heard = None, FIRST_MAX_PAYLOAD, Heard()
+        self.board, self._max_payload, self._heard = None, FIRST_MAX_PAYLOAD, LineDiagnosis()
         hello = messages.Hello()
         try:
             body = self.request(hello.kind, hello.pack(), patience_s=patience_s)
@@ -91,7 +91,7 @@ class Link:
     def ask(self, request: Request[A], patience_s: float | None = None) -> A:
         """The board's answer; `patience_s` bounds the silence, by default as long as a healthy board may take.
 
-        Raises the DeviceError that a refusal stands for (link.refusals).
+        Raises the DeviceError that a refusal stands for (link.status_errors).
         """
         patience_s = request.patience_s if patience_s is None else patience_s
         body = self.request(request.kind, request.pack(), patience_s=patience_s)
@@ -118,7 +118,7 @@ class Link:
             wait_s = max(wait_s, min(2 * wait_s, _LONGEST_WAIT_S))
         raise self.silent(name_of(kind), time.monotonic() - started, tries)
 
-    def send(self, data: bytes, progress: Progress | None = None) -> Sent:
+    def send(self, data: bytes, progress: Progress | None = None) -> TransferStats:
         """Bring `data`, a plan, into the spare slot, going on where an earlier transfer of the same bytes broke off.
 
         Say VERIFY next. `progress` is called with the bytes that the board has and their total. Raises DeviceFullError,

@@ -12,12 +12,12 @@ from firmware_tools.device import Progress
 from firmware_tools.errors import DeviceError, DeviceLostError, ProtocolError
 from firmware_tools.link.frames import Frame, line_bytes
 from firmware_tools.link.messages import Write
-from firmware_tools.link.refusals import Code
+from firmware_tools.link.status_errors import Code
 from firmware_tools.link.wire import Kind
 
 _WRITE_UNIT = 8  # flash is written in units of 8 bytes: only the last piece may end within one
 _OFFSET_BYTES = 4
-_MOST_UNDER_WAY = 128  # sequences are bytes; an answer to an old one must not look like one to a new one
+_MAX_UNDER_WAY = 128  # sequences are bytes; an answer to an old one must not look like one to a new one
 _PATIENCE_S = 10.0
 _FEWEST_TRIES = 4
 _LONGEST_WAIT_S = 8.0
@@ -26,7 +26,7 @@ _SLOWER = 20  # and so many times as long as its bytes on a line that loses noth
 
 
 @dataclass(frozen=True)
-class Sent:
+class TransferStats:
     """How a transfer went: where it began, the plan's bytes, how often it went back for a lost frame."""
 
     resumed_from: int
@@ -62,7 +62,7 @@ class Line(Protocol):
         """The exception for a board that answers no more."""
 
 
-def transfer(link: Line, window: int, data: bytes, offset: int, progress: Progress | None) -> Sent:
+def transfer(link: Line, window: int, data: bytes, offset: int, progress: Progress | None) -> TransferStats:
     """Send `data` from `offset` on, after BEGIN. Raises NothingStagedError if the board has forgotten the BEGIN."""
     return _Transfer(link, window, data, offset, progress).run()
 
@@ -70,7 +70,7 @@ def transfer(link: Line, window: int, data: bytes, offset: int, progress: Progre
 class _Transfer:
     def __init__(self, link: Line, window: int, data: bytes, offset: int, progress: Progress | None) -> None:
         self._link, self._data, self._progress = link, data, progress
-        self._window = min(window, _MOST_UNDER_WAY)
+        self._window = min(window, _MAX_UNDER_WAY)
         self._piece = (link.max_payload - _OFFSET_BYTES) // _WRITE_UNIT * _WRITE_UNIT
         self._resumed_from = offset
         self._done = offset  # what the board has
@@ -83,7 +83,7 @@ class _Transfer:
         self._whole_s = _WHOLE_S + _SLOWER * link.answer_time_s(len(data))
         self._end = Deadline(self._whole_s)
 
-    def run(self) -> Sent:
+    def run(self) -> TransferStats:
         if self._progress is not None:
             self._progress(self._done, len(self._data))
         while self._done < len(self._data):
@@ -97,7 +97,7 @@ class _Transfer:
                 self._go_back()
             else:
                 self._take(answer)
-        return Sent(self._resumed_from, len(self._data), self._went_back)
+        return TransferStats(self._resumed_from, len(self._data), self._went_back)
 
     def _fill(self) -> None:
         while self._next < len(self._data) and len(self._under_way) < self._window:

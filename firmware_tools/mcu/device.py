@@ -35,7 +35,7 @@ from firmware_tools.errors import (
 from firmware_tools.link import messages
 from firmware_tools.link.wire import FLASH
 from firmware_tools.mcu import timings
-from firmware_tools.mcu.manifests import Manifests, Sent
+from firmware_tools.mcu.manifests import Manifests, PlanOrigin
 from firmware_tools.mcu.timings import Emulation
 from firmware_tools.plan import compile_plan
 
@@ -177,7 +177,7 @@ class McuDevice:
         plan = compile_plan(model)
         self._check(plan)
         complete = {**manifest, "sha256": sha256, "bytes": len(model)}
-        sent = Sent(sha256, len(model), complete, plan.input.shape, plan.output.shape)
+        sent = PlanOrigin(sha256, len(model), complete, plan.input.shape, plan.output.shape)
         # Before the transfer, so that the board never holds a plan of this computer's that it knows nothing of.
         self._manifests.put(hashlib.sha256(plan.blob).hexdigest(), sent)
         self._install(plan.blob)

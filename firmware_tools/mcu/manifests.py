@@ -21,7 +21,7 @@ _MAX_BYTES = 8 << 20  # as the agent takes of a manifest
 
 
 @dataclass(frozen=True)
-class Sent:
+class PlanOrigin:
     """A plan's origin: sha256 and size of the .tflite file, its manifest, shapes of input and output with batch 1."""
 
     sha256: str
@@ -37,16 +37,16 @@ class Manifests:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, plan_sha256: str) -> Sent | None:
+    def get(self, plan_sha256: str) -> PlanOrigin | None:
         """What is known of a plan; None if nothing readable is."""
         try:
             record: dict[str, Any] = read_json(self._folder / f"{plan_sha256}.json", _MAX_BYTES)
             shapes = {name: tuple(record[name]) for name in ("input_shape", "output_shape")}
-            return Sent(**{**record, **shapes})
+            return PlanOrigin(**{**record, **shapes})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def put(self, plan_sha256: str, sent: Sent) -> None:
+    def put(self, plan_sha256: str, sent: PlanOrigin) -> None:
         """Remember where a plan comes from. Raises HostFolderError if the folder cannot be written."""
         path = self._folder / f"{plan_sha256}.json"
         new = path.with_suffix(f".{os.getpid()}")

@@ -18,8 +18,8 @@ from firmware_tools.timing import summarise
 if TYPE_CHECKING:
     from firmware_tools.plan.compile import Plan
 
-_MOST_TIMES = 32  # what a RUN takes
-_LEAST_TIMES = 3
+_MAX_TIMES = 32  # what a RUN takes
+_MIN_TIMES = 3
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def times(hello: HelloAnswer, ticks: int, plan: TimingPlan) -> int:
     if hello.tick_unit == "instructions":
         return 1
     seconds = ticks / _rate(hello)
-    return min(_MOST_TIMES, max(_LEAST_TIMES, round(plan.timed_s / max(seconds, 1e-9))))
+    return min(_MAX_TIMES, max(_MIN_TIMES, round(plan.timed_s / max(seconds, 1e-9))))
 
 
 def timing(

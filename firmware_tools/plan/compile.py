@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from firmware_tools.plan import encode, layout, tflite_file
 from firmware_tools.plan import operators as plan
@@ -11,6 +13,8 @@ from firmware_tools.plan.graph import Graph, Tensor
 from firmware_tools.plan.lowering.context import Step
 from firmware_tools.plan.lowering.graph import kinds, lower
 from firmware_tools.plan.quantization import quantization
+
+_MAX_PLANS = 8  # that are kept: one deploy asks for the plan of the same file several times
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,20 @@ def compile_plan(tflite: bytes) -> Plan:
     Raises PlanError: the file is malformed, not int8 throughout, or has an operator or an option that the engine does
     not have; the message names it and what to use instead.
     """
-    graph = tflite_file.read(tflite, kinds())
+    return _compiled(_Source(hashlib.sha256(tflite).digest(), tflite))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A .tflite file; two are equal if their digests are."""
+
+    sha256: bytes
+    tflite: bytes = field(compare=False, repr=False)
+
+
+@lru_cache(maxsize=_MAX_PLANS)
+def _compiled(file: _Source) -> Plan:
+    graph = tflite_file.read(file.tflite, kinds())
     steps, roots = lower(graph)
     arranged = layout.lay_out(graph, steps, roots)
     operators = tuple(_placed(arranged, position) for position in range(len(arranged.steps)))

@@ -26,7 +26,7 @@ _REPLAY = _FIRMWARE / "host" / "replay.c"
 _FLAGS = ("-std=c11", "-O2", "-g", f"-I{_ENGINE}")
 _SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _REFUSED = 3  # replay's exit status
-_MOST_ARENA = 1 << 26  # bytes; more than any microcontroller has
+_MAX_ARENA = 1 << 26  # bytes; more than any microcontroller has
 _HEADER = np.dtype(
     {"names": ["arena", "input", "output"], "formats": ["<u4"] * 3, "offsets": [16, 36, 52], "itemsize": 64}
 )
@@ -50,7 +50,7 @@ class _Loaded:
         self.library = library
         self.arena_bytes, self.input_bytes, self.output_bytes = _sizes(plan)
         self._plan = _aligned(plan, len(plan))
-        offered = min(self.arena_bytes, _MOST_ARENA)
+        offered = min(self.arena_bytes, _MAX_ARENA)
         self._arena = _aligned(b"", offered)
         self.model = _Model()
         self.status: int = library.en_load(
@@ -152,9 +152,9 @@ def _library(folder: Path) -> ctypes.CDLL:
 def _built(folder: Path, name: str, more: Sequence[Path], flags: Sequence[str]) -> Path:
     """The engine, compiled with `more` sources; compiled now unless the folder has it for these sources already."""
     compiler, folder = _compiler(), folder.absolute()
-    sources = [*sorted(_ENGINE.glob("*.c")), *more]
+    sources = [*sorted(_ENGINE.rglob("*.c")), *more]
     digest = hashlib.sha256(repr((compiler, flags)).encode())
-    for path in (*sources, *sorted(_ENGINE.glob("*.h"))):
+    for path in (*sources, *sorted(_ENGINE.rglob("*.h"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     built = folder / f"{digest.hexdigest()[:20]}-{name}"
     if not built.exists():

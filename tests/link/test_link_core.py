@@ -15,7 +15,7 @@ from firmware_tools import errors
 from firmware_tools.link import messages, session
 from firmware_tools.link.pipes import ProcessPipe, SerialPipe
 from firmware_tools.link.session import Link
-from firmware_tools.link.transfer import Sent
+from firmware_tools.link.transfer import TransferStats
 
 OLD, NEW = core_board.plan(2_000, seed=1), core_board.plan(12_004, seed=2)
 LONG = core_board.plan(400_000, seed=3)
@@ -49,7 +49,7 @@ def greeted(pipe: ProcessPipe | FaultyPipe) -> Link:
     return link
 
 
-def install(link: Link, plan: bytes) -> Sent:
+def install(link: Link, plan: bytes) -> TransferStats:
     sent = link.send(plan)
     link.ask(messages.Verify())
     link.ask(messages.Commit(digest(plan)))
@@ -67,7 +67,7 @@ def test_every_message_of_the_core(board: ProcessPipe) -> None:
     assert hello is not None
     assert (hello.board, hello.slots, hello.lowest, hello.unique_id) == ("host", 2, 1, b"edgenas host 001")
     assert hello.input_bytes > 0
-    assert install(link, OLD) == Sent(0, len(OLD), 0)
+    assert install(link, OLD) == TransferStats(0, len(OLD), 0)
     sizes = link.ask(messages.Select(staged=False))
     link.set_input(bytes(sizes.input_bytes))
     ticks = link.ask(messages.Run(5))

@@ -27,7 +27,7 @@ from edgenas.workflows.devices import Found
 from firmware_tools.connect import connect
 from firmware_tools.errors import NothingToRollBackError
 from firmware_tools.link.pipes import SerialPipe
-from firmware_tools.mcu.manifests import Sent
+from firmware_tools.mcu.manifests import PlanOrigin
 from firmware_tools.mcu.serial_board import manifests
 
 NUCLEO, PICO = (0x0483, 0x374B), (0x2E8A, 0x000A)
@@ -92,7 +92,7 @@ def write(*tables: str) -> None:
 def test_every_kind_of_port_and_this_computer(
     board: StandInBoard, silent: str, ports: list[SimpleNamespace], home: Path
 ) -> None:
-    sent = Sent("ab" * 32, 5000, MANIFEST, (1, 8, 8, 1), (1, 10))
+    sent = PlanOrigin("ab" * 32, 5000, MANIFEST, (1, 8, 8, 1), (1, 10))
     manifests(home).put(hashlib.sha256(PLAN).hexdigest(), sent)
     ports += [port("/dev/ttyUSB9", (0x0403, 0x6001)), port("/dev/ttyS9"), port("/dev/ttyGONE", NUCLEO)]
     found = by_url(edgenas.devices())
@@ -175,7 +175,7 @@ def test_what_is_printed(
 ) -> None:
     from edgenas.cli import main
 
-    sent = Sent("ab" * 32, 5000, {**MANIFEST, "budget_ms": "none"}, (1, 8, 8, 1), (1, 10))
+    sent = PlanOrigin("ab" * 32, 5000, {**MANIFEST, "budget_ms": "none"}, (1, 8, 8, 1), (1, 10))
     manifests(home).put(hashlib.sha256(PLAN).hexdigest(), sent)
     write(f'name = "bench"\nurl = "serial://{ports[0].device}"\ntags = ["t"]')
     assert main(["devices", "--tag", "t"]) == 0

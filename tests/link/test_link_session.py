@@ -42,7 +42,7 @@ def opened(board: StandInBoard, **line: Any) -> Link:
     return link
 
 
-def install(link: Link) -> transfer.Sent:
+def install(link: Link) -> transfer.TransferStats:
     sent = link.send(PLAN)
     link.ask(messages.Verify())
     link.ask(messages.Commit(DIGEST))
@@ -57,7 +57,7 @@ def test_every_message() -> None:
     assert (hello.board, hello.firmware, hello.kernels, hello.tick_unit) == ("stand-in", "0.1", "DSP", "instructions")
     assert (hello.arena_bytes, hello.slot_bytes, hello.input_bytes) == (32768, 1 << 18, 4096)
     assert (hello.max_payload, hello.window, hello.slots, hello.unique_id) == (1028, 4, 2, bytes(range(16)))
-    assert link.send(PLAN) == transfer.Sent(0, len(PLAN), 0)
+    assert link.send(PLAN) == transfer.TransferStats(0, len(PLAN), 0)
     link.ask(messages.Verify())
     status = link.ask(messages.Status())
     assert (status.active, status.previous, status.staged, status.tries) == (None, None, 1, 4)

@@ -34,7 +34,7 @@ def conv(out_c: int, in_c: int, kernel: int = 1, zero_point: int = 5) -> bytes:
 
 def test_kinds_and_record_sizes_are_those_of_plan_h() -> None:
     text = PLAN_H.read_text()
-    names = re.findall(r"EN_(\w+) = (\d+)", text)
+    names = re.findall(r"DO\(EN_(\w+), (\d+),", text)
     assert [(of.label.replace(" ", "_").upper(), str(of.kind)) for of in plan.OPERATORS] == names
     assert len({of.kind for of in plan.OPERATORS}) == len(plan.OPERATORS)
     assert f"EN_LANES {plan.LANES}u" in text

@@ -7,7 +7,7 @@
 #include "session.h"
 #include "slots.h"
 
-core_buffers buffers;
+_Static_assert(CORE_HARD_FAULT == (uint32_t)FAULT_HARD && CORE_WATCHDOG == (uint32_t)FAULT_WATCHDOG, "core_fault");
 
 void core_start(void) {
     fault_start();
@@ -17,6 +17,10 @@ void core_start(void) {
     fault_revert();
     model_start();
     session_start();
+}
+
+void core_fault(uint32_t kind, uint32_t pc, uint32_t lr, uint32_t cfsr, uint32_t address) {
+    fault_note(kind, pc, lr, cfsr, address);
 }
 
 void core_byte(uint8_t byte) {

@@ -2,13 +2,12 @@
 
 #include <string.h>
 
-#include "core.h"
 #include "port.h"
 #include "slots.h"
 
 #define MAGIC_0 0x4B474445u /* "EDGK" */
 #define MAGIC_1 (~MAGIC_0)
-#define MOST_IN_A_ROW 3u
+#define MAX_IN_A_ROW 3u
 
 _Static_assert(sizeof(fault_record) <= PORT_KEPT_WORDS * 4u, "fault_record");
 
@@ -26,7 +25,7 @@ void fault_start(void) {
     } else {
         record->resets++;
         if (record->running < PORT_SLOTS && record->pending == 0u && port_was_watchdog()) {
-            core_fault(CORE_WATCHDOG, 0, 0, 0, 0);
+            fault_note(FAULT_WATCHDOG, 0, 0, 0, 0);
         }
     }
     record->running = FAULT_NO_SLOT;
@@ -40,7 +39,7 @@ void fault_clear(void) {
     record->pc = record->lr = record->cfsr = record->address = 0;
 }
 
-void core_fault(uint32_t kind, uint32_t pc, uint32_t lr, uint32_t cfsr, uint32_t address) {
+void fault_note(uint32_t kind, uint32_t pc, uint32_t lr, uint32_t cfsr, uint32_t address) {
     fault_record *const record = fault_get();
     record->kind = kind;
     record->slot = record->running;
@@ -61,7 +60,7 @@ void fault_revert(void) {
     if (record->slot == slots_staged()) {
         slots_revoke(record->slot);
         record->rollbacks++;
-    } else if (record->slot == slots_active() && ++record->in_a_row >= MOST_IN_A_ROW) {
+    } else if (record->slot == slots_active() && ++record->in_a_row >= MAX_IN_A_ROW) {
         record->in_a_row = 0;
         record->rollbacks += slots_rollback() == STATUS_OK;
     }

@@ -25,6 +25,9 @@ fault_record *fault_get(void);
 /* Once at every start: afterwards the record is valid. */
 void fault_start(void);
 
+/* Keep what happened, for the next start: `kind` is FAULT_HARD or FAULT_WATCHDOG, the rest as core_fault's. */
+void fault_note(uint32_t kind, uint32_t pc, uint32_t lr, uint32_t cfsr, uint32_t address);
+
 /* Revert what has to be after the restart: the slots' state must have been read. */
 void fault_revert(void);
 

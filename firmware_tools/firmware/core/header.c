@@ -1,10 +1,10 @@
-/* The header page of a slot. */
+#include "header.h"
+
 #include <string.h>
 
 #include "bytes.h"
 #include "crc32.h"
 #include "port.h"
-#include "slots.h"
 
 #define BEGUN_MAGIC 0x42534745u /* "EGSB" */
 #define VALID_MAGIC 0x56534745u /* "EGSV" */

@@ -150,9 +150,9 @@ static void sort(uint64_t *values, uint32_t count) {
 }
 
 message_status model_run(const request *asked, answer *to) {
-    uint64_t ticks[MODEL_MOST_RUNS];
+    uint64_t ticks[MODEL_MAX_RUNS];
     const uint32_t times = get_u16(asked->bytes);
-    if (times == 0u || times > MODEL_MOST_RUNS) {
+    if (times == 0u || times > MODEL_MAX_RUNS) {
         return STATUS_MALFORMED;
     }
     if (selected.slot == SLOT_NONE) {

@@ -5,7 +5,7 @@
 #include "engine.h"
 #include "messages.h"
 
-#define MODEL_MOST_RUNS 32u
+#define MODEL_MAX_RUNS 32u
 
 void model_start(void);
 

@@ -1,48 +1,16 @@
 #include "session.h"
 
-#include <string.h>
-
 #include "buffers.h"
 #include "bytes.h"
-#include "core.h"
 #include "engine.h"
 #include "fault.h"
+#include "kernel_set.h"
 #include "messages.h"
 #include "model.h"
 #include "port.h"
 #include "slots.h"
 
-#ifdef __ARM_FEATURE_DSP
-#define KERNEL_SET 1u
-#else
-#define KERNEL_SET 0u
-#endif
-
 static uint8_t spoken; /* anything was sent since the start */
-
-void answer_bytes(answer *to, const uint8_t *bytes, uint32_t count) {
-    memcpy(to->bytes + to->count, bytes, count);
-    to->count += count;
-}
-
-void answer_u8(answer *to, uint32_t value) {
-    to->bytes[to->count++] = (uint8_t)value;
-}
-
-void answer_u16(answer *to, uint32_t value) {
-    answer_u8(to, value & 0xFFu);
-    answer_u8(to, value >> 8);
-}
-
-void answer_u32(answer *to, uint32_t value) {
-    answer_u16(to, value & 0xFFFFu);
-    answer_u16(to, value >> 16);
-}
-
-void answer_u64(answer *to, uint64_t value) {
-    answer_u32(to, (uint32_t)value);
-    answer_u32(to, (uint32_t)(value >> 32));
-}
 
 static void answer_text(answer *to, const char *text) {
     uint32_t length = 0;
@@ -61,7 +29,7 @@ static message_status hello(const request *asked, answer *to) {
     answer_u8(to, PROTOCOL_VERSION);
     answer_u16(to, EN_PLAN_VERSION);
     answer_u16(to, EN_PACKING);
-    answer_u8(to, KERNEL_SET);
+    answer_u8(to, EN_KERNEL_SET);
     answer_u8(to, PORT_TICK_UNIT);
     answer_u16(to, PORT_MAX_PAYLOAD);
     answer_u8(to, PORT_WINDOW);
@@ -88,7 +56,7 @@ static message_status tell_status(const request *asked, answer *to) {
     answer_u32(to, record->commits);
     answer_u32(to, record->rollbacks);
     answer_u32(to, record->resets);
-    answer_u32(to, core_dropped());
+    answer_u32(to, buffers.in.dropped);
     for (uint32_t i = 0; i < PORT_SLOTS; i++) {
         const slot_info *const info = slots_info(i);
         const int empty = info->state == SLOT_EMPTY;

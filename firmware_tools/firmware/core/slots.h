@@ -4,38 +4,10 @@
 
 #include <stdint.h>
 
+#include "header.h"
 #include "messages.h"
-#include "sha256.h"
 
 #define SLOT_NONE 0xFFu
-#define SLOT_TRIES 4u
-
-typedef enum { SLOT_EMPTY, SLOT_PARTIAL, SLOT_VALID, SLOT_DAMAGED } slot_state;
-
-typedef struct {
-    slot_state state;
-    uint32_t bytes;    /* of the file: what BEGUN says */
-    uint32_t sequence; /* 0 unless VALID was written */
-    uint32_t tried;    /* marks, 0 to SLOT_TRIES */
-    uint8_t ended;     /* a run of the unconfirmed model was answered */
-    uint8_t confirmed;
-    uint8_t revoked;
-    uint8_t sha256[SHA256_BYTES];
-} slot_info;
-
-/* What a slot's header page says, without looking at the plan: state is EMPTY, PARTIAL, VALID or DAMAGED. */
-slot_info slot_read(uint32_t slot);
-
-/* Writing of marks and headers; 0 if the flash failed. */
-int slot_write_begun(uint32_t slot, uint32_t bytes, const uint8_t sha[SHA256_BYTES]);
-int slot_write_valid(uint32_t slot, uint32_t sequence);
-int slot_write_confirmed(uint32_t slot);
-int slot_write_revoked(uint32_t slot);
-int slot_write_tried(uint32_t slot);
-int slot_write_ended(uint32_t slot);
-
-/* Write whole units, the last filled up with 0xFF, and read them back. */
-int flash_write(const uint8_t *to, const uint8_t *bytes, uint32_t count);
 
 /* Read the flash at a start, reverting a model that was tried too often. 1 if it was. */
 int slots_start(void);

@@ -1,4 +1,5 @@
-/* What load.c asks of every operator before a plan may run. */
+/* What an operator's check is told, and what it asks with. Checks go in the order of PLAN.md: shapes, values, offsets,
+ * overlaps, tables. */
 #ifndef EDGENAS_CHECK_H
 #define EDGENAS_CHECK_H
 
@@ -31,17 +32,5 @@ static inline int en_disjoint(en_span a, en_span b) {
 static inline int en_ahead(en_span out, en_span in, uint64_t distance) {
     return en_disjoint(out, in) || out.at + distance <= in.at;
 }
-
-/* The size of a record of this kind, 0 for an unknown kind. */
-uint32_t en_record_bytes(uint32_t kind);
-
-/* `op` lies completely inside the plan and has the size of its kind. */
-en_status en_check_op(en_bounds *bounds, const en_op *op);
-
-/* The same for the operators with a window or packed weights: check_window.c. */
-en_status en_check_conv(en_bounds *bounds, const en_conv_op *op);
-en_status en_check_dense(en_bounds *bounds, const en_dense_op *op);
-en_status en_check_depthwise(en_bounds *bounds, const en_depthwise_op *op);
-en_status en_check_pool(const en_bounds *bounds, const en_pool_op *op);
 
 #endif

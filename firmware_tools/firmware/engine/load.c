@@ -1,6 +1,6 @@
-/* en_load: the header here, the operators in check.c and check_window.c. */
-#include "check.h"
+/* en_load: the header here, every operator in its own file. */
 #include "crc32.h"
+#include "operators.h"
 
 /* Operators together name at most this many times plan_bytes of tables. */
 #define EN_SHARING 16u
@@ -47,9 +47,30 @@ static en_status check_arena(const en_plan_header *header, uint32_t arena_bytes)
     return EN_OK;
 }
 
+/* The size of a record of this kind, 0 for an unknown kind. */
+static uint32_t record_bytes(uint32_t kind) {
+#define EN_BYTES(kind, number, record, bytes, name) [kind] = sizeof(record),
+    static const uint8_t sizes[] = {EN_OPERATORS(EN_BYTES)};
+#undef EN_BYTES
+    return kind < sizeof sizes ? sizes[kind] : 0u;
+}
+
+static en_status check_op(en_bounds *bounds, const en_op *op) {
+    const void *const record = op;
+    switch (op->kind) {
+#define EN_CHECK(kind, number, type, bytes, name) \
+    case kind: \
+        return en_check_##name(bounds, record);
+        EN_OPERATORS(EN_CHECK)
+#undef EN_CHECK
+    default:
+        return EN_BAD_OPERATOR;
+    }
+}
+
 /* A record that lies completely in the `left` bytes from `op` on. */
 static int is_record(const en_op *op, uint32_t left) {
-    return left >= sizeof *op && op->bytes <= left && op->bytes != 0u && op->bytes == en_record_bytes(op->kind);
+    return left >= sizeof *op && op->bytes <= left && op->bytes != 0u && op->bytes == record_bytes(op->kind);
 }
 
 static en_status check_ops(en_model *model) {
@@ -59,7 +80,7 @@ static en_status check_ops(en_model *model) {
     for (uint32_t i = 0; i < header->op_count; i++) {
         const en_op *const op = (const en_op *)(const void *)(model->plan + header->ops + done);
         const en_status status =
-            is_record(op, header->ops_bytes - done) ? en_check_op(&bounds, op) : EN_BAD_OPERATOR;
+            is_record(op, header->ops_bytes - done) ? check_op(&bounds, op) : EN_BAD_OPERATOR;
         if (status != EN_OK) {
             model->failed_op = i;
             return status;

@@ -35,20 +35,25 @@ typedef struct {
     uint32_t output_scale;
 } en_plan_header;
 
-typedef enum {
-    EN_CONV = 1,
-    EN_DENSE = 2,
-    EN_DEPTHWISE = 3,
-    EN_ADD = 4,
-    EN_MUL = 5,
-    EN_AVERAGE_POOL = 6,
-    EN_MAX_POOL = 7,
-    EN_MEAN = 8,
-    EN_COPY = 9,
-    EN_FILL = 10,
-    EN_LUT = 11,
-    EN_SOFTMAX = 12
-} en_kind;
+/* Every operator: kind, number, record and its bytes, and the name of its kernel, en_NAME, and its check, en_check_NAME
+ * (operators.h). Numbers stay what they are: plans have them. */
+#define EN_OPERATORS(DO)                                 \
+    DO(EN_CONV, 1, en_conv_op, 56, conv)                 \
+    DO(EN_DENSE, 2, en_dense_op, 44, dense)              \
+    DO(EN_DEPTHWISE, 3, en_depthwise_op, 60, depthwise)  \
+    DO(EN_ADD, 4, en_binary_op, 48, add)                 \
+    DO(EN_MUL, 5, en_binary_op, 48, mul)                 \
+    DO(EN_AVERAGE_POOL, 6, en_pool_op, 36, average_pool) \
+    DO(EN_MAX_POOL, 7, en_pool_op, 36, max_pool)         \
+    DO(EN_MEAN, 8, en_mean_op, 32, mean)                 \
+    DO(EN_COPY, 9, en_copy_op, 28, copy)                 \
+    DO(EN_FILL, 10, en_fill_op, 16, fill)                \
+    DO(EN_LUT, 11, en_lut_op, 20, lut)                   \
+    DO(EN_SOFTMAX, 12, en_softmax_op, 24, softmax)
+
+#define EN_KIND(kind, number, record, bytes, name) kind = number,
+typedef enum { EN_OPERATORS(EN_KIND) } en_kind;
+#undef EN_KIND
 
 /* Every operator begins with this; `bytes` is the size of its record. */
 typedef struct {
@@ -164,15 +169,8 @@ _Static_assert(sizeof(en_plan_header) == 64, "en_plan_header");
 _Static_assert(sizeof(en_op) == 4, "en_op");
 _Static_assert(sizeof(en_requant) == 16, "en_requant");
 _Static_assert(sizeof(en_window) == 20, "en_window");
-_Static_assert(sizeof(en_conv_op) == 56, "en_conv_op");
-_Static_assert(sizeof(en_dense_op) == 44, "en_dense_op");
-_Static_assert(sizeof(en_depthwise_op) == 60, "en_depthwise_op");
-_Static_assert(sizeof(en_binary_op) == 48, "en_binary_op");
-_Static_assert(sizeof(en_pool_op) == 36, "en_pool_op");
-_Static_assert(sizeof(en_mean_op) == 32, "en_mean_op");
-_Static_assert(sizeof(en_copy_op) == 28, "en_copy_op");
-_Static_assert(sizeof(en_fill_op) == 16, "en_fill_op");
-_Static_assert(sizeof(en_lut_op) == 20, "en_lut_op");
-_Static_assert(sizeof(en_softmax_op) == 24, "en_softmax_op");
+#define EN_RECORD(kind, number, record, bytes, name) _Static_assert(sizeof(record) == bytes, #record);
+EN_OPERATORS(EN_RECORD)
+#undef EN_RECORD
 
 #endif

@@ -1,4 +1,4 @@
-/* From accumulators to int8: the one place for requantisation, for both kernel sets. PLAN.md has the formulas.
+/* From accumulators to int8: the one place for requantisation, for all kernel sets. PLAN.md has the formulas.
  *
  * Source of the arithmetic: gemmlowp's SaturatingRoundingDoublingHighMul and RoundingDivideByPOT, as TFLite's reference
  * kernels use them. */
@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-#include "plan.h"
+#include "kernel_set.h"
+#include EN_PRIMITIVES
 
 /* (a * b + 2^30) >> 31, b >= 0: a times a fraction of 2^31, rounded half up. */
 static inline int32_t en_high_mul(int32_t a, int32_t b) {
@@ -39,18 +40,15 @@ static inline int8_t en_finish(int32_t value, int32_t zero_point, int32_t low, i
     return (int8_t)((value < least ? least : value > most ? most : value) + zero_point);
 }
 
-#if defined(__ARM_FEATURE_DSP)
-/* high word of (a * b + 2^31), plus c */
-static inline int32_t en_high_mul_add(int32_t a, int32_t b, int32_t c) {
+static inline int8_t en_saturate(int32_t value) {
+#if defined(__ARM_FEATURE_SAT)
     int32_t result;
-    __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(c));
-    return result;
-}
+    __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+    return (int8_t)result;
 #else
-static inline int32_t en_high_mul_add(int32_t a, int32_t b, int32_t c) {
-    return (int32_t)(((int64_t)a * b + (INT64_C(1) << 31)) >> 32) + c;
-}
+    return en_clamp(value, INT8_MIN, INT8_MAX);
 #endif
+}
 
 /* What the fast way needs of one channel. */
 typedef struct {

@@ -1,44 +1,14 @@
-#include "kernels.h"
+#include "operators.h"
 
 static void run_op(const en_model *model, const en_op *op) {
     const void *const record = op;
     switch (op->kind) {
-    case EN_CONV:
-        en_conv(model, record);
+#define EN_RUN(kind, number, type, bytes, name) \
+    case kind: \
+        en_##name(model, record); \
         break;
-    case EN_DENSE:
-        en_dense(model, record);
-        break;
-    case EN_DEPTHWISE:
-        en_depthwise(model, record);
-        break;
-    case EN_ADD:
-        en_add(model, record);
-        break;
-    case EN_MUL:
-        en_mul(model, record);
-        break;
-    case EN_AVERAGE_POOL:
-        en_average_pool(model, record);
-        break;
-    case EN_MAX_POOL:
-        en_max_pool(model, record);
-        break;
-    case EN_MEAN:
-        en_mean(model, record);
-        break;
-    case EN_COPY:
-        en_copy(model, record);
-        break;
-    case EN_FILL:
-        en_fill(model, record);
-        break;
-    case EN_LUT:
-        en_lut(model, record);
-        break;
-    case EN_SOFTMAX:
-        en_softmax(model, record);
-        break;
+        EN_OPERATORS(EN_RUN)
+#undef EN_RUN
     default: /* en_load refuses every other kind */
         break;
     }

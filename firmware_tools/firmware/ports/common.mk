@@ -20,11 +20,12 @@ BUILD := $(firmware)build/boards
 # -fbuiltin: freestanding or not, a memcpy of 4 bytes is a load and no call
 FLAGS := -mthumb -mfloat-abi=soft -O2 -ffreestanding -fbuiltin -std=c11 -Wall -Wextra -Wconversion -Werror -g \
 	-I$(firmware) -I$(firmware)core -I$(engine) -I$(ports) -I$(ports)include -I$(here)
-folders := $(here) $(ports) $(firmware)core/ $(engine)/ $(firmware)runner/
+engine_files := $(foreach place,*.[cS] */*.[cS] */*/*.[cS],$(wildcard $(engine)/$(place)))
+folders := $(here) $(ports) $(firmware)core/ $(sort $(dir $(engine_files))) $(firmware)runner/
 headers := $(foreach folder,$(folders),$(wildcard $(folder)*.h $(folder)*.ld)) $(firmware)port.h $(here)Makefile $(ports)common.mk
 
 port_sources := $(notdir $(sort $(wildcard $(here)*.c))) cortex_m.c memory.c $(shared)
-engine_sources := $(notdir $(sort $(wildcard $(engine)/*.c $(engine)/*.S)))
+engine_sources := $(notdir $(engine_files))
 core_sources := $(notdir $(sort $(wildcard $(firmware)core/*.c)))
 objects = $(patsubst %,$(BUILD)/$(1)/%.o,$(port_sources) $(engine_sources) $(2))
 

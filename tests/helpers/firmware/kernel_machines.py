@@ -14,8 +14,9 @@ from helpers.firmware.kernel_cases import CONV, DENSE, DEPTHWISE, Bytes, Case, L
 
 _FIRMWARE = Path(__file__).parents[3] / "firmware_tools" / "firmware"
 _KERNELS = {CONV: "en_conv", DENSE: "en_dense", DEPTHWISE: "en_depthwise"}
-_C_FILES = ("conv.c", "dense.c", "depthwise.c", "dot_portable.c")
-_ASSEMBLY = ("dot_dsp.S", "depthwise_dsp.S")
+_ENGINE = _FIRMWARE / "engine"
+_C_FILES = sorted(map(str, _ENGINE.rglob("*.c")))
+_ASSEMBLY = sorted(map(str, _ENGINE.rglob("*.S")))
 _MEMORY = """
 #include <string.h>
 void *memcpy(void *to, const void *from, size_t n) {
@@ -52,8 +53,8 @@ class Host:
 
     def __init__(self, compiler: str, folder: Path) -> None:
         library = folder / "engine.so"
-        sources = [str(_FIRMWARE / "engine" / name) for name in _C_FILES]
-        subprocess.run([compiler, "-std=c11", "-O2", "-shared", "-fPIC", "-o", str(library), *sources], check=True)
+        flags = ["-std=c11", "-O2", "-shared", "-fPIC", f"-I{_ENGINE}"]
+        subprocess.run([compiler, *flags, "-o", str(library), *_C_FILES], check=True)
         self._library = ctypes.CDLL(str(library))
 
     def run(self, case: Case, layout: Layout) -> Bytes:
@@ -81,11 +82,15 @@ class Emulated:
         self._cpu, self._runs = cpu, 0
         memory, elf, image = folder / "memory.c", folder / "kernels.elf", folder / "kernels.bin"
         memory.write_text(_MEMORY)
-        sources = [str(_FIRMWARE / "engine" / name) for name in (*_C_FILES, *_ASSEMBLY)]
         flags = ["-mthumb", f"-mcpu={cpu}", "-mfloat-abi=soft", "-O2", "-std=c11", "-ffreestanding", "-fbuiltin"]
-        flags += ["-fno-tree-loop-distribute-patterns", "-nostdlib", f"-I{_FIRMWARE / 'ports' / 'include'}"]
+        flags += [
+            "-fno-tree-loop-distribute-patterns",
+            "-nostdlib",
+            f"-I{_ENGINE}",
+            f"-I{_FIRMWARE / 'ports' / 'include'}",
+        ]
         link = [f"-Ttext={self._CODE:#x}", "-Wl,-e,en_conv", "-Wl,--build-id=none"]
-        command = ["arm-none-eabi-gcc", *flags, *link, "-o", str(elf), str(memory), *sources, "-lgcc"]
+        command = ["arm-none-eabi-gcc", *flags, *link, "-o", str(elf), str(memory), *_C_FILES, *_ASSEMBLY, "-lgcc"]
         subprocess.run(command, check=True)
         subprocess.run(
             ["arm-none-eabi-objcopy", "-O", "binary", "-j", ".text*", "-j", ".rodata*", elf, image], check=True

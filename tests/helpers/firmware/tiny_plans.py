@@ -107,7 +107,7 @@ def build_eater(compiler: str, folder: Path) -> Path:
     )
     program = folder / "eater"
     flags = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wno-unused-result"]
-    sources = [main, FIRMWARE / "fuzz" / "run.c", *sorted((FIRMWARE / "engine").glob("*.c"))]
+    sources = [main, FIRMWARE / "fuzz" / "run.c", *sorted((FIRMWARE / "engine").rglob("*.c"))]
     command = [compiler, *flags, f"-I{FIRMWARE / 'engine'}", "-o", str(program), *map(str, sources)]
     subprocess.run(command, check=True)
     return program

@@ -1,67 +1,16 @@
-/* Pools and the mean: 4 channels at a time, so that a position costs one load of a word and nothing is stored on the way. */
-#include "kernels.h"
+/* Pools: 4 channels at a time, so that a position costs one load of a word and nothing is stored on the way. */
+#include "compiler.h"
+#include "operators.h"
 #include "requant.h"
-#include "simd.h"
-
-/* Positions that are reduced to one: `height` rows of `width`, both strides in bytes. */
-typedef struct {
-    const int8_t *first;
-    uint32_t height, width;
-    uint32_t row_stride, stride;
-} en_patch;
-
-/* acc[0..3] += the sums of 4 channels. */
-static void sum4(const en_patch *patch, uint32_t channel, int32_t acc[4]) {
-    int32_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];
-    const int8_t *row = patch->first + channel;
-    for (uint32_t y = 0; y < patch->height; y++) {
-        const int8_t *in = row;
-        for (uint32_t x = patch->width; x > 0u; x--) {
-            const uint32_t word = en_load4(in);
-            a += (int8_t)word;
-            b += (int8_t)(word >> 8);
-            c += (int8_t)(word >> 16);
-            d += (int8_t)(word >> 24);
-            in += patch->stride;
-        }
-        row += patch->row_stride;
-    }
-    acc[0] = a;
-    acc[1] = b;
-    acc[2] = c;
-    acc[3] = d;
-}
-
-static int32_t sum1(const en_patch *patch, uint32_t channel, int32_t acc) {
-    const int8_t *row = patch->first + channel;
-    for (uint32_t y = 0; y < patch->height; y++) {
-        const int8_t *in = row;
-        for (uint32_t x = patch->width; x > 0u; x--) {
-            acc += *in;
-            in += patch->stride;
-        }
-        row += patch->row_stride;
-    }
-    return acc;
-}
-
-/* Sums of the channels [from, from + result) into acc: 4 at a time while there are 4, then one by one. */
-static uint32_t sum_some(const en_patch *patch, uint32_t from, uint32_t channels, int32_t bias, int32_t acc[4]) {
-    if (channels - from < 4u) {
-        acc[0] = sum1(patch, from, bias);
-        return 1u;
-    }
-    acc[0] = acc[1] = acc[2] = acc[3] = bias;
-    sum4(patch, from, acc);
-    return 4u;
-}
+#include "sums.h"
+#include "window.h"
 
 static void average_patch(const en_patch *patch, const en_pool_op *op, int8_t *out) {
     const uint32_t channels = op->window.in_c;
     const int32_t count = (int32_t)(patch->height * patch->width);
     for (uint32_t from = 0; from < channels;) {
         int32_t acc[4];
-        const uint32_t some = sum_some(patch, from, channels, 0, acc);
+        const uint32_t some = en_sum_some(patch, from, channels, 0, acc);
         for (uint32_t i = 0; i < some; i++) {
             const int32_t half = acc[i] > 0 ? count / 2 : -(count / 2);
             out[from + i] = en_clamp((acc[i] + half) / count, op->low, op->high);
@@ -156,15 +105,26 @@ void en_max_pool(const en_model *model, const en_pool_op *op) {
     pool(model, op, max_patch);
 }
 
-void en_mean(const en_model *model, const en_mean_op *op) {
-    int8_t *const out = (int8_t *)(model->arena + op->out);
-    const en_patch patch = {(const int8_t *)(model->arena + op->in), 1u, op->count, 0u, op->channels};
-    for (uint32_t from = 0; from < op->channels;) {
-        int32_t acc[4];
-        const uint32_t some = sum_some(&patch, from, op->channels, op->bias, acc);
-        for (uint32_t i = 0; i < some; i++) {
-            out[from + i] = en_finish(en_multiply(acc[i], op->multiplier, op->shift), op->zero_point, -128, 127);
-        }
-        from += some;
+static en_status check_pool(const en_bounds *bounds, const en_pool_op *op) {
+    const en_window *const w = &op->window;
+    const en_span in = en_window_input(op->in, w);
+    const en_span out = en_window_output(op->out, w);
+    if (!en_is_window(w) || w->in_c != w->out_c) {
+        return EN_BAD_SHAPE;
     }
+    if (op->low > op->high) {
+        return EN_BAD_VALUE;
+    }
+    if (!en_inside(in, bounds->arena_bytes) || !en_inside(out, bounds->arena_bytes)) {
+        return EN_BAD_OFFSET;
+    }
+    return en_ahead(out, in, en_window_distance(w)) ? EN_OK : EN_BAD_OVERLAP;
+}
+
+en_status en_check_average_pool(en_bounds *bounds, const en_pool_op *op) {
+    return check_pool(bounds, op);
+}
+
+en_status en_check_max_pool(en_bounds *bounds, const en_pool_op *op) {
+    return check_pool(bounds, op);
 }

@@ -1,7 +1,6 @@
-/* Add, multiply and functions of one value. */
-#include "kernels.h"
+/* Add and multiply: two kinds with one record. */
+#include "operators.h"
 #include "requant.h"
-#include "simd.h"
 
 /* One row of `count` values: operand 2 advances by `step2`, 0 for a scalar. */
 typedef struct {
@@ -128,20 +127,34 @@ void en_mul(const en_model *model, const en_binary_op *op) {
     repeat(model, op, op->shift >= -22 && op->shift <= -1 ? mul_quick : mul_any);
 }
 
-void en_lut(const en_model *model, const en_lut_op *op) {
-    const int8_t *const table = (const int8_t *)(model->plan + op->table) + 128;
-    const int8_t *in = (const int8_t *)(model->arena + op->in);
-    int8_t *out = (int8_t *)(model->arena + op->out);
-    uint32_t left = op->count;
-    for (; left >= 4u; left -= 4u) {
-        out[0] = table[in[0]];
-        out[1] = table[in[1]];
-        out[2] = table[in[2]];
-        out[3] = table[in[3]];
-        in += 4;
-        out += 4;
+static en_status check_binary(const en_bounds *bounds, const en_binary_op *op, int is_add) {
+    const en_span in1 = {op->in1, op->count};
+    const en_span in2 = {op->in2, op->period};
+    const en_span out = {op->out, op->count};
+    if (op->count == 0u || op->period == 0u || op->count % op->period != 0u) {
+        return EN_BAD_SHAPE;
     }
-    for (; left > 0u; left--) {
-        *out++ = table[*in++];
+    if (op->multiplier < 0 || op->shift < -31 || op->shift > (is_add ? 0 : 30) || op->low > op->high ||
+        op->constant > 1u) {
+        return EN_BAD_VALUE;
     }
+    if (is_add && (op->multiplier1 < 0 || op->multiplier2 < 0 || op->shift1 < -31 || op->shift1 > 0 ||
+                   op->shift2 < -31 || op->shift2 > 0)) {
+        return EN_BAD_VALUE;
+    }
+    if (!en_inside(in1, bounds->arena_bytes) || !en_inside(out, bounds->arena_bytes) ||
+        !en_inside(in2, op->constant ? bounds->plan_bytes : bounds->arena_bytes)) {
+        return EN_BAD_OFFSET;
+    }
+    const int repeats = op->period != op->count;
+    const int in2_safe = op->constant || (repeats ? en_disjoint(out, in2) : en_ahead(out, in2, 0));
+    return en_ahead(out, in1, 0) && in2_safe ? EN_OK : EN_BAD_OVERLAP;
+}
+
+en_status en_check_add(en_bounds *bounds, const en_binary_op *op) {
+    return check_binary(bounds, op, 1);
+}
+
+en_status en_check_mul(en_bounds *bounds, const en_binary_op *op) {
+    return check_binary(bounds, op, 0);
 }

@@ -1,15 +1,17 @@
-/* The inner products with the DSP extension (Cortex-M4, M7, M33); dot_portable.c is the other kernel set.
+/* The inner products with the DSP extension (Cortex-M4, M7, M33).
  *
  * Why by hand: the accumulators, weights, inputs and pointers take all 14 registers, and a compiler that spills one of
  * them loses a fifth of the speed. PLAN.md, "How a 1x1 convolution gets its speed", explains the order of the data.
  *
  *   SMLAD  d, x, w, a    d = a + x.low * w.low + x.high * w.high       two multiply-accumulates
  *   SXTB16 d, w          d.low, d.high = bytes 0 and 2 of w, widened   with ror #8: bytes 1 and 3 */
+#include "kernel_set.h"
+
     .syntax unified
     .thumb
     .text
 
-#if defined(__ARM_FEATURE_DSP)
+#if EN_KERNEL_SET == EN_DSP
 
 #define UNROLL 8 /* groups in one turn of a loop; a power of 2 */
 

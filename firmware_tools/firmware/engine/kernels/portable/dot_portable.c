@@ -1,8 +1,7 @@
-/* The inner products for targets without the DSP extension; dot_dsp.S is the other kernel set. */
+/* The inner products in C. */
 #include "kernels.h"
-#include "simd.h"
 
-#if !EN_DSP
+#if EN_KERNEL_SET == EN_PORTABLE
 
 void en_widen_3(int16_t *x, const int8_t *pixel0, const int8_t *pixel1, const int8_t *pixel2, uint32_t groups) {
     for (const int16_t *const end = x + 12 * groups; x != end; x += 12, pixel0 += 4, pixel1 += 4, pixel2 += 4) {

@@ -1,8 +1,9 @@
 /* Softmax as TFLite's reference kernel for int8 computes it, in gemmlowp's fixed point; PLAN.md has the formulas. */
-#include "kernels.h"
+#include "operators.h"
 #include "requant.h"
 
 #define EN_SUM_BITS 12 /* before the point of the sum of exponentials */
+#define EN_SOFTMAX_DEPTH 4095u /* 1.0 fits so many times into that sum */
 
 /* value * 2^left; what does not fit becomes the nearest int32. */
 static int32_t shift_left(int32_t value, int32_t left) {
@@ -63,4 +64,38 @@ void en_softmax(const en_model *model, const en_softmax_op *op) {
         in += op->depth;
         out += op->depth;
     }
+}
+
+/* No exponential is negative, and that of the maximum itself is 1: no sum is 0. */
+static en_status check_exponentials(en_bounds *bounds, uint32_t at) {
+    const int32_t *const table = (const int32_t *)(const void *)(bounds->plan + at);
+    if (bounds->readable < 1024u) {
+        return EN_BAD_SHAPE;
+    }
+    bounds->readable -= 1024u;
+    for (uint32_t i = 0; i < 256u; i++) {
+        if (table[i] < 0) {
+            return EN_BAD_VALUE;
+        }
+    }
+    return table[0] == INT32_MAX ? EN_OK : EN_BAD_VALUE;
+}
+
+en_status en_check_softmax(en_bounds *bounds, const en_softmax_op *op) {
+    const en_span in = {op->in, (uint64_t)op->rows * op->depth};
+    const en_span out = {op->out, in.bytes};
+    if (op->rows == 0u || op->depth == 0u || op->depth > EN_SOFTMAX_DEPTH) {
+        return EN_BAD_SHAPE;
+    }
+    if (op->table % 4u != 0u) {
+        return EN_BAD_ALIGNMENT;
+    }
+    if (!en_inside(in, bounds->arena_bytes) || !en_inside(out, bounds->arena_bytes) ||
+        !en_inside((en_span){op->table, 1024u}, bounds->plan_bytes)) {
+        return EN_BAD_OFFSET;
+    }
+    if (!en_disjoint(out, in) && out.at != in.at) {
+        return EN_BAD_OVERLAP;
+    }
+    return check_exponentials(bounds, op->table);
 }

@@ -1,9 +1,10 @@
 /* Fully connected: the input is widened once, then 4 outputs at a time. */
 #include "kernels.h"
-#include "simd.h"
+#include "operators.h"
+#include "packed.h"
 
 /* [groups][inputs 0, 2, 1, 3]; what the last group lacks is zero. */
-static EN_ALONE void widen(const int8_t *in, uint32_t inputs, int16_t *x) {
+static EN_NOINLINE void widen(const int8_t *in, uint32_t inputs, int16_t *x) {
     uint32_t i = 0;
     for (; i + 4 <= inputs; i += 4)
         en_widen(in + i, x + i, x + i + 2);
@@ -34,7 +35,7 @@ static inline void store(const en_tables *tables, uint32_t channel, const int32_
 }
 
 /* The outputs from `channel` on. */
-static EN_ALONE void multiply(const int16_t *x, const int8_t *weights, uint32_t groups, const en_tables *tables,
+static EN_NOINLINE void multiply(const int16_t *x, const int8_t *weights, uint32_t groups, const en_tables *tables,
                      uint32_t channel, uint32_t outputs, int8_t *out) {
     const uint32_t block = 4 * EN_DENSE_CHANNELS * groups;
     weights += 4 * channel * groups;
@@ -46,30 +47,6 @@ static EN_ALONE void multiply(const int16_t *x, const int8_t *weights, uint32_t 
     }
 }
 
-/* Where en_dense_4 can do it, it does the whole blocks of outputs; answers how many outputs are done. */
-static uint32_t multiply_fast(const int16_t *x, const int8_t *weights, uint32_t groups, const en_tables *tables,
-                              uint32_t outputs, int8_t *out) {
-#if EN_DSP
-    const uint32_t whole = outputs / EN_DENSE_CHANNELS * EN_DENSE_CHANNELS;
-    if (tables->fast && tables->saturate && whole > 0) {
-        const en_dense_block block = {x,
-                                      weights,
-                                      groups,
-                                      tables->bias,
-                                      tables->multiplier,
-                                      tables->shift,
-                                      2 * tables->zero_point + 1,
-                                      out,
-                                      out + whole};
-        en_dense_4(&block);
-        return whole;
-    }
-#else
-    (void)x, (void)weights, (void)groups, (void)tables, (void)outputs, (void)out;
-#endif
-    return 0;
-}
-
 void en_dense(const en_model *model, const en_dense_op *op) {
     const uint32_t groups = (op->inputs + 3) / 4;
     const en_tables tables = en_tables_of(model->plan, &op->requant);
@@ -77,6 +54,33 @@ void en_dense(const en_model *model, const en_dense_op *op) {
     int16_t *const x = (int16_t *)(void *)(model->arena + op->scratch);
     int8_t *const out = (int8_t *)(model->arena + op->out);
     widen((const int8_t *)(model->arena + op->in), op->inputs, x);
-    const uint32_t done = multiply_fast(x, weights, groups, &tables, op->outputs, out);
+    const uint32_t done = en_dense_blocks(x, weights, groups, &tables, op->outputs, out);
     multiply(x, weights, groups, &tables, done, op->outputs, out);
+}
+
+en_status en_check_dense(en_bounds *bounds, const en_dense_op *op) {
+    const uint64_t groups = ((uint64_t)op->inputs + 3u) / 4u;
+    const en_span in = {op->in, op->inputs};
+    const en_span out = {op->out, op->outputs};
+    const en_span scratch = {op->scratch, groups * 4u * 2u};
+    if (op->inputs == 0u || op->outputs == 0u || op->outputs > INT32_MAX) {
+        return EN_BAD_SHAPE;
+    }
+    const uint32_t packed = en_round_up(op->outputs, EN_DENSE_CHANNELS);
+    if (!en_is_requant(&op->requant)) {
+        return EN_BAD_VALUE;
+    }
+    if (!en_packed_aligned(op->weights, op->scratch, &op->requant)) {
+        return EN_BAD_ALIGNMENT;
+    }
+    if (!en_inside(in, bounds->arena_bytes) || !en_inside(out, bounds->arena_bytes) ||
+        !en_inside(scratch, bounds->arena_bytes) ||
+        !en_inside((en_span){op->weights, groups * 4u * packed}, bounds->plan_bytes) ||
+        !en_tables_inside(bounds, &op->requant, packed)) {
+        return EN_BAD_OFFSET;
+    }
+    if (!en_disjoint(scratch, in) || !en_disjoint(scratch, out)) {
+        return EN_BAD_OVERLAP;
+    }
+    return en_check_tables(bounds, &op->requant, packed, groups * 4u);
 }

@@ -4,7 +4,9 @@
  * The pixels are numbered through, so a group of 3 may span two rows: it is read completely before any of it is
  * written, and what is written lies in rows whose inputs the overlap rule no longer needs. */
 #include "kernels.h"
-#include "simd.h"
+#include "operators.h"
+#include "packed.h"
+#include "window.h"
 
 /* Scratch: [groups][inputs 0 and 2, inputs 1 and 3][pixels][2]. */
 #define HALF (2u * EN_PIXELS)
@@ -24,7 +26,7 @@ typedef struct {
 } en_patches;
 
 /* Widen n values for one pixel to the places k, k + 1, ... of its patch; step 0 repeats the first four (all equal). */
-static EN_ALONE uint32_t put(int16_t *slots, uint32_t k, const int8_t *from, uint32_t n, uint32_t step) {
+static EN_NOINLINE uint32_t put(int16_t *slots, uint32_t k, const int8_t *from, uint32_t n, uint32_t step) {
     const uint32_t end = k + n;
     for (; k < end && k % 4 != 0; k++, from += step)
         slots[k / 4 * GROUP + k % 2 * HALF + k / 2 % 2] = *from;
@@ -53,7 +55,7 @@ static uint32_t put_row(const en_patches *patches, en_corner corner, int32_t row
 }
 
 /* Kernel rows of any length. */
-static EN_ALONE void gather_bytes(const en_patches *patches, const en_corner corners[EN_PIXELS]) {
+static EN_NOINLINE void gather_bytes(const en_patches *patches, const en_corner corners[EN_PIXELS]) {
     const int8_t nothing[4] = {0};
     for (uint32_t pixel = 0; pixel < EN_PIXELS; pixel++) {
         int16_t *const slots = patches->scratch + 2 * pixel;
@@ -70,7 +72,7 @@ static int inside(const en_window *window, en_corner corner) {
 }
 
 /* Three patches of whole words that lie inside. */
-static EN_ALONE void gather_inside(const en_patches *patches, const en_corner corners[EN_PIXELS]) {
+static EN_NOINLINE void gather_inside(const en_patches *patches, const en_corner corners[EN_PIXELS]) {
     const en_window *const window = patches->window;
     const int32_t in_c = window->in_c, row_bytes = window->in_w * in_c;
     const int8_t *pixel0 = patches->in + corners[0].top * row_bytes + corners[0].left * in_c;
@@ -87,7 +89,7 @@ static EN_ALONE void gather_inside(const en_patches *patches, const en_corner co
 
 /* Three patches of whole words: first as if the input went on to the left and to the right, which it does in memory but
  * before its first and after its last row; then what lies outside is put right. */
-static EN_ALONE void gather_words(const en_patches *patches, const en_corner corners[EN_PIXELS]) {
+static EN_NOINLINE void gather_words(const en_patches *patches, const en_corner corners[EN_PIXELS]) {
     const en_window *const window = patches->window;
     const int32_t run = (int32_t)patches->run, row_bytes = window->in_w * window->in_c;
     const int32_t last = window->in_h * row_bytes - run;
@@ -135,7 +137,7 @@ static inline void store(const en_tables *tables, uint32_t channel, const int32_
 }
 
 /* The channels from `channel` on, of `pixels` pixels whose patches are in the scratch. */
-static EN_ALONE void multiply(const en_patches *patches, const int8_t *weights, const en_tables *tables,
+static EN_NOINLINE void multiply(const en_patches *patches, const int8_t *weights, const en_tables *tables,
                               uint32_t pixels, uint32_t channel, int8_t *out) {
     const uint32_t out_c = patches->window->out_c, groups = patches->groups;
     for (; channel < out_c; channel += EN_CONV_CHANNELS) {
@@ -144,32 +146,6 @@ static EN_ALONE void multiply(const en_patches *patches, const int8_t *weights, 
         for (uint32_t i = 0; i < EN_CONV_CHANNELS && channel + i < out_c; i++)
             store(tables, channel + i, acc + i * EN_PIXELS, pixels, out + channel + i, out_c);
     }
-}
-
-/* Where en_conv_3 can do it, it does the whole pairs of channels; answers how many channels are done. */
-static uint32_t multiply_fast(const en_patches *patches, const int8_t *weights, const en_tables *tables,
-                              uint32_t pixels, int8_t *out) {
-#if EN_DSP
-    const uint32_t out_c = patches->window->out_c;
-    if (tables->fast && tables->saturate && pixels != 2 && out_c >= EN_CONV_CHANNELS) {
-        const uint32_t step = pixels == 1 ? 0 : out_c; /* one pixel is computed and written three times */
-        const en_conv_block block = {patches->scratch,
-                                     weights,
-                                     patches->groups,
-                                     tables->bias,
-                                     tables->multiplier,
-                                     tables->shift,
-                                     2 * tables->zero_point + 1,
-                                     out,
-                                     step,
-                                     out_c / EN_CONV_CHANNELS};
-        en_conv_3(&block);
-        return out_c / EN_CONV_CHANNELS * EN_CONV_CHANNELS;
-    }
-#else
-    (void)patches, (void)weights, (void)tables, (void)pixels, (void)out;
-#endif
-    return 0;
 }
 
 void en_conv(const en_model *model, const en_conv_op *op) {
@@ -198,9 +174,39 @@ void en_conv(const en_model *model, const en_conv_op *op) {
             y += x == 0;
         }
         gather(&patches, corners);
-        const uint32_t done = multiply_fast(&patches, weights, &tables, pixels, out);
+        const uint32_t done = en_conv_pairs(patches.scratch, weights, patches.groups, &tables, pixels, window->out_c, out);
         multiply(&patches, weights, &tables, pixels, done, out);
         out += pixels * window->out_c;
         left -= pixels;
     }
+}
+
+en_status en_check_conv(en_bounds *bounds, const en_conv_op *op) {
+    const en_window *const w = &op->window;
+    const uint64_t groups = ((uint64_t)w->kernel_h * w->kernel_w * w->in_c + 3u) / 4u;
+    const uint32_t packed = en_round_up(w->out_c, EN_CONV_CHANNELS);
+    const en_span in = en_window_input(op->in, w);
+    const en_span out = en_window_output(op->out, w);
+    const en_span scratch = {op->scratch, groups * 4u * EN_PIXELS * 2u};
+    if (!en_is_window(w)) {
+        return EN_BAD_SHAPE;
+    }
+    if (!en_is_requant(&op->requant)) {
+        return EN_BAD_VALUE;
+    }
+    if (!en_packed_aligned(op->weights, op->scratch, &op->requant)) {
+        return EN_BAD_ALIGNMENT;
+    }
+    if (!en_inside(in, bounds->arena_bytes) || !en_inside(out, bounds->arena_bytes) ||
+        !en_inside(scratch, bounds->arena_bytes) ||
+        !en_inside((en_span){op->weights, groups * 4u * packed}, bounds->plan_bytes) ||
+        !en_tables_inside(bounds, &op->requant, packed)) {
+        return EN_BAD_OFFSET;
+    }
+    const int pointwise = w->kernel_h == 1u && w->kernel_w == 1u && w->stride_h == 1u && w->stride_w == 1u;
+    const uint64_t ahead = pointwise && w->out_c <= w->in_c ? 0u : en_window_distance(w);
+    if (!en_disjoint(scratch, in) || !en_disjoint(scratch, out) || !en_ahead(out, in, ahead)) {
+        return EN_BAD_OVERLAP;
+    }
+    return en_check_tables(bounds, &op->requant, packed, groups * 4u);
 }

@@ -1,10 +1,12 @@
 /* Depthwise convolution with the DSP extension (Cortex-M4, M7, M33): gathering 4 channels, and 3x3 with requantisation.
- * depthwise.c has the rest; dot_dsp.S explains the instructions. */
+ * depthwise_dsp.c has the rest; dot_dsp.S explains the instructions. */
+#include "kernel_set.h"
+
     .syntax unified
     .thumb
     .text
 
-#if defined(__ARM_FEATURE_DSP)
+#if EN_KERNEL_SET == EN_DSP
 
     .macro function name
     .balign 4

@@ -1,0 +1,3 @@
+#include "buffers.h"
+
+core_buffers buffers;
