@@ -51,14 +51,15 @@ def described(distributions: Distributions) -> Message:
 
 def test_sdist_holds_what_a_build_and_the_tests_need(sdist: set[str]) -> None:
     wanted = ["LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "Makefile", ".ci/run", ".ci/choose-python"]
-    wanted += [".ci/constraints.txt", "edgenas/conversion/converter.lock", "firmware_tools/linux/locks/pip.lock"]
+    wanted += ["CONTRIBUTING.md", "docs/benchmarks.md", ".pre-commit-config.yaml", ".ci/constraints.txt"]
+    wanted += ["edgenas/conversion/converter.lock", "firmware_tools/linux/locks/pip.lock"]
     assert not [name for name in wanted if name not in sdist]
     assert _sources(PACKAGES) | _firmware() <= sdist
     assert {"boards/host/board.toml", "models/tiny.toml", "tests/packaging/test_distributions.py"} <= sdist
 
 
 def test_sdist_holds_nothing_that_only_this_computer_has(sdist: set[str]) -> None:
-    allowed = {"edgenas", "firmware_tools", "boards", "models", "tests", "benchmarks", ".ci"}
+    allowed = {"edgenas", "firmware_tools", "boards", "models", "tests", "benchmarks", "docs", ".ci"}
     folders = {PurePosixPath(name).parts[0] for name in sdist if "/" in name}
     assert folders <= allowed
     assert not [name for name in sdist if "__pycache__" in name or name.startswith((".venv", "runs/"))]
