@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-from edgenas.spaces.architecture import Block, Layer
+from edgenas.spaces.architecture import Block
+from edgenas.spaces.layer import Layer
 
 _HEADER_BYTES = 64
 _RECORD_BYTES = 100  # of an operator, with alignment

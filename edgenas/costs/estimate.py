@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgenas.spaces.architecture import Block, Layer
+from edgenas.spaces.architecture import Block
+from edgenas.spaces.layer import Layer
 
 # Of the .tflite file, fitted on 56 converted networks of the default space at 8x8 to 96x96 pixels: estimates are within
 # 0.5 % of every file's size.

@@ -28,7 +28,7 @@ from edgenas.latency.regression import (
     observations,
     require_fit,
 )
-from edgenas.spaces.architecture import Layer
+from edgenas.spaces.layer import Layer
 
 # Loops by the kind of layer, with a price before anything is measured: instructions of a Cortex-M4, fitted on 350
 # operators alone in an emulator. Only their relations matter.

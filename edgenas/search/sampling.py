@@ -24,7 +24,8 @@ from edgenas.latency import Array
 from edgenas.search.lattice import Lattice
 from edgenas.search.problem import operator_weight
 from edgenas.search.scaling import fill
-from edgenas.spaces.architecture import Architecture, Block, Layer, Stage
+from edgenas.spaces.architecture import Architecture, Block, Stage
+from edgenas.spaces.layer import Layer
 from edgenas.spaces.space import SearchSpace
 
 _DRAWN = 200  # random architectures of a pool

@@ -14,7 +14,9 @@ from typing import Any
 
 from edgenas import resources
 from edgenas.errors import UsageError
-from edgenas.spaces.architecture import _DENSE_KERNEL, _KERNELS, OPERATORS, Architecture, Block, stage_blocks
+from edgenas.spaces.architecture import Architecture, Block, stage_blocks
+from edgenas.spaces.operators import STAGE_OPERATORS
+from edgenas.spaces.operators.base import DENSE_KERNEL
 from firmware_tools.reading import UnreadableError, read_toml
 
 
@@ -94,7 +96,7 @@ class SearchSpace:
     def stem(self, stride: int, width: int) -> Block:
         """The first convolution."""
         channels, rows, columns = self.input_shape
-        return Block("stem", channels, width, _DENSE_KERNEL, stride, 1, rows, columns)
+        return Block("stem", channels, width, DENSE_KERNEL, stride, 1, rows, columns)
 
     def head(self, c_in: int, h_in: int, w_in: int) -> Block:
         """Global average pooling and the classifier."""
@@ -105,11 +107,10 @@ class SearchSpace:
         return tuple(self._bodies())
 
     def _bodies(self) -> Iterator[tuple[str, int, int, int]]:
-        for operator in self.operators:
-            kernels = self.kernels if operator in _KERNELS else (_DENSE_KERNEL,)
-            # A fused block's dense expansion costs nine times a pointwise one: only the smallest is worth its price.
-            expansions = {"mbconv": self.expansions, "fused": self.expansions[:1]}.get(operator, (1,))
-            yield from ((operator, *genes) for genes in product(self.blocks_choices, kernels, expansions))
+        for name in self.operators:
+            operator = STAGE_OPERATORS[name]
+            kernels, expansions = operator.kernel_choices(self.kernels), operator.expansion_choices(self.expansions)
+            yield from ((name, *genes) for genes in product(self.blocks_choices, kernels, expansions))
 
     def allows(self, blocks: tuple[Block, ...]) -> bool:
         """Whether one stage's blocks stay under the space's MACs per input pixel (depthwise ones weighted)."""
@@ -170,9 +171,9 @@ def from_table(table: Mapping[str, Any], input_shape: tuple[int, int, int], clas
 
 
 def _check_operators(names: Sequence[str]) -> None:
-    unknown = [name for name in names if name not in OPERATORS]
+    unknown = [name for name in names if name not in STAGE_OPERATORS]
     if unknown or not names:
-        raise ValueError(f"operators {unknown or list(names)} are not among {', '.join(OPERATORS)}")
+        raise ValueError(f"operators {unknown or list(names)} are not among {', '.join(STAGE_OPERATORS)}")
 
 
 def _template(table: Mapping[str, Any], stages: int) -> Template:

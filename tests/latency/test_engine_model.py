@@ -16,7 +16,8 @@ from edgenas.costs import engine_plan
 from edgenas.errors import ProfileError
 from edgenas.latency.engine import START, EngineModel, _depthwise
 from edgenas.latency.features import FeatureModel
-from edgenas.spaces.architecture import Architecture, Block, Layer
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.layer import Layer
 from edgenas.spaces.space import SearchSpace
 from firmware_tools.plan import compile_plan
 from firmware_tools.plan import operators as plan

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from edgenas import latency
 from edgenas.errors import ProfileError, UsageError
 from edgenas.latency.features import FEATURES, FeatureModel, Tile
-from edgenas.spaces.architecture import OPERATORS, Architecture, Block
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.operators import STAGE_OPERATORS
 from edgenas.spaces.space import SearchSpace
 
 MEASURED = json.loads((Path(__file__).parent / "host_measured.json").read_text())["networks"]
@@ -40,7 +41,7 @@ TRUTH = FeatureModel(
 
 blocks = st.builds(
     Block,
-    operator=st.sampled_from(("stem", "head", *OPERATORS)),
+    operator=st.sampled_from(("stem", "head", *STAGE_OPERATORS)),
     c_in=st.integers(1, 64),
     c_out=st.integers(1, 96),
     kernel=st.sampled_from((3, 5)),

@@ -16,7 +16,8 @@ from edgenas.errors import InfeasibleError
 from edgenas.search.lattice import Lattice
 from edgenas.search.lightnas import BAND, Alpha, lightnas, propose, train_alpha
 from edgenas.search.problem import LAST_RUNG, Problem
-from edgenas.spaces.architecture import OPERATORS, Architecture, Block
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.operators import STAGE_OPERATORS
 from edgenas.spaces.space import SearchSpace, StageChoices
 from edgenas.supernet import training
 from edgenas.supernet.additive import Surrogate, fit_surrogate
@@ -29,7 +30,7 @@ SPACE = SearchSpace(
     name="test",
     stem_strides=(1, 2),
     stem_widths=(4, 8),
-    operators=OPERATORS,
+    operators=tuple(STAGE_OPERATORS),
     blocks_choices=(1, 2),
     kernels=(3, 5),
     expansions=(2, 3),
