@@ -99,7 +99,7 @@ class Lattice:
             edges: list[Edge] = []
             after: dict[tuple[int, int], Block] = {}
             for source, block in before.items():
-                for (operator, blocks, kernel, expansion), width in product(self.space.bodies(), choices.widths):
+                for (operator, blocks, kernel, expansion), width in product(self.space.stage_bodies(), choices.widths):
                     stage = Stage(operator, width, blocks, kernel, expansion)
                     walk = stage_blocks(stage, block, choices.stride)
                     if not self.space.allows(walk) or not self._fits(walk):

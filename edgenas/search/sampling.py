@@ -23,7 +23,7 @@ from edgenas.costs.limits import Limits
 from edgenas.latency import Array
 from edgenas.search.lattice import Lattice
 from edgenas.search.problem import operator_weight
-from edgenas.search.scaling import fill
+from edgenas.search.scaling import scale_to_budget
 from edgenas.spaces.architecture import Architecture, Block, Stage
 from edgenas.spaces.layer import Layer
 from edgenas.spaces.space import SearchSpace
@@ -46,7 +46,7 @@ def filled(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
     templates = lattice.space.templates
     if not templates:
         return []
-    return fill(lattice, templates[rng.integers(len(templates))], _aims(lattice, rng, 1)[0])[:1]
+    return scale_to_budget(lattice, templates[rng.integers(len(templates))], _aims(lattice, rng, 1)[0])[:1]
 
 
 def unpriced(space: SearchSpace, limits: Limits, precision: str) -> Lattice:
@@ -63,7 +63,7 @@ def reference(lattice: Lattice) -> Architecture:
     """A template in the middle of the range of an `unpriced` space: the same in every session of that space."""
     fastest, slowest = lattice.extremes()
     middle = sqrt(lattice.price(fastest) * lattice.price(slowest))
-    found = (fill(lattice, template, middle)[:1] for template in lattice.space.templates)
+    found = (scale_to_budget(lattice, template, middle)[:1] for template in lattice.space.templates)
     return next((filled[0] for filled in found if filled), fastest)
 
 

@@ -13,7 +13,7 @@ _BAND = 0.05
 FILLED = 0.85  # a template that ends below this part of the budget has run out of width and blocks
 
 
-def fill(lattice: Lattice, template: Template, high: float) -> list[Architecture]:
+def scale_to_budget(lattice: Lattice, template: Template, high: float) -> list[Architecture]:
     """`template` scaled to spend at most `high`: one architecture for each stem stride that can spend 85 % of it.
 
     If no stem stride can, the one that comes nearest; empty if even the smallest is above `high`.

@@ -102,11 +102,11 @@ class SearchSpace:
         """Global average pooling and the classifier."""
         return Block("head", c_in, self.classes, 1, 1, 1, h_in, w_in)
 
-    def bodies(self) -> tuple[tuple[str, int, int, int], ...]:
+    def stage_bodies(self) -> tuple[tuple[str, int, int, int], ...]:
         """Every (operator, blocks, kernel, expansion) that a stage may take: a stage without its width."""
-        return tuple(self._bodies())
+        return tuple(self._stage_bodies())
 
-    def _bodies(self) -> Iterator[tuple[str, int, int, int]]:
+    def _stage_bodies(self) -> Iterator[tuple[str, int, int, int]]:
         for name in self.operators:
             operator = STAGE_OPERATORS[name]
             kernels, expansions = operator.kernel_choices(self.kernels), operator.expansion_choices(self.expansions)
@@ -132,7 +132,7 @@ class SearchSpace:
             return False
         if architecture.stem_stride not in self.stem_strides or architecture.stem_width not in self.stem_widths:
             return False
-        bodies = set(self.bodies())
+        bodies = set(self.stage_bodies())
         for choices, stage in zip(self.stages, architecture.stages, strict=True):
             genes = (stage.operator, stage.blocks, stage.kernel, stage.expansion)
             if genes not in bodies or stage.width not in choices.widths:

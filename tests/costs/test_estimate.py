@@ -61,7 +61,7 @@ def random_architecture(space: SearchSpace, seed: int) -> Architecture:
     stages = []
     for choices in space.stages:
         operator = str(rng.choice(space.operators))
-        body = [b for b in space.bodies() if b[0] == operator]
+        body = [b for b in space.stage_bodies() if b[0] == operator]
         name, blocks, kernel, expansion = body[rng.integers(len(body))]
         text = f"{name}-{rng.choice(choices.widths)}x{blocks}"
         text += f"k{kernel}" if name in ("mbconv", "separable") else ""

@@ -130,7 +130,9 @@ def test_limits_leave_out_what_does_not_fit(state: SupernetState, data: ImageDat
 def flat(seed: int) -> Surrogate:
     """A loss that falls with blocks and width, as real ones do."""
     rng = np.random.default_rng(seed)
-    body = np.array([[-0.8 * blocks + rng.normal(0, 0.2) for _, blocks, _, _ in SPACE.bodies()] for _ in SPACE.stages])
+    body = np.array(
+        [[-0.8 * blocks + rng.normal(0, 0.2) for _, blocks, _, _ in SPACE.stage_bodies()] for _ in SPACE.stages]
+    )
     widths = tuple(-0.8 * np.log2(np.array(choices.widths)) for choices in SPACE.stages)
     return Surrogate(np.array([-0.5, 0.5]), np.array([0.0, -0.3]), body, widths)
 
