@@ -53,10 +53,10 @@ _FINALISTS = 2
 
 
 def lightnas(state: SupernetState, data: ImageData) -> Strategy:
-    """The strategy that searches with a trained supernet: `state` is `edgenas.supernet.cache.obtain`'s.
+    """The strategy that searches with a trained supernet; `state` comes from `edgenas.supernet.cache.obtain`.
 
-    Its proposals are measured; those over the budget are projected again on the refined latency model, at most twice;
-    what is within it is trained for half of the recipe, and the training loss ranks the finalists.
+    Proposals are measured. Those over the budget are projected again on the refined latency model, at most twice; those
+    within it are trained for half of the recipe, and the training loss ranks the finalists.
     """
 
     def search(problem: Problem, evaluator: Evaluator, say: Callable[[str], None] = lambda line: None) -> SearchResult:

@@ -1,7 +1,7 @@
-"""One architecture: its genes, and the one walk that turns it into blocks and layers.
+"""One architecture: its genes, its text form, and its blocks.
 
-Costs, latency models, torch modules and encodings all consume blocks; nothing else walks an architecture. No
-torch here.
+Costs, latency models, torch modules and encodings all consume blocks; nothing else walks an architecture. This module
+does not import torch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Architecture:
 
     @staticmethod
     def parse(text: str) -> Architecture:
-        """Read what `str` wrote. Raises UsageError naming the part that is not understood."""
+        """The architecture that `str` wrote. Raises UsageError naming the part that cannot be parsed."""
         stem, *stages = text.strip().split("/")
         match = re.fullmatch(r"stem-(\d+)s(\d+)", stem)
         if match is None or not stages:
@@ -59,7 +59,7 @@ class Architecture:
 def _parse_stage(text: str) -> Stage:
     match = re.fullmatch(r"([a-z]+)-(\d+)x(\d+)(?:k(\d+))?(?:e(\d+))?", text)
     operator = STAGE_OPERATORS.get(match[1]) if match is not None else None
-    # A gene that the operator does not have would be lost, and another architecture trained than was asked for.
+    # A gene that the operator does not have would be dropped: another architecture would be trained than was asked for.
     if (
         match is None
         or operator is None
@@ -74,7 +74,7 @@ def _parse_stage(text: str) -> Stage:
 
 @dataclass(frozen=True)
 class Block(BlockShape):
-    """One building block with its shapes: what torch modules are made from and costs are counted on.
+    """One building block with its shapes; torch modules and costs are derived from it.
 
     operator: a name in `edgenas.spaces.operators.BLOCK_OPERATORS`.
     """

@@ -1,4 +1,4 @@
-"""One operator of the converted model: what costs are counted on and latency models price."""
+"""One operator of the converted model, on which costs are counted and latencies are predicted."""
 
 from __future__ import annotations
 

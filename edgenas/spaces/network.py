@@ -28,9 +28,9 @@ def network(blocks: Sequence[Block], seed: int) -> nn.Sequential:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread: on small tensors several wait for each other, and for a core that others are on.
+    """Restrict torch to one thread: on small tensors, threads mostly wait for each other and for busy cores.
 
-    A few hundred numbers took two threads of a busy computer 8 times as long as one (8 s against 1 s).
+    On a busy computer two threads took 8 s for a few hundred numbers, one thread 1 s.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

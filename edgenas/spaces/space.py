@@ -1,7 +1,7 @@
 """Search spaces as data: genes, architectures, and the one walk that turns an architecture into blocks and layers.
 
 Costs, latency models, torch modules and encodings all consume `SearchSpace.blocks`; nothing else walks an architecture.
-No torch here.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class SearchSpace:
         return spent <= self.stage_macs_per_pixel * height * width
 
     def parse(self, text: str) -> Architecture:
-        """The architecture that `text` names, as `edgenas search` prints it. Raises UsageError if it is none."""
+        """The architecture of a text as `edgenas search` prints it. Raises UsageError if it is not in the space."""
         architecture = Architecture.parse(text)
         if not self.contains(architecture):
             raise UsageError(f"architecture {text} is not in the space {self.name!r}", value=text)
@@ -137,7 +137,7 @@ class SearchSpace:
             genes = (stage.operator, stage.blocks, stage.kernel, stage.expansion)
             if genes not in bodies or stage.width not in choices.widths:
                 return False
-        walk = self.blocks(architecture)[1:-1]  # only now: a number of blocks that is no choice may be any number
+        walk = self.blocks(architecture)[1:-1]  # only now, because an unchecked number of blocks may be huge
         for stage in architecture.stages:
             mine, walk = walk[: stage.blocks], walk[stage.blocks :]
             if not self.allows(mine):
@@ -146,7 +146,7 @@ class SearchSpace:
 
 
 def from_table(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
-    """The space that a .toml file's table describes. Raises KeyError, TypeError or ValueError for what is none."""
+    """The space that a .toml file's table describes. Raises KeyError, TypeError or ValueError for an invalid table."""
     stem, body = table["stem"], table["body"]
     stages = tuple(StageChoices(int(s["stride"]), _sorted_ints(s["widths"], "widths")) for s in table["stages"])
     operators = tuple(str(name) for name in body["operators"])
