@@ -44,7 +44,7 @@ def architectures() -> Architectures:
     """`architectures(space)`: a strategy for the space's genes, stages over the space's MACs included."""
 
     def of(space: SearchSpace) -> st.SearchStrategy[Architecture]:
-        bodies = st.sampled_from(space.bodies())
+        bodies = st.sampled_from(space.stage_bodies())
         stages = [
             st.builds(lambda body, width: Stage(body[0], width, *body[1:]), bodies, st.sampled_from(choices.widths))
             for choices in space.stages

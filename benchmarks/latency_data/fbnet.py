@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas.spaces.architecture import Layer
+from edgenas.spaces.layer import Layer
 
 FILE = "fbnet.npz"
 _STAGES = (

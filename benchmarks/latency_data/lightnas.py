@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgenas.latency.mlp import MLPModel
-from edgenas.spaces.architecture import Layer
+from edgenas.spaces.layer import Layer
 
 PREDICTOR, NETWORKS = "xavier_predictor.npz", "lightnets.json"
 PUBLISHED_MS = {"20": 19.97, "22": 22.02, "24": 23.94, "26": 26.00, "28": 28.09, "30": 30.02}  # predicted

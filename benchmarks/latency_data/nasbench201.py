@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas.spaces.architecture import Layer
+from edgenas.spaces.layer import Layer
 
 FILES = ("nasbench201.npz", "nasbench201_1999.npz")
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

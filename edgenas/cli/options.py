@@ -9,6 +9,7 @@ import typer
 
 from edgenas.cli import streams
 from edgenas.errors import EdgenasError, UsageError
+from edgenas.search import STRATEGIES
 
 Data = Annotated[
     str,
@@ -49,7 +50,7 @@ AcceptNewHostKey = Annotated[
     bool,
     typer.Option("--accept-new-host-key", help="Believe and keep the SSH key of a board that was never met before."),
 ]
-Strategy = Annotated[str, typer.Option(metavar="NAME", help="How to search: halving or lightnas.")]
+Strategy = Annotated[str, typer.Option(metavar="NAME", help=f"How to search: {' or '.join(STRATEGIES)}.")]
 Space = Annotated[str, typer.Option(metavar="NAME", help="Search space by name, or by the path of its .toml.")]
 Precision = Annotated[
     str | None,

@@ -20,7 +20,7 @@ from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from edgenas.conversion.export import to_onnx
-from edgenas.spaces.network import Residual
+from edgenas.spaces.operators.modules import Residual
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto

@@ -1,1 +1,1 @@
-"""What an architecture costs without running it: MACs, bytes of flash, and of RAM as each runtime plans it."""
+"""Costs of an architecture without running it: MACs, bytes of flash, and bytes of RAM as each runtime plans it."""

@@ -1,10 +1,11 @@
-"""What blocks cost without running them: MACs, parameters, bytes of flash and of activations."""
+"""Costs of blocks without running them: MACs, parameters, bytes of flash and of activations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgenas.spaces.architecture import Block, Layer
+from edgenas.spaces.architecture import Block
+from edgenas.spaces.layer import Layer
 
 # Of the .tflite file, fitted on 56 converted networks of the default space at 8x8 to 96x96 pixels: estimates are within
 # 0.5 % of every file's size.
@@ -21,7 +22,7 @@ def macs(blocks: Sequence[Block]) -> int:
 
 
 def parameters(blocks: Sequence[Block]) -> int:
-    """Weights and biases after batch normalisation was folded."""
+    """Weights and biases, with batch normalisation folded."""
     layers = [layer for block in blocks for layer in block.layers()]
     return sum(layer.weights + (layer.c_out if layer.weights else 0) for layer in layers)
 
@@ -46,7 +47,7 @@ def flash_bytes(blocks: Sequence[Block], precision: str) -> int:
 def block_ram_bytes(block: Block, precision: str) -> int:
     """Peak bytes of activations alive while a block runs, layer by layer; no in-place reuse is assumed.
 
-    The block's input stays alive to the end where a skip path needs it.
+    The block's input stays alive until the end if a skip path needs it.
     """
     width = 1 if precision == "int8" else 4
     source = block.h_in * block.w_in * block.c_in

@@ -1,4 +1,4 @@
-"""A board's hard limits of RAM and flash, and what of them a network takes."""
+"""A board's hard limits of RAM and flash, and how much of them a network uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgenas.spaces.architecture import Block
 class Limits:
     """The board's hard limits in bytes; None is no limit.
 
-    planned: they are of the arena and of the plan of a microcontroller, else of activations and of the .tflite.
+    planned: whether they limit the arena and the plan of a microcontroller, else activations and the .tflite file.
     """
 
     ram_bytes: int | None = None
@@ -21,13 +21,13 @@ class Limits:
     planned: bool = False
 
     def block_ram_bytes(self, block: Block, precision: str) -> int:
-        """What of `ram_bytes` a block takes while it runs."""
+        """Bytes of `ram_bytes` that a block uses while it runs."""
         return engine_plan.block_arena_bytes(block) if self.planned else estimate.block_ram_bytes(block, precision)
 
     def block_flash_bytes(self, block: Block, precision: str) -> int:
-        """What a block adds to what `flash_bytes` limits."""
+        """Bytes of `flash_bytes` that a block adds."""
         return engine_plan.block_flash_bytes(block) if self.planned else estimate.block_flash_bytes(block, precision)
 
     def network_flash_bytes(self, blocks: Sequence[Block], precision: str) -> int:
-        """What a whole network takes of `flash_bytes`."""
+        """Bytes of `flash_bytes` that a whole network uses."""
         return engine_plan.flash_bytes(blocks) if self.planned else estimate.flash_bytes(blocks, precision)

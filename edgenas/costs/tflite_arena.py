@@ -25,13 +25,13 @@ class _Buffer(NamedTuple):
 def arena_bytes(blocks: Sequence[Block], precision: str) -> int:
     """Bytes of TensorFlow Lite's arena for a network, computed by its own kernels.
 
-    Its default delegate, XNNPACK, plans its own memory, copies the weights, and does without the patches that
-    convolutions gather here.
+    The default delegate, XNNPACK, plans its own memory, copies the weights, and needs no buffers for the patches of
+    convolutions.
     """
     width = _WIDTH[precision]
     buffers = list(_buffers(blocks))
     end = max(buffer.last for buffer in buffers)
-    # What lives throughout, the input, has its place before all others.
+    # The input, which lives throughout, is placed before all others.
     buffers.sort(key=lambda b: ((b.first, b.last) != (0, end), -b.elements, b.first))
     placed: list[tuple[int, int, _Buffer]] = []
     for buffer in buffers:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgenas.errors import ProfileError, UsageError
-from edgenas.spaces.architecture import Layer
+from edgenas.spaces.layer import Layer
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""What measurements left out say of a model: how far to trust it, and how much of it to take."""
+"""Calibration by cross-validation: a model's uncertainty, and its share in a mixture of two models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NORMAL = 1.6448536  # standard deviations to either side that hold `COVERAGE` o
 
 
 def scaling(error: Array, std: Array) -> float:
-    """What `std` is to be multiplied by for mean +- 1.645 std to hold nine in ten of held-out measurements.
+    """The factor on `std` with which mean +- 1.645 std contains nine in ten of the held-out measurements.
 
     error, std: of measurements that the model was not fitted on, shape (measurements,). Cross-conformal prediction
     (Vovk, 2015); a little more for few measurements, which have had a say in what was learnt before they were left out.

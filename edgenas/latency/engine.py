@@ -1,8 +1,8 @@
-"""The loops of edgenas' engine for microcontrollers, priced by non-negative least squares on whole measured networks.
+"""A latency model of edgenas' engine for microcontrollers: the cost of one turn of each of its loops.
 
-How often each loop of `firmware_tools/firmware/engine` turns follows from a layer's shape; what a turn costs is one
-price, the same in every network. Counted in instructions, random networks are explained to 0.1 % so, where the few
-features of `features.py`, which fit any engine, leave 4 %.
+How often each loop of `firmware_tools/firmware/engine` turns follows from a layer's shape. The cost of a turn is the
+same in every network and is fitted by non-negative least squares on whole measured networks. In counted instructions
+this model errs by 0.1 % on random networks; the general features of `features.py` err by 4 %.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgenas.costs import engine_geometry as geometry
 from edgenas.latency import Array, Part
 from edgenas.latency.regression import (
     UNKNOWN_STD,
@@ -28,10 +29,11 @@ from edgenas.latency.regression import (
     observations,
     require_fit,
 )
-from edgenas.spaces.architecture import Layer
+from edgenas.spaces.layer import Layer
+from firmware_tools.plan.operators import CONV_CHANNELS, DENSE_CHANNELS, LANES, PIXELS
 
-# Loops by the kind of layer, with a price before anything is measured: instructions of a Cortex-M4, fitted on 350
-# operators alone in an emulator. Only their relations matter.
+# Loops by the kind of layer, and their cost before any measurement: instructions of a Cortex-M4, fitted on 350 single
+# operators in an emulator. Only the ratios matter.
 START: Mapping[str, float] = {
     "conv": 69.0,
     "conv.triples": 246.0,  # three pixels are computed at a time ...
@@ -77,25 +79,24 @@ START: Mapping[str, float] = {
     "add": 139.0,
     "add.elements": 15.0,
 }
-# Since profiles were first written; from counted networks.
+# Loops that older profiles do not have.
 _ADDED = ("conv.turns", *(name for name in START if name.startswith("depthwise.odd.")))
-# (Error of a prediction / error of a price of START, both relative) squared; cross-validation says which. Counts carry
-# no noise: from some 30 networks on they are believed; fewer leave too many prices open.
+# Squared ratio of the relative error of a prediction to that of a cost in START; cross-validation chooses. Counts have
+# no noise, so about 30 networks determine the costs; with fewer, too many costs stay undetermined.
 _RIDGES = (1e-3, 1e-5, 1e-7)
-_LEAST_BIAS = 1e-3  # of the latency: a start that is zero would stay zero
+_MIN_BIAS = 1e-3  # share of the latency, because a start of zero would stay zero
 _ENOUGH = 8  # architectures that can be cross-validated
-_STRIPS = (16, 8, 4, 2, 1)
 
 
 @dataclass(frozen=True)
 class EngineModel:
-    """Milliseconds (or millions of instructions) as `bias_ms` + sum over layers of prices x turns of loops.
+    """Milliseconds (or millions of instructions) as `bias_ms` + sum over layers of unit costs x turns of loops.
 
-    prices: of each of START, none negative. relative_std: of a prediction, cross-validated. measurements: 0 before
-    `fit`; the prices are then only relative to each other.
+    unit_costs: of one turn of each loop of START, none negative. relative_std: of a prediction, cross-validated.
+    measurements: 0 before `fit`; the unit costs are then only relative to each other.
     """
 
-    prices: tuple[float, ...] = tuple(START.values())
+    unit_costs: tuple[float, ...] = tuple(START.values())
     bias_ms: float = 0.0
     relative_std: float = UNKNOWN_STD
     measurements: int = 0
@@ -109,8 +110,8 @@ class EngineModel:
         """As `LatencyModel.fit`. Relative errors are minimised, so small networks count as much as large ones."""
         y, w = observations(architectures, latency_ms, weights)
         x, folds = _matrix(architectures), folds_of(architectures)
-        prices = np.array(self.prices)
-        start = np.array((self.bias_ms, *_filled(prices, prices == 0)))  # what would start from 0 would stay there
+        prices = np.array(self.unit_costs)
+        start = np.array((self.bias_ms, *_filled(prices, prices == 0)))  # a start of 0 would stay 0
         solvers = [partial(_solve, ridge=ridge) for ridge in _RIDGES]
         std, solver = min(((cross_validate(x, y, w, start, folds, by), by) for by in solvers), key=itemgetter(0))
         if len(np.unique(folds)) < _ENOUGH:
@@ -121,24 +122,25 @@ class EngineModel:
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""
         require_fit(self.measurements)
-        mean = _matrix(architectures) @ np.array((self.bias_ms, *self.prices))
+        mean = _matrix(architectures) @ np.array((self.bias_ms, *self.unit_costs))
         return mean, mean * self.relative_std
 
     def block_ms(self, block: Part) -> float:
         """As `LatencyModel.block_ms`; cached."""
         require_fit(self.measurements)
-        return float(_turns(block) @ np.array(self.prices))
+        return float(_turns(block) @ np.array(self.unit_costs))
 
     def scaled(self, factor: float) -> EngineModel:
         """The same model in another unit, of which there are `factor` in one of this model's."""
-        return replace(self, prices=tuple(factor * price for price in self.prices), bias_ms=factor * self.bias_ms)
+        unit_costs = tuple(factor * cost for cost in self.unit_costs)
+        return replace(self, unit_costs=unit_costs, bias_ms=factor * self.bias_ms)
 
     def to_json(self) -> dict[str, Any]:
         """As `LatencyModel.to_json`."""
         return {
             "model": "engine",
             "bias_ms": self.bias_ms,
-            "prices": dict(zip(START, self.prices, strict=True)),
+            "prices": dict(zip(START, self.unit_costs, strict=True)),
             "relative_std": self.relative_std,
             "measurements": self.measurements,
         }
@@ -153,7 +155,7 @@ class EngineModel:
         read = np.array([number(known, name, file) for name in START])
         filled = _filled(read, np.array([name not in prices for name in START]))
         return cls(
-            prices=tuple(map(float, filled)),
+            unit_costs=tuple(map(float, filled)),
             bias_ms=number(table, "bias_ms", file),
             relative_std=number(table, "relative_std", file),
             measurements=int(number(table, "measurements", file)),
@@ -161,20 +163,22 @@ class EngineModel:
 
 
 def _filled(prices: Array, gaps: NDArray[np.bool_]) -> Array:
-    """`prices` where the `gaps` have those of START, in the relation of the others to it."""
+    """`prices`, with those of START in the `gaps`, scaled as the other prices are to START."""
     start = np.array(tuple(START.values()))
     factor = np.median(prices[~gaps] / start[~gaps]) if not gaps.all() else 1.0
     return np.where(gaps, factor * start, prices)
 
 
 def _solve(x: Array, y: Array, w: Array, start: Array, *, ridge: float) -> Array:
-    """Prices >= 0 that minimise the weighted squared relative error plus `ridge` x the squared relative distance from
-    `start`, which is scaled to the data first: a loop that measurements say little of keeps its relation to the others.
+    """Costs >= 0 that minimise weighted squared relative errors + `ridge` x the squared relative distance from `start`.
+
+    The start is scaled to the data first, so that a loop that the measurements hardly determine keeps its ratio to the
+    other loops.
     """
     from scipy.optimize import nnls
 
     scaled = start * agreement(y, x @ start)
-    scaled[0] = max(scaled[0], _LEAST_BIAS * float(np.median(y)))
+    scaled[0] = max(scaled[0], _MIN_BIAS * float(np.median(y)))
     root = np.sqrt(w)
     left = np.vstack([x * scaled / y[:, None] * root[:, None], np.sqrt(ridge) * np.eye(len(start))])
     right = np.concatenate([root, np.sqrt(ridge) * np.ones(len(start))])
@@ -183,7 +187,7 @@ def _solve(x: Array, y: Array, w: Array, start: Array, *, ridge: float) -> Array
 
 
 def _matrix(architectures: Sequence[Sequence[Part]]) -> Array:
-    """Turns summed over each architecture's blocks, shape (architectures, 1 + START); column 0 is the bias's 1."""
+    """Turns summed over each architecture's blocks, shape (architectures, 1 + START); column 0 is 1, for the bias."""
     return np.array([[1.0, *np.sum([_turns(block) for block in blocks], axis=0)] for blocks in architectures])
 
 
@@ -211,7 +215,8 @@ def _nothing(layer: Layer) -> _Turns:
 def _conv(layer: Layer) -> _Turns:
     pixels, kernel = layer.h_out * layer.w_out, layer.kernel
     run = kernel * layer.c_in
-    triples, blocks, groups = ceil(pixels / 3), ceil(layer.c_out / 2), ceil(kernel * run / 4)
+    triples, groups = ceil(pixels / PIXELS), geometry.patch_words(layer)
+    blocks = geometry.packed_channels(layer) // CONV_CHANNELS
     yield "conv", 1
     yield "conv.triples", triples
     yield "conv.blocks", triples * blocks
@@ -223,30 +228,24 @@ def _conv(layer: Layer) -> _Turns:
         return
     yield "conv.words", triples * groups
     yield "conv.rows", triples * kernel
-    border = pixels - _inside(layer, layer.h_in, layer.h_out) * _inside(layer, layer.w_in, layer.w_out)
+    height, width = geometry.input_size(layer)
+    border = pixels - _inside(layer, height, layer.h_out) * _inside(layer, width, layer.w_out)
     yield "conv.border_rows", border * kernel
     yield "conv.border_bytes", border * run
 
 
-def _padding(layer: Layer) -> tuple[int, int]:
-    """What is added to a side, and what of `h_in` a PAD of the converter's has added already, on both sides."""
-    pad = layer.kernel // 2
-    return pad, 2 * pad if layer.stride > 1 else 0
-
-
 def _inside(layer: Layer, size: int, outputs: int) -> int:
-    """Of the outputs along an axis those whose window lies inside the input."""
-    pad, added = _padding(layer)
-    last = (size - added + pad - layer.kernel) // layer.stride
+    """How many of the outputs along an axis have a window that lies inside the input, which has `size` rows."""
+    pad, _ = geometry.padding(layer)
+    last = (size + pad - layer.kernel) // layer.stride
     return max(0, min(last, outputs - 1) - ceil(pad / layer.stride) + 1)
 
 
 def _depthwise(layer: Layer) -> _Turns:
-    pad, added = _padding(layer)
-    height, width = layer.h_in - added, layer.w_in - added
-    columns = ceil(((layer.w_out - 1) * layer.stride + layer.kernel + 1) / 2)
-    groups, strip = ceil(layer.c_out / 4), _strip(layer, height * width * layer.c_in, columns)
-    strips, rows = ceil(layer.h_out / strip), (strip - 1) * layer.stride + layer.kernel
+    (pad, _), (height, width) = geometry.padding(layer), geometry.input_size(layer)
+    columns, strip = geometry.column_pairs(layer), geometry.strip_rows(layer)
+    groups, strips = ceil(layer.c_out / LANES), ceil(layer.h_out / strip)
+    rows = geometry.strip_inputs(layer, strip)
     kept = max(0, layer.kernel - layer.stride)
     late = pad % 2  # pairs of columns begin at even ones
     reached = strips * (rows - kept) + kept  # rows, with those above and below the input
@@ -264,22 +263,11 @@ def _depthwise(layer: Layer) -> _Turns:
     yield f"depthwise.parts.{of}", layer.c_out * strips
 
 
-def _strip(layer: Layer, in_bytes: int, columns: int) -> int:
-    """How many output rows it computes at a time: the rule of firmware_tools.plan.layout."""
-    weights = 4 * layer.kernel * (layer.kernel + 1)
-    others = weights + (in_bytes if layer.stride == 1 else in_bytes + layer.elements_out)
-
-    def arena(strip: int) -> int:
-        return others + 16 * columns * ((strip - 1) * layer.stride + layer.kernel)
-
-    even = (ceil(layer.h_out / ceil(layer.h_out / strip)) for strip in _STRIPS)
-    return next(strip for strip in even if arena(strip) <= arena(1) + arena(1) // 8 or strip == 1)
-
-
 def _dense(layer: Layer) -> _Turns:
     yield "dense", 1
     yield "dense.inputs", layer.c_in
-    yield "dense.products", ceil(layer.c_out / 4) * ceil(layer.c_in / 4)
+    blocks = geometry.packed_channels(layer) // DENSE_CHANNELS
+    yield "dense.products", blocks * geometry.patch_words(layer)
     yield "dense.outputs", layer.c_out
 
 

@@ -83,20 +83,20 @@ FEATURES = (
 # pixels are a guess.
 _START = (2000.0, 1.0, 1.0, 5.0, 20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 4.0, 5.0)
 _ADDED = tuple(f"{kind}.pixels" for kind in _TILED)  # since profiles were first written
-_LEAST_SHARE = 0.1  # of a latency: a price that was learnt is not free where what is measured now has little of it
+_MIN_SHARE = 0.1  # of a latency: a price that was learnt is not free where what is measured now has little of it
 _MAX_TILE = 1 << 12  # of a saved model, channels
 _MIN_FOR_TILE = 8  # fewer architectures cannot tell tiles apart
 
 
 @dataclass(frozen=True)
 class FeatureModel:
-    """Milliseconds as `bias_ms` + sum over layers of prices x features.
+    """Milliseconds as `bias_ms` + sum over layers of unit costs x features.
 
-    prices: milliseconds per unit of each of `FEATURES`, none negative. relative_std: of a prediction, cross-validated.
-    measurements: 0 before `fit`; the prices are then only relative to each other.
+    unit_costs: milliseconds per unit of each of `FEATURES`, none negative. relative_std: of a prediction,
+    cross-validated. measurements: 0 before `fit`; the unit costs are then only relative to each other.
     """
 
-    prices: tuple[float, ...] = _START
+    unit_costs: tuple[float, ...] = _START
     bias_ms: float = 0.0
     tile: Tile = TILES[0]
     relative_std: float = UNKNOWN_STD
@@ -112,7 +112,7 @@ class FeatureModel:
         y, w = observations(architectures, latency_ms, weights)
         layers, owners = _layers(architectures)
         folds = folds_of(architectures)
-        start = np.array((self.bias_ms, *self.prices))
+        start = np.array((self.bias_ms, *self.unit_costs))
         enough = len(np.unique(folds)) >= _MIN_FOR_TILE
         best, tile, matrix = np.inf, self.tile, np.empty((0, 0))
         for candidate in TILES if enough else (self.tile,):
@@ -140,28 +140,29 @@ class FeatureModel:
 
     def priced(self, x: Array, y: Array, w: Array) -> FeatureModel:
         """As `refit`, of networks whose `matrix` is `x`; milliseconds `y`, and weights of which the largest is 1."""
-        solved = solve(x, y, w, np.array((self.bias_ms, *self.prices)), *self._trust(y))
-        return replace(self, prices=tuple(map(float, solved[1:])), bias_ms=float(solved[0]), measurements=len(y))
+        solved = solve(x, y, w, np.array((self.bias_ms, *self.unit_costs)), *self._trust(y))
+        return replace(self, unit_costs=tuple(map(float, solved[1:])), bias_ms=float(solved[0]), measurements=len(y))
 
     def _trust(self, y: Array) -> tuple[float, float]:
         """`ridge` and `least` of `solve`: prices are held to more where they rest on more than is measured now."""
         more = self.measurements / len(y)
-        return (RIDGE * more, _LEAST_SHARE) if more > 1 else (RIDGE, 0.0)
+        return (RIDGE * more, _MIN_SHARE) if more > 1 else (RIDGE, 0.0)
 
     def mixed(self, other: FeatureModel, share: float) -> FeatureModel:
         """`share` of this model's prices and 1 - share of the `other`'s, which are of the same tile."""
-        prices = tuple(share * mine + (1 - share) * its for mine, its in zip(self.prices, other.prices, strict=True))
-        return replace(self, prices=prices, bias_ms=share * self.bias_ms + (1 - share) * other.bias_ms)
+        pairs = zip(self.unit_costs, other.unit_costs, strict=True)
+        unit_costs = tuple(share * mine + (1 - share) * its for mine, its in pairs)
+        return replace(self, unit_costs=unit_costs, bias_ms=share * self.bias_ms + (1 - share) * other.bias_ms)
 
     def costs(self, architectures: Sequence[Sequence[Part]]) -> Array:
         """Milliseconds of the bias and of each of `FEATURES`, shape (architectures, 1 + FEATURES)."""
         require_fit(self.measurements)
-        costs: Array = self.matrix(architectures) * np.array((self.bias_ms, *self.prices))
+        costs: Array = self.matrix(architectures) * np.array((self.bias_ms, *self.unit_costs))
         return costs
 
     def corrected(self, shares: Array) -> FeatureModel:
         """Each price times 1 + its share, shape (FEATURES,), and none negative."""
-        return replace(self, prices=tuple(map(float, np.maximum(1 + shares, 0.0) * np.array(self.prices))))
+        return replace(self, unit_costs=tuple(map(float, np.maximum(1 + shares, 0.0) * np.array(self.unit_costs))))
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
         """As `LatencyModel.predict`."""
@@ -179,7 +180,7 @@ class FeatureModel:
             "model": "features",
             "tile": list(self.tile),
             "bias_ms": self.bias_ms,
-            "prices": dict(zip(FEATURES, self.prices, strict=True)),
+            "prices": dict(zip(FEATURES, self.unit_costs, strict=True)),
             "relative_std": self.relative_std,
             "measurements": self.measurements,
         }
@@ -194,7 +195,7 @@ class FeatureModel:
         if not isinstance(prices, Mapping):
             raise damaged(file, "prices", table)
         return cls(
-            prices=tuple(number({**dict.fromkeys(_ADDED, 0.0), **prices}, name, file) for name in FEATURES),
+            unit_costs=tuple(number({**dict.fromkeys(_ADDED, 0.0), **prices}, name, file) for name in FEATURES),
             bias_ms=number(table, "bias_ms", file),
             tile=Tile(*tile),
             relative_std=number(table, "relative_std", file),
@@ -205,7 +206,7 @@ class FeatureModel:
 @lru_cache(maxsize=200_000)
 def _block_ms(model: FeatureModel, block: Part) -> float:
     layers, owners = _layers([(block,)])
-    return float(_matrix(layers, owners, 1, model.tile)[0, 1:] @ np.array(model.prices))
+    return float(_matrix(layers, owners, 1, model.tile)[0, 1:] @ np.array(model.unit_costs))
 
 
 @lru_cache(maxsize=200_000)

@@ -1,4 +1,4 @@
-"""Names and counts of an architecture's parts, for the models that have a term of its own for a part."""
+"""Names and counts of an architecture's parts, for models with a separate term for each part."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from edgenas.latency.regression import MAX_NUMBER, damaged
 Names = tuple[str, ...]
 MAX_NAMES = 20_000  # of a saved model; thousands of measured networks have some 3,000
 
-# How closely parts are told apart. "family": by kinds, kernels, strides and expansion, whatever the shapes; "inputs":
-# by that and the channels that are read (on an x86 host full convolutions of 24 and more take a twentieth longer than
-# their work says); "layers": by their layers; "identity": by what the part says it is, for spaces whose parts have
-# places that matter; "place": by that and the index in the architecture.
+# How finely parts are distinguished. "family": by kinds, kernels, strides and expansion, not by shapes; "inputs": by
+# family and input channels (on an x86 host full convolutions of 24 and more take 5 % longer than their work predicts);
+# "layers": by their layers; "identity": by the part's repr, for spaces in which a part's position matters; "place": by
+# identity and the index in the architecture.
 LEVELS = ("family", "inputs", "layers", "identity", "place")
 
 
 def names_of(architecture: Sequence[Part], level: str) -> list[str]:
-    """The name of every part at one of LEVELS."""
+    """The name of each part at one of LEVELS."""
     if level == "place":
         return [f"{index}: {_name(part, 'identity')}" for index, part in enumerate(architecture)]
     return [_name(part, level) for part in architecture]
@@ -46,7 +46,7 @@ def _runs(names: Iterable[str]) -> str:
 
 
 def vocabulary(architectures: Sequence[Sequence[Part]], level: str) -> Names:
-    """All names that occur, in the order in which they do."""
+    """All names that occur, in order of first occurrence."""
     return tuple(dict.fromkeys(name for parts in architectures for name in names_of(parts, level)))
 
 

@@ -1,4 +1,4 @@
-"""One price per distinct part and a bias, regressed on whole measured networks: the table that needs no features.
+"""A table of one cost for each distinct part, and a bias, regressed on whole measured networks.
 
 Ridge regression, its strength by generalised cross-validation (scikit-learn's RidgeCV).
 """
@@ -13,16 +13,16 @@ import numpy as np
 from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling
 from edgenas.latency.parts import counts, names_of, vocabulary
-from edgenas.latency.prices import ENOUGH, Prices
 from edgenas.latency.regression import agreement, folds_of, observations, require_fit
+from edgenas.latency.unit_costs import ENOUGH, UnitCosts
 
 _LEVEL = "identity"
 _STRENGTHS = tuple(np.logspace(-3, 3, 13))
 
 
 @dataclass(frozen=True)
-class RegressedTable(Prices):
-    """Milliseconds as `bias_ms` + sum over parts of `ms`, which is 0 of a part that is not in `names`.
+class RegressedTable(UnitCosts):
+    """Milliseconds as `bias_ms` + sum over parts of `ms`, which is 0 for a part that is not in `names`.
 
     relative_std: of a prediction, cross-validated. measurements: 0 before `fit`.
     """
@@ -68,11 +68,11 @@ class RegressedTable(Prices):
 
 
 def _ridge(x: Array, y: Array, w: Array, start: Array) -> Array:
-    """Bias and prices, shape (columns of x,); the bias is not drawn anywhere."""
+    """Bias and costs, shape (columns of x,); the bias is not regularised."""
     from sklearn.linear_model import RidgeCV
 
     rest = y - x @ start
-    if len(y) < 3:  # nothing to choose a strength by
+    if len(y) < 3:  # too few to choose a strength
         mean: Array = start + np.average(rest, weights=w) * np.eye(1, x.shape[1])[0]
         return mean
     fitted = RidgeCV(_STRENGTHS).fit(x[:, 1:], rest, sample_weight=w)

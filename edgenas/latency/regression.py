@@ -1,4 +1,4 @@
-"""Prices from measured networks: non-negative least squares on relative errors, drawn towards a start."""
+"""Unit costs from measured networks: non-negative least squares on relative errors, regularised towards a start."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from edgenas.latency import Array, Part
 Indices = NDArray[np.int64]
 Solve = Callable[[Array, Array, Array, Array], Array]
 
-UNKNOWN_STD = 0.3  # relative, while there is too little to cross-validate
+UNKNOWN_STD = 0.3  # relative standard deviation while there are too few measurements to cross-validate
 MAX_NUMBER = 1e18  # of a saved model: sums of products of two stay finite; milliseconds and their shares are far below
-RIDGE = 0.03  # weight of the start against one measurement: it decides only what the measurements leave open
+RIDGE = 0.03  # weight of the start against one measurement, so that it decides only where measurements do not
 _FOLDS = 10
 
 
@@ -34,11 +34,11 @@ def observations(
 
 
 def solve(x: Array, y: Array, w: Array, start: Array, ridge: float = RIDGE, least: float = 0.0) -> Array:
-    """Prices >= 0 that minimise the weighted squared relative error plus `ridge` x the squared distance from `start`.
+    """Unit costs >= 0 that minimise weighted squared relative errors + `ridge` x the squared distance from `start`.
 
-    The start is scaled to the data first. Distance is counted in shares of the latency, so that features of any unit
-    weigh alike; a feature that occurs nowhere in `x` keeps the (scaled) price of the start, and one with less than the
-    share `least` by the start's price counts as if it had that.
+    The start is scaled to the data first. The distance is in shares of the latency, so that features of any unit weigh
+    alike. A feature that does not occur in `x` keeps its scaled start. A feature whose share of the latency, by its
+    start, is below `least` counts as if its share were `least`.
     """
     from scipy.optimize import nnls
 
@@ -55,16 +55,16 @@ def solve(x: Array, y: Array, w: Array, start: Array, ridge: float = RIDGE, leas
 
 
 def agreement(y: Array, predicted: Array) -> float:
-    """The factor that brings `predicted` to `y`: the median of ratios, 1 where nothing is predicted to take time.
+    """The factor that scales `predicted` to `y`: the median ratio where the prediction is positive, 1 if it never is.
 
-    A profile from elsewhere may say that what is measured here costs nothing.
+    An imported profile may predict 0 for everything that was measured here.
     """
     priced = predicted > 0
     return float(np.median(y[priced] / predicted[priced])) if priced.any() else 1.0
 
 
 def folds_of(architectures: Sequence[Sequence[Part]]) -> Indices:
-    """The fold of every row, at most ten; repeated measurements of one architecture share it."""
+    """The fold of each row, one of at most ten; repeated measurements of one architecture share a fold."""
     known: dict[tuple[Part, ...], int] = {}
     group = [known.setdefault(tuple(blocks), len(known)) for blocks in architectures]
     shuffled = np.random.default_rng(0).permutation(len(known))
@@ -99,7 +99,7 @@ def number(table: Mapping[str, Any], key: str, file: str) -> float:
 
 
 def damaged(file: str, key: str, table: Mapping[str, Any]) -> ProfileError:
-    """What to raise for a value of a profile that is missing or wrong."""
+    """The error to raise for a value of a profile that is missing or wrong."""
     reason = f"is {table[key]!r:.60}, which is no such value" if key in table else "is missing"
     message = f"{file}: key {key!r} {reason}; delete it and run `edgenas profile` to measure again"
     return ProfileError(message, file=file, key=key)

@@ -1,10 +1,10 @@
-"""What few features of every layer leave over: a Gaussian process on relative errors, robust to outliers.
+"""A Gaussian process on the relative errors of the feature model, robust to outliers.
 
-Bayesian linear regression on counts of parts, at several levels of detail at once; each level's prior variance
-follows from the data (empirical Bayes), so few measurements move prices little, and only where they agree. The
-features' own prices are one of these levels: a part unlike its features has drawn them towards itself, and they go back
-when it has a price of its own. Phones now and then measure twice the time: measurements far off weigh less, as under
-Student's t distribution.
+This is Bayesian linear regression on counts of parts, at several levels of detail at once. The prior variance of each
+level is estimated from the data (empirical Bayes), so that few measurements change little, and only where they agree.
+The unit costs of the features are one of the levels: a part that its features describe badly has biased them, and they
+recover once the part has a term of its own. Phones occasionally measure twice the usual time, so outliers weigh less,
+as under Student's t distribution.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from edgenas.latency.kernel import PartsKernel
 
-_FREEDOM = 3.0  # degrees of, of Student's t distribution
+_FREEDOM = 3.0  # degrees of freedom of Student's t distribution
 _ROUNDS = 3
-_REWEIGHTED = 8  # times: weights have settled, and parts unlike their features have moved others' prices least
-_LEARN_ON = 300  # rows: hyperparameters are few, and learning them is cubic in rows
-_LEAST_SCALE = 1e-6  # relative error: counts of instructions have none
+_REWEIGHTED = 8  # rounds of reweighting, after which the weights have converged
+_LEARN_ON = 300  # rows: there are few hyperparameters, and the time to learn them is cubic in rows
+_MIN_SCALE = 1e-6  # of relative errors, because counts of instructions have no noise
 
 
 @dataclass(frozen=True)
 class Design:
-    """Columns of the regression. groups: level and names. unit_ms: what a price of 1 is. tail: with Matern columns."""
+    """Columns of the regression. groups: level and names. unit_ms: ms of a term of 1. tail: with Matern columns."""
 
     groups: tuple[tuple[str, Names], ...]
     unit_ms: float
@@ -41,7 +41,7 @@ class Design:
 
     @staticmethod
     def of(architectures: Sequence[Sequence[Part]], unit_ms: float, tail: bool = False) -> Design:
-        """Families, the channels that these read, layers, and identities where these say more than layers."""
+        """The levels family, inputs and layers, and identity if it distinguishes more parts than layers do."""
         found = {level: vocabulary(architectures, level) for level in ("family", "inputs", "layers", "identity")}
         if len(found["identity"]) == len(found["layers"]):
             del found["identity"]
@@ -49,19 +49,19 @@ class Design:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Columns of each group; the bias is the first, the features the second."""
+        """The number of columns of each group; the first group is the bias, the second the features."""
         return (1, len(FEATURES), *(len(names) for _, names in self.groups))
 
     def kernel(self) -> PartsKernel:
-        """The covariance over these columns, its hyperparameters not learnt."""
+        """The covariance over these columns with hyperparameters before learning."""
         from edgenas.latency.kernel import PartsKernel
 
         return PartsKernel(self.widths, self.widths[-1] if self.tail else 0)
 
     def rows(self, architectures: Sequence[Sequence[Part]], features: FeatureModel) -> Array:
-        """Noise 1, then bias, features' costs and counts relative to `features`' prediction; then the tail.
+        """Columns: noise (1), bias, costs of features, counts of parts, then the tail; one row for each architecture.
 
-        Relative to it, so that relative errors are linear in what prices are to change by.
+        All but noise and tail are divided by the prediction of `features`: relative errors are linear in them.
         """
         costs = features.costs(architectures)
         ones, mean_ms = np.ones((len(costs), 1)), costs.sum(axis=1, keepdims=True)
@@ -72,19 +72,19 @@ class Design:
 
 def outlying(error: Array) -> Array:
     """The factor on each measurement's noise variance under Student's t distribution, given its error."""
-    scale = 1.4826 * float(np.median(np.abs(error))) + _LEAST_SCALE
+    scale = 1.4826 * float(np.median(np.abs(error))) + _MIN_SCALE
     return 1 + (error / scale) ** 2 / _FREEDOM
 
 
 def prior(
     features: FeatureModel, architectures: Sequence[Sequence[Part]], y: Array, w: Array, *, choose_tile: bool = True
 ) -> FeatureModel:
-    """Features fitted with outliers weighing less: iteratively reweighted least squares."""
+    """Features fitted by iteratively reweighted least squares, in which outliers weigh less."""
     fit = features.fit if choose_tile else features.refit
     first = robust = fit(architectures, y.tolist(), w.tolist())
     x = first.matrix(architectures)
     for _ in range(_REWEIGHTED):
-        error = x @ np.array((robust.bias_ms, *robust.prices)) / y - 1
+        error = x @ np.array((robust.bias_ms, *robust.unit_costs)) / y - 1
         weights = w / outlying(error)
         robust = first.priced(x, y, weights / weights.max())
     return robust
@@ -93,7 +93,7 @@ def prior(
 def process(kernel: PartsKernel, x: Array, target: Array, w: Array, *, learn: bool = True) -> GaussianProcessRegressor:
     """The Gaussian process of relative errors `target`; `x` as `Design.rows` gives it, `w` the measurements' weights.
 
-    learn: the kernel's hyperparameters too, on at most 300 rows.
+    learn: whether to learn the kernel's hyperparameters, on at most 300 rows.
     """
     from edgenas.latency.kernel import learnt, regressor
 

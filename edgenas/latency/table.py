@@ -1,7 +1,7 @@
-"""A table of operators timed alone, and the communication between them: HSCoNAS (Luo et al., DATE 2021).
+"""A table of operators timed alone, plus the communication between them: HSCoNAS (Luo et al., DATE 2021).
 
-LAT(arch) = sum over layers of LUT(operator, channels) + B, where B is the mean over measured networks of what they take
-beyond the sum of their operators: the data movement that operators timed alone do not show.
+LAT(arch) = sum over layers of LUT(operator, channels) + B, where B is the mean difference, over measured networks,
+between a network's latency and the sum of its operators. B is the data movement that isolated operators do not show.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from edgenas.latency import Array, Part
 from edgenas.latency.calibration import scaling
 from edgenas.latency.parts import names_of
-from edgenas.latency.prices import ENOUGH, Prices
 from edgenas.latency.regression import folds_of, observations, require_fit
+from edgenas.latency.unit_costs import ENOUGH, UnitCosts
 
 _LEVEL = "layers"
 
 
 @dataclass(frozen=True)
-class TableModel(Prices):
-    """Milliseconds as `bias_ms` + sum over parts of what each takes alone.
+class TableModel(UnitCosts):
+    """Milliseconds as `bias_ms` + sum over parts of the time of each part alone.
 
     names, ms: of the operators that were timed alone. relative_std: of a prediction, cross-validated. measurements:
-    networks that the bias is of, 0 before `fit`.
+    networks that the bias was fitted on, 0 before `fit`.
     """
 
     kind = "table"

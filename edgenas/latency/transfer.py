@@ -29,7 +29,7 @@ _RIDGE_PRICES = 0.03  # ... and of the features' prices, which are drawn towards
 _FOLDS = 5
 _MAX_KNOWN = 64  # boards of a saved model
 _GAIN = 0.9  # of the error alone, which others have to leave at most: few measurements flatter who explains them last
-_LEAST_RELATIVE = 0.05  # of its median: what a model predicts at least, where it is far from what it has seen
+_MIN_RELATIVE = 0.05  # of its median: what a model predicts at least, where it is far from what it has seen
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _combined(
     from scipy.optimize import nnls
 
     predicted = np.stack([source.model.predict(architectures)[0] for source in known], axis=1)
-    predicted = np.maximum(predicted, _LEAST_RELATIVE * np.median(np.abs(predicted), axis=0) + 1e-30)
+    predicted = np.maximum(predicted, _MIN_RELATIVE * np.median(np.abs(predicted), axis=0) + 1e-30)
     factors = np.median(y[:, None] / predicted, axis=0)
     boards = predicted * factors / y[:, None]
     error = np.average((boards - 1) ** 2, axis=0, weights=w)
@@ -207,14 +207,14 @@ def _combined(
         for source, part, weight, factor in zip(known, share, solved, factors, strict=False)
     ]
     bias, *prices = map(float, np.where(size > 1e-30, solved[len(known) :] / size, 0.0))
-    return tuple(s for s in found if s.factor > 0), replace(rest, bias_ms=bias, prices=tuple(prices))
+    return tuple(s for s in found if s.factor > 0), replace(rest, bias_ms=bias, unit_costs=tuple(prices))
 
 
 def _units(model: FeatureModel) -> list[FeatureModel]:
     """Models with the tile of `model` of which each counts one thing: inferences, then each feature."""
-    nothing = replace(model, bias_ms=0.0, prices=(0.0,) * len(FEATURES))
+    nothing = replace(model, bias_ms=0.0, unit_costs=(0.0,) * len(FEATURES))
     each = (tuple(map(float, row)) for row in np.eye(len(FEATURES)))
-    return [replace(nothing, bias_ms=1.0), *(replace(nothing, prices=prices) for prices in each)]
+    return [replace(nothing, bias_ms=1.0), *(replace(nothing, unit_costs=prices) for prices in each)]
 
 
 def _new_alone(name: str = latency.DEFAULT) -> AdditiveModel:

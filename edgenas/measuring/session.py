@@ -333,10 +333,10 @@ class Session:
         self.store.append(measurements)
         return measurements
 
-    def refined(self, near_ms: float | None = None) -> BoardProfile:
-        """The profile fitted on all that the store holds of this key; `near_ms` is where it must be most right."""
+    def refined(self, focus_latency: float | None = None) -> BoardProfile:
+        """The profile fitted on all measurements of this key in the store, most accurate near `focus_latency`."""
         measured = [m for m in self.store.read(self.key) if self._space(m) is not None]
-        profile = refreshed(self.board, self.key, measured, self._blocks, near_ms=near_ms)
+        profile = refreshed(self.board, self.key, measured, self._blocks, focus_latency=focus_latency)
         self._tell_of_others(profile)
         return profile
 
@@ -352,11 +352,11 @@ class Session:
             self._told.add(kind)
             self.reporter.say(line)
 
-    def model(self, near_ms: float | None = None) -> AdditiveModel:
+    def model(self, focus_latency: float | None = None) -> AdditiveModel:
         """The latency model of `refined`, in the board's unit."""
         if self.prior is None:
-            return latency.load_additive(self.refined(near_ms).latency)
-        counts = self.refined(near_ms and near_ms / self.scale).latency
+            return latency.load_additive(self.refined(focus_latency).latency)
+        counts = self.refined(focus_latency and focus_latency / self.scale).latency
         return EngineModel.from_json(counts).scaled(self.scale)
 
     def ms_per_minsn(self, space: SearchSpace, architectures: Sequence[Architecture]) -> float:

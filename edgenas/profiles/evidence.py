@@ -29,7 +29,7 @@ BlocksOf = Callable[[Measurement], Sequence[Block]]
 _FADING, _FLOOR = 0.5, 0.1
 _LINKED_FADING, _LINKED_FLOOR = 0.95, 0.5
 _DISTURBED = 0.2  # weight of what the device has marked, beside the same undisturbed
-_NEAR_WIDTH = 0.35  # of the kernel around `near_ms`, in log latency: at 0.7 or 1.4 times the target a weight of 0.6
+_NEAR_WIDTH = 0.35  # of the kernel around `focus_latency`, in log latency: at 0.7 or 1.4 times it the weight is 0.6
 _NEAR_FLOOR = 0.1
 _EXACT = 30.0  # weight of what was trained in the last session, where measurements carry no noise
 _SHARED_FOR_DRIFT = 3  # architectures that two sessions must share before one is rescaled to the other
@@ -111,7 +111,7 @@ class Evidence:
 
 
 def evidence(
-    measurements: Sequence[Measurement], blocks_of: BlocksOf, *, near_ms: float | None = None, exact: bool = False
+    measurements: Sequence[Measurement], blocks_of: BlocksOf, *, focus_latency: float | None = None, exact: bool = False
 ) -> Evidence:
     """The rows that `refine.refine` fits on, as documented there. Raises ValueError without a measurement."""
     if not measurements:
@@ -134,7 +134,7 @@ def evidence(
             scale = layers[-1].scale
         scales |= {key: scale * inner[key] for key in part}
         rows += [replace(row, latency_ms=scale * row.latency_ms) for row in found]
-    near = [replace(row, weight=row.weight * _nearness(row.latency_ms, near_ms)) for row in rows]
+    near = [replace(row, weight=row.weight * _nearness(row.latency_ms, focus_latency)) for row in rows]
     latest_first = sorted(near, key=lambda row: row.age)
     return Evidence(tuple(latest_first), tuple(scales[key] for key in sessions), tuple(layers))
 
@@ -291,7 +291,7 @@ def _middle(found: Sequence[Measurement], level: float) -> float:
     return median(m.latency_ms if m.trained else level * m.corrected_ms for m in taken)
 
 
-def _nearness(latency_ms: float, near_ms: float | None) -> float:
-    if near_ms is None:
+def _nearness(latency_ms: float, focus_latency: float | None) -> float:
+    if focus_latency is None:
         return 1.0
-    return max(exp(-0.5 * (log(latency_ms / near_ms) / _NEAR_WIDTH) ** 2), _NEAR_FLOOR)
+    return max(exp(-0.5 * (log(latency_ms / focus_latency) / _NEAR_WIDTH) ** 2), _NEAR_FLOOR)

@@ -27,7 +27,7 @@ def refine(
     measurements: Sequence[Measurement],
     blocks_of: Callable[[Measurement], Sequence[Block]],
     *,
-    near_ms: float | None = None,
+    focus_latency: float | None = None,
     model: str = latency.DEFAULT,
     exact: bool = False,
     seed: LatencyModel | None = None,
@@ -37,7 +37,7 @@ def refine(
 
     profile: the present one; its model is what the new one is drawn towards where measurements say little, so a shipped
     or older profile is not forgotten when only a few measurements are at hand. blocks_of: the blocks of a measurement's
-    architecture, which its space knows. near_ms: the latency near which the model has to be most right. exact: that
+    architecture, which its space knows. focus_latency: near it the model has to be most accurate. exact: that
     measurements carry no noise: what was trained in the last session, of which one was installed, has to come out as
     measured, within what the model can express. seed: the model that a key's first profile is drawn towards;
     seeded_by: what it is of, for the provenance.
@@ -60,7 +60,7 @@ def refine(
     """
     if any(measurement.key != key for measurement in measurements):
         raise ValueError(f"measurements of another key than {key}")
-    data = evidence(measurements, blocks_of, near_ms=near_ms, exact=exact)
+    data = evidence(measurements, blocks_of, focus_latency=focus_latency, exact=exact)
     before = seed or latency.create(model)
     if profile is not None:
         same = profile.latency.get("model") in (model, "transfer")
@@ -83,7 +83,7 @@ def refine(
             **others,
             "sessions": len(data.drift),
             "architectures": len({name_of(m) for m in measurements}),
-            "near_ms": near_ms,
+            "near_ms": focus_latency,
             "drift": [round(scale, 4) for scale in data.drift],
             "layers": [layer.to_json() for layer in data.layers],
             "conditions": dict(last.conditions),
@@ -113,7 +113,7 @@ def refreshed(
     measurements: Sequence[Measurement],
     blocks_of: Callable[[Measurement], Sequence[Block]],
     *,
-    near_ms: float | None = None,
+    focus_latency: float | None = None,
     before: BoardProfile | None = None,
     without: Collection[ProfileKey] = (),
 ) -> BoardProfile:
@@ -135,7 +135,7 @@ def refreshed(
         key,
         measurements,
         blocks_of,
-        near_ms=near_ms,
+        focus_latency=focus_latency,
         model=model,
         exact=exact,
         seed=seed,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from edgenas.search.problem import Strategy
@@ -13,27 +14,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A strategy's maker, and whether it needs a trained supernet (the others take one if there is one)."""
+class StrategyEntry:
+    """A strategy's place as module:function, imported where it is asked for: some strategies need torch.
 
-    make: Callable[[SupernetState | None, ImageData], Strategy]
-    supernet: bool
+    The function is the `Strategy`. With `needs_supernet` it takes the trained supernet and the data and returns one.
+    """
+
+    function: str
+    needs_supernet: bool = False
+
+    def make(self, state: SupernetState | None, data: ImageData) -> Strategy:
+        """The strategy. Raises ValueError without a trained supernet for a strategy that needs one."""
+        module, _, name = self.function.partition(":")
+        function = getattr(import_module(module), name)
+        if not self.needs_supernet:
+            return cast("Strategy", function)
+        if state is None:
+            raise ValueError(f"{name} needs a trained supernet")
+        return cast("Strategy", function(state, data))
 
 
-def _halving(state: SupernetState | None, data: ImageData) -> Strategy:
-    from edgenas.search.halving import halving
-
-    return halving
-
-
-def _lightnas(state: SupernetState | None, data: ImageData) -> Strategy:
-    from edgenas.search.lightnas import lightnas
-
-    if state is None:
-        raise ValueError("lightnas needs a trained supernet")
-    return lightnas(state, data)
-
-
-STRATEGIES = {"halving": Kind(_halving, supernet=False), "lightnas": Kind(_lightnas, supernet=True)}
-
-__all__ = ["STRATEGIES", "Kind"]
+STRATEGIES: Mapping[str, StrategyEntry] = {
+    "halving": StrategyEntry("edgenas.search.halving:halving"),
+    "lightnas": StrategyEntry("edgenas.search.lightnas:lightnas", needs_supernet=True),
+}

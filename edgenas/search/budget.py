@@ -57,7 +57,7 @@ class LatencyBudget:
         return LatencyBudget(text, ms=number * size, unit=unit)
 
     def timed(self, ms_per_minsn: float) -> LatencyBudget:
-        """The same budget with its `minsn` as `ms`."""
+        """The budget with its `minsn` converted to `ms`."""
         assert self.minsn is not None
         return replace(self, ms=self.minsn * ms_per_minsn, minsn=None)
 
@@ -81,7 +81,7 @@ class LatencyBudget:
 
 
 def _other(name: str, unit: Unit) -> str:
-    """What is wrong with a unit that is none of the board's."""
+    """Why a unit is refused that is not among the board's."""
     if unit is MINSN and MS.size(name) is not None:
         return "is a time, but this board counts instructions"
     if unit is MS and MINSN.size(name) is not None:

@@ -74,7 +74,7 @@ class Lattice:
 
     def _block(self, block: Block) -> float:
         if block not in self._price_cache:
-            self._price_cache[block] = max(0.0, self._cost(block))  # a fitted term may say less than nothing
+            self._price_cache[block] = max(0.0, self._cost(block))  # a fitted term may be negative
         return self._price_cache[block]
 
     def _fits(self, blocks: Sequence[Block]) -> bool:
@@ -99,7 +99,7 @@ class Lattice:
             edges: list[Edge] = []
             after: dict[tuple[int, int], Block] = {}
             for source, block in before.items():
-                for (operator, blocks, kernel, expansion), width in product(self.space.bodies(), choices.widths):
+                for (operator, blocks, kernel, expansion), width in product(self.space.stage_bodies(), choices.widths):
                     stage = Stage(operator, width, blocks, kernel, expansion)
                     walk = stage_blocks(stage, block, choices.stride)
                     if not self.space.allows(walk) or not self._fits(walk):
@@ -214,7 +214,7 @@ class Lattice:
 
     def _within_flash(self, solve: Callable[[float], Architecture | None]) -> Architecture | None:
         price = 0.0
-        for _ in range(40):  # from 0 through 1e-6 per byte upwards: flash then outweighs any score
+        for _ in range(40):  # from 0 through 1e-6 per byte upwards: then flash outweighs any score
             found = solve(price)
             if found is None or self._fits_flash(found):
                 return found

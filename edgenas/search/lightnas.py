@@ -31,9 +31,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenas.search.halving import Propose, admit, nothing_fits
+from edgenas.search.admission import admit, nothing_fits
 from edgenas.search.lattice import GRID, Edge, Lattice
-from edgenas.search.problem import LAST_RUNG, Candidate, Evaluator, Found, Problem, Projection, Strategy
+from edgenas.search.problem import LAST_RUNG, Candidate, Evaluator, Problem, Projection, SearchResult, Strategy
+from edgenas.search.ranking import loss, train
 from edgenas.spaces.architecture import Architecture, Stage
 from edgenas.spaces.network import one_thread
 from edgenas.supernet.additive import Surrogate, fit_surrogate
@@ -52,29 +53,26 @@ _FINALISTS = 2
 
 
 def lightnas(state: SupernetState, data: ImageData) -> Strategy:
-    """The strategy that searches with a trained supernet: `state` is `edgenas.supernet.cache.obtain`'s.
+    """The strategy that searches with a trained supernet; `state` comes from `edgenas.supernet.cache.obtain`.
 
-    Its proposals are measured; those over the budget are projected again on the refined latency model, at most twice;
-    what is within it is trained for half of the recipe, and the training loss ranks the finalists.
+    Proposals are measured. Those over the budget are projected again on the refined latency model, at most twice; those
+    within it are trained for half of the recipe, and the training loss ranks the finalists.
     """
 
-    def search(problem: Problem, evaluator: Evaluator, say: Callable[[str], None] = lambda line: None) -> Found:
+    def search(problem: Problem, evaluator: Evaluator, say: Callable[[str], None] = lambda line: None) -> SearchResult:
         proposer = _Proposer(state, data, problem.seed)
 
         def family(lattice: Lattice, aim: float) -> list[Candidate]:
             return [Candidate(architecture, "supernet") for architecture in proposer(lattice, aim)]
 
-        families: list[Propose] = [family]
-        admitted = admit(problem, evaluator, families, say)
+        admitted = admit(problem, evaluator, [family], say)
         if not admitted:
             raise nothing_fits(problem, evaluator)
         if proposer.projection is not None:
             before, after = proposer.projection.before, proposer.projection.after
             say(f"alpha's argmax missed the latency asked for by {before:+.1%}, its projection by {after:+.1%}")
-        outcomes = evaluator.train([c.architecture for c in admitted], LAST_RUNG)
-        trained = [c.trained(outcome) for c, outcome in zip(admitted, outcomes, strict=True)]
-        trained.sort(key=lambda c: c.outcome.train_loss if c.outcome else np.inf)
-        return Found(tuple(trained[:_FINALISTS]), tuple(trained), proposer.projection)
+        trained = sorted(train(evaluator, admitted, LAST_RUNG), key=loss)
+        return SearchResult(tuple(trained[:_FINALISTS]), tuple(trained), proposer.projection)
 
     return search
 
@@ -178,7 +176,7 @@ def train_alpha(surrogate: Surrogate, lattice: Lattice, target_ms: float, seed: 
     return Alpha(
         dict(zip(tables.space.stem_strides, stride, strict=True)),
         dict(zip(tables.space.stem_widths, stem_width, strict=True)),
-        tuple(dict(zip(tables.space.bodies(), body, strict=True)) for body in stages[0::2]),
+        tuple(dict(zip(tables.space.stage_bodies(), body, strict=True)) for body in stages[0::2]),
         tuple(dict(zip(c.widths, w, strict=True)) for c, w in zip(tables.space.stages, stages[1::2], strict=True)),
         argmax,
     )
@@ -241,7 +239,7 @@ class _Tables:
     def architecture(self, choices: list[Tensor]) -> Architecture:
         """What one path's one-hots (choices,) stand for."""
         stride, width, *stages = [int(choice.argmax()) for choice in choices]
-        bodies = self.space.bodies()
+        bodies = self.space.stage_bodies()
         picked = zip(self.space.stages, stages[0::2], stages[1::2], strict=True)
         return Architecture(
             self.space.stem_strides[stride],
@@ -275,7 +273,7 @@ def _dense(lattice: Lattice, index: int) -> Tensor:
         return table
     before = {w: at for at, w in enumerate(space.stages[index - 1].widths if index else space.stem_widths)}
     widths = {width: at for at, width in enumerate(space.stages[index].widths)}
-    bodies = {body: at for at, body in enumerate(space.bodies())}
+    bodies = {body: at for at, body in enumerate(space.stage_bodies())}
     table = torch.full((len(strides), len(before), len(bodies), len(widths)), torch.inf)
     for edge in lattice.stages[index]:
         assert edge.stage is not None

@@ -1,4 +1,4 @@
-"""What a search handles and what it is given: candidates, the problem, the evaluator, the Protocol of strategies."""
+"""The types of a search: candidates, the problem, the evaluator, the result, and the Protocol of strategies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edgenas.spaces.space import SearchSpace
 from edgenas.training.recipe import Outcome
 from edgenas.units import MS, Unit
 
-HEADROOM = 0.985  # candidates aim at this part of the budget: two sessions on one device differ by about 1 %
-FIRST_RUNG, LAST_RUNG = 1 / 8, 1 / 2  # parts of the full recipe after which a search looks at the training loss
-SLACK = 0.90  # and must reach this part, or a larger network would have been possible
+TARGET_FILL = 0.985  # aim at 98.5 % of the budget, because repeated sessions on one device differ by about 1 %
+MIN_FILL = 0.90  # a candidate below 90 % of the budget wastes it: a larger network would have been possible
+FIRST_RUNG, LAST_RUNG = 1 / 8, 1 / 2  # parts of the full recipe after which a search compares training losses
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Candidate:
     """An architecture on its way through a search. `measured_ms` is of random weights, on the device."""
 
     architecture: Architecture
-    origin: str  # template:NAME, random, mutated or supernet
+    origin: str  # the family that proposed it: template:NAME, random, mutated or supernet
     baseline: bool = False
     predicted_ms: float = float("nan")
     measured_ms: float = float("nan")
@@ -38,33 +38,33 @@ class Candidate:
         return self.origin.startswith("template:")
 
     def trained(self, outcome: Outcome) -> Candidate:
-        """With what its training said."""
+        """The candidate with the outcome of its training."""
         return replace(self, outcome=outcome)
 
 
 class Evaluator(Protocol):
-    """Prices and ranks architectures; the only door to the device and to training."""
+    """Measures and trains architectures; strategies reach the device and the training only through it."""
 
     def measure(self, architectures: Sequence[Architecture]) -> list[float]:
-        """Measured latencies in ms on the device, of random weights; `model()` knows them afterwards.
+        """Latencies in ms, measured on the device with random weights; `model()` is fitted on them afterwards.
 
-        Infinite for what does not fit the board, however fast it would be.
+        Infinite for an architecture that does not fit the board.
         """
 
     def model(self) -> AdditiveModel:
-        """The latency model fitted on all that was measured so far, most right near the budget."""
+        """The latency model fitted on all measurements so far, most accurate near the budget."""
 
     def train(self, architectures: Sequence[Architecture], until: float) -> list[Outcome]:
-        """Train each for `until` (0 to 1) of the full recipe, going on where an earlier call stopped."""
+        """Train each for `until` (0 to 1) of the full recipe; training resumes where an earlier call stopped."""
 
 
 @dataclass(frozen=True)
 class Problem:
     """One search: the space, the budget and the board's limits.
 
-    `target_ms` is what to fill: the budget, or the space's slowest where that is less, which is a `loose` budget.
-    `proposals(lattice, high_ms)` are a cached supernet's best guesses for a budget; empty without one. `unit` is the
-    latencies', for messages.
+    target_ms: the latency to aim at: the budget, or that of the space's slowest architecture if it is less.
+    loose: whether it is less. proposals: a cached supernet's best architectures for (lattice, highest latency in ms);
+    empty without a supernet. unit: of latencies, for messages.
     """
 
     space: SearchSpace
@@ -82,15 +82,15 @@ class Problem:
         return Lattice(self.space, model.block_ms, model.bias_ms, self.limits, self.precision)
 
     def on(self, lattice: Lattice) -> Problem:
-        """With what a loose budget's target is as `lattice` prices it: the board may have changed its speed since.
+        """The problem with a loose budget's target as `lattice` prices it: the board may have changed its speed.
 
-        Candidates that aim at it keep no headroom below the slowest, only below the budget.
+        The target is set so that TARGET_FILL of it is the slowest architecture: only the budget needs a margin.
         """
         if not self.loose:
             return self
-        rounding = 1 + (1 + len(lattice.stages)) / GRID  # of prices to the grid on which candidates are filled
+        rounding = 1 + (1 + len(lattice.stages)) / GRID  # the lattice rounds prices up to its grid
         slowest = rounding * lattice.price(lattice.extremes()[1])
-        return replace(self, target_ms=min(self.budget_ms, slowest / HEADROOM))
+        return replace(self, target_ms=min(self.budget_ms, slowest / TARGET_FILL))
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,11 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A search's result: finalists, best first, all measured within the budget; `projection` of gradient strategies."""
+class SearchResult:
+    """Finalists, best first, all measured within the budget, and all candidates that were trained.
+
+    projection: of gradient strategies; None for the others.
+    """
 
     finalists: tuple[Candidate, ...]
     tried: tuple[Candidate, ...]
@@ -113,13 +116,13 @@ class Found:
 class Strategy(Protocol):
     """A way to search: `edgenas.search.STRATEGIES` registers them by name."""
 
-    def __call__(self, problem: Problem, evaluator: Evaluator, say: Callable[[str], None]) -> Found:
-        """Search; `say` gets a line for each step. Raises InfeasibleError if nothing within the budget was found."""
+    def __call__(self, problem: Problem, evaluator: Evaluator, say: Callable[[str], None]) -> SearchResult:
+        """Search; `say` receives a line for each step. Raises InfeasibleError if nothing measures within the budget."""
 
 
 def operator_weight(lattice: Lattice) -> Callable[[int, Edge], float]:
-    """Weights that give each operator the same chance in a stage, however many kernels and expansions it has."""
-    bodies = lattice.space.bodies()
+    """Sampling weights that give operators equal chances in a stage, however many kernels and expansions each has."""
+    bodies = lattice.space.stage_bodies()
     share = {op: 1.0 / sum(body[0] == op for body in bodies) for op in lattice.space.operators}
 
     def weight(index: int, edge: Edge) -> float:
@@ -131,7 +134,10 @@ def operator_weight(lattice: Lattice) -> Callable[[int, Edge], float]:
 def mutate(
     lattice: Lattice, rng: np.random.Generator, parent: Architecture, low: float, high: float
 ) -> Architecture | None:
-    """A relative of `parent` in [low, high]: each stage keeps its genes with a probability of about two thirds."""
+    """A variant of `parent` within [low, high]: each stage keeps its genes with a probability of about two thirds.
+
+    None if nothing lies there, or if four draws gave `parent` itself.
+    """
     kept = parent.stages
     weight = operator_weight(lattice)
 

@@ -1,12 +1,12 @@
-"""Which networks to measure next: half of them drawn at random, half the ones that say most about all the others.
+"""Which networks to measure next: half are drawn at random, half are the most informative about all others.
 
 Transductive experimental design (Yu, Bi and Tresp, ICML 2006, its sequential algorithm), which is greedy V-optimal
 design for ridge regression: the next network is the one whose measurement lowers the summed variance of the predictions
-of a whole pool most. It knows nothing of the latency model but that prices of operators add up, so it serves every one.
+of a whole pool most. It assumes only that costs of operators add up, so it suits every latency model.
 
-Where they do not quite add up, it measures networks of extremes, and the model is then biased for all that lie between:
-with 150 networks chosen by design alone, `auto` was off by 3.0 % on fresh ones of a Xeon, with half of them drawn at
-random by 1.9 % (five sessions; `benchmarks/results/profiling.txt`). A draw is even over the log of the latency.
+Where costs do not quite add up, the design measures extreme networks, and the model is biased for those in between:
+with 150 networks chosen by design alone, `auto` erred by 3.0 % on new networks of a Xeon; with half of them drawn at
+random, by 1.9 % (five sessions; `benchmarks/results/profiling.txt`). Draws are uniform over the log of the latency.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from edgenas.costs.limits import Limits
 from edgenas.latency import Array
 from edgenas.search.lattice import Lattice
 from edgenas.search.problem import operator_weight
-from edgenas.search.scaling import fill
-from edgenas.spaces.architecture import Architecture, Block, Layer, Stage
+from edgenas.search.scaling import scale_to_budget
+from edgenas.spaces.architecture import Architecture, Block, Stage
+from edgenas.spaces.layer import Layer
 from edgenas.spaces.space import SearchSpace
 
-_DRAWN = 200  # random architectures of a pool
-_WIDTH = 0.8  # a band of the latency that one of them is drawn from begins at this part of its end
+_DRAWN = 200  # random architectures in a pool
+_WIDTH = 0.8  # lower end of the latency band of a draw, as a part of its upper end
 _BINS = 10  # of the log of the latency
 _RIDGE = 0.3  # variance of a measurement / variance of a price, both relative
 
@@ -41,11 +42,11 @@ def pool(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
 
 
 def filled(lattice: Lattice, rng: np.random.Generator) -> list[Architecture]:
-    """One of the space's templates, filled to some latency: every search has some; empty for a space without."""
+    """A random template of the space, scaled to a random latency: every search has some. Empty without templates."""
     templates = lattice.space.templates
     if not templates:
         return []
-    return fill(lattice, templates[rng.integers(len(templates))], _aims(lattice, rng, 1)[0])[:1]
+    return scale_to_budget(lattice, templates[rng.integers(len(templates))], _aims(lattice, rng, 1)[0])[:1]
 
 
 def unpriced(space: SearchSpace, limits: Limits, precision: str) -> Lattice:
@@ -62,7 +63,7 @@ def reference(lattice: Lattice) -> Architecture:
     """A template in the middle of the range of an `unpriced` space: the same in every session of that space."""
     fastest, slowest = lattice.extremes()
     middle = sqrt(lattice.price(fastest) * lattice.price(slowest))
-    found = (fill(lattice, template, middle)[:1] for template in lattice.space.templates)
+    found = (scale_to_budget(lattice, template, middle)[:1] for template in lattice.space.templates)
     return next((filled[0] for filled in found if filled), fastest)
 
 
@@ -79,10 +80,10 @@ def choose(
     candidates: Sequence[Architecture],
     count: int,
 ) -> list[Architecture]:
-    """At most `count` of `candidates`, which are in random order: the first half of them as they come, then the ones
-    that say most beside these; `measured` are known already.
+    """At most `count` of `candidates`, which are in random order.
 
-    Errors count relative to `price`, what an architecture's latency is about, in any unit.
+    The first half are the first candidates, the second half those that are most informative beside them and `measured`.
+    price: an architecture's approximate latency, in any unit; errors count relative to it.
     """
     fresh = list(dict.fromkeys(candidates))
     if not fresh:
@@ -107,7 +108,7 @@ class Coverage:
 
 
 def coverage(lattice: Lattice, measured: Collection[Architecture]) -> Coverage:
-    """What of the space, as `lattice` prices it, has been measured at least once."""
+    """The parts of the space, as `lattice` prices it, that were measured at least once."""
     choices = {(i, *_body(edge.stage)) for i, layer in enumerate(lattice.stages) for edge in layer if edge.stage}
     met = {(i, *_body(stage)) for architecture in measured for i, stage in enumerate(architecture.stages)}
     low, high = (np.log(lattice.price(end)) for end in lattice.extremes())
@@ -121,7 +122,7 @@ def _body(stage: Stage) -> tuple[str, int, int]:
 
 
 def _next(rows: Array, taken: Sequence[int], known: int) -> int:
-    """The row behind the first `known` that is not taken and lowers the variance of those rows most (paper, eq. 9)."""
+    """The index of the row, not among the first `known` nor in `taken`, that lowers the rows' variance most (eq. 9)."""
     precision = _RIDGE * np.eye(rows.shape[1]) + rows[taken].T @ rows[taken]
     pool = rows[known:]
     covariances = pool @ np.linalg.solve(precision, pool.T)
@@ -141,7 +142,7 @@ def _rows(space: SearchSpace, price: Callable[[Architecture], float], architectu
 
 
 def _work(blocks: Sequence[Block]) -> Counter[str]:
-    """How often each kind of operator runs, what it writes and what it multiplies."""
+    """By kind of operator: how often it runs, its output elements and its MACs."""
     work: Counter[str] = Counter()
     for block in blocks:
         for layer in block.layers():
@@ -153,6 +154,6 @@ def _work(blocks: Sequence[Block]) -> Counter[str]:
 
 
 def _kind(layer: Layer) -> str:
-    if layer.kind == "depthwise":  # loops of their own in most engines
+    if layer.kind == "depthwise":  # most engines have separate loops for each
         return f"{layer.kind}.k{layer.kernel}s{layer.stride}"
     return layer.kind if layer.kind in ("conv", "conv1x1", "add") else "other"

@@ -1,4 +1,4 @@
-"""Templates filled to a budget: the networks that a user would deploy without a search, at their best width."""
+"""Templates scaled to a budget: the networks that a user would deploy without a search, at their best width."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edgenas.spaces.space import Template
 
 _BLOCK_PENALTY = 0.7  # one block more or less weighs as much as a width off by a factor of 1.6
 _BAND = 0.05
-FILLED = 0.85  # a template that ends below this part of the budget has run out of width and blocks
+FILLED = 0.85  # a template below 85 % of the budget has run out of width and blocks
 
 
-def fill(lattice: Lattice, template: Template, high: float) -> list[Architecture]:
+def scale_to_budget(lattice: Lattice, template: Template, high: float) -> list[Architecture]:
     """`template` scaled to spend at most `high`: one architecture for each stem stride that can spend 85 % of it.
 
-    If no stem stride can, the one that comes nearest; empty if even the smallest is above `high`.
+    If no stem stride can, only the architecture closest to it; empty if even the smallest is above `high`.
     """
     found = [_fill(lattice, template, high, stride) for stride in lattice.space.stem_strides]
     ranked = sorted((a for a in found if a is not None), key=lattice.price, reverse=True)

@@ -1,1 +1,1 @@
-"""Search spaces: what may be searched, and one architecture of it as blocks and as a torch module."""
+"""Search spaces, and their architectures as blocks and as torch modules."""

@@ -1,6 +1,6 @@
-"""The search spaces that measurements were taken in: a user's own is remembered, so that those keep counting.
+"""The search spaces of stored measurements. A user's own space is saved, so that its measurements stay usable.
 
-A space is kept as the table of its .toml file, without input and classes, in the user's folder `spaces`.
+A space is saved as the table of its .toml file, without input and classes, in the user's folder `spaces`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SCHEMA = 1
 
 
 def remember(space: SearchSpace) -> None:
-    """Keep a space of the user's own; the last one of a name counts. Shipped names stay what is shipped."""
+    """Save a user's own space; a later one replaces an earlier one of the same name, but never a shipped one."""
     if is_shipped(space.name):
         return
     file, text = path(space.name), json.dumps({"schema": _SCHEMA, **to_table(space)}, indent=1) + "\n"
@@ -37,7 +37,7 @@ def recall(name: str, input_shape: tuple[int, int, int], classes: int) -> Search
     try:
         table = read_json(path(name))
         return bound(table, input_shape, classes)
-    except (OSError, ValueError, UsageError):  # measurements in it are left out, as if it had never been used here
+    except (OSError, ValueError, UsageError):  # its measurements are then left out
         return None
 
 
@@ -54,7 +54,7 @@ def is_shipped(name: str) -> bool:
 
 
 def to_table(space: SearchSpace) -> dict[str, Any]:
-    """What a .toml file says of a space."""
+    """The table of a space's .toml file."""
     return {
         "name": space.name,
         "stem": {"strides": list(space.stem_strides), "widths": list(space.stem_widths)},
@@ -72,7 +72,7 @@ def to_table(space: SearchSpace) -> dict[str, Any]:
 
 
 def bound(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
-    """The space of a table, bound to an input (C, H, W) and classes. Raises UsageError for a table that is none."""
+    """The space of a table, bound to an input (C, H, W) and classes. Raises UsageError for an invalid table."""
     try:
         space = from_table(table, input_shape, classes)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -83,7 +83,7 @@ def bound(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: 
 
 
 def path(name: str) -> Path:
-    """Where a space of the user's own is catalogue."""
+    """The file of a user's own space."""
     return resources.home() / "spaces" / f"{quote(name, safe='')}.json"
 
 

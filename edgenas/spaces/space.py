@@ -1,7 +1,7 @@
 """Search spaces as data: genes, architectures, and the one walk that turns an architecture into blocks and layers.
 
 Costs, latency models, torch modules and encodings all consume `SearchSpace.blocks`; nothing else walks an architecture.
-No torch here.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 
 from edgenas import resources
 from edgenas.errors import UsageError
-from edgenas.spaces.architecture import _DENSE_KERNEL, _KERNELS, OPERATORS, Architecture, Block, stage_blocks
+from edgenas.spaces.architecture import Architecture, Block, stage_blocks
+from edgenas.spaces.operators import STAGE_OPERATORS
+from edgenas.spaces.operators.base import DENSE_KERNEL
 from firmware_tools.reading import UnreadableError, read_toml
 
 
@@ -94,22 +96,21 @@ class SearchSpace:
     def stem(self, stride: int, width: int) -> Block:
         """The first convolution."""
         channels, rows, columns = self.input_shape
-        return Block("stem", channels, width, _DENSE_KERNEL, stride, 1, rows, columns)
+        return Block("stem", channels, width, DENSE_KERNEL, stride, 1, rows, columns)
 
     def head(self, c_in: int, h_in: int, w_in: int) -> Block:
         """Global average pooling and the classifier."""
         return Block("head", c_in, self.classes, 1, 1, 1, h_in, w_in)
 
-    def bodies(self) -> tuple[tuple[str, int, int, int], ...]:
+    def stage_bodies(self) -> tuple[tuple[str, int, int, int], ...]:
         """Every (operator, blocks, kernel, expansion) that a stage may take: a stage without its width."""
-        return tuple(self._bodies())
+        return tuple(self._stage_bodies())
 
-    def _bodies(self) -> Iterator[tuple[str, int, int, int]]:
-        for operator in self.operators:
-            kernels = self.kernels if operator in _KERNELS else (_DENSE_KERNEL,)
-            # A fused block's dense expansion costs nine times a pointwise one: only the smallest is worth its price.
-            expansions = {"mbconv": self.expansions, "fused": self.expansions[:1]}.get(operator, (1,))
-            yield from ((operator, *genes) for genes in product(self.blocks_choices, kernels, expansions))
+    def _stage_bodies(self) -> Iterator[tuple[str, int, int, int]]:
+        for name in self.operators:
+            operator = STAGE_OPERATORS[name]
+            kernels, expansions = operator.kernel_choices(self.kernels), operator.expansion_choices(self.expansions)
+            yield from ((name, *genes) for genes in product(self.blocks_choices, kernels, expansions))
 
     def allows(self, blocks: tuple[Block, ...]) -> bool:
         """Whether one stage's blocks stay under the space's MACs per input pixel (depthwise ones weighted)."""
@@ -119,7 +120,7 @@ class SearchSpace:
         return spent <= self.stage_macs_per_pixel * height * width
 
     def parse(self, text: str) -> Architecture:
-        """The architecture that `text` names, as `edgenas search` prints it. Raises UsageError if it is none."""
+        """The architecture of a text as `edgenas search` prints it. Raises UsageError if it is not in the space."""
         architecture = Architecture.parse(text)
         if not self.contains(architecture):
             raise UsageError(f"architecture {text} is not in the space {self.name!r}", value=text)
@@ -131,12 +132,12 @@ class SearchSpace:
             return False
         if architecture.stem_stride not in self.stem_strides or architecture.stem_width not in self.stem_widths:
             return False
-        bodies = set(self.bodies())
+        bodies = set(self.stage_bodies())
         for choices, stage in zip(self.stages, architecture.stages, strict=True):
             genes = (stage.operator, stage.blocks, stage.kernel, stage.expansion)
             if genes not in bodies or stage.width not in choices.widths:
                 return False
-        walk = self.blocks(architecture)[1:-1]  # only now: a number of blocks that is no choice may be any number
+        walk = self.blocks(architecture)[1:-1]  # only now, because an unchecked number of blocks may be huge
         for stage in architecture.stages:
             mine, walk = walk[: stage.blocks], walk[stage.blocks :]
             if not self.allows(mine):
@@ -145,7 +146,7 @@ class SearchSpace:
 
 
 def from_table(table: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
-    """The space that a .toml file's table describes. Raises KeyError, TypeError or ValueError for what is none."""
+    """The space that a .toml file's table describes. Raises KeyError, TypeError or ValueError for an invalid table."""
     stem, body = table["stem"], table["body"]
     stages = tuple(StageChoices(int(s["stride"]), _sorted_ints(s["widths"], "widths")) for s in table["stages"])
     operators = tuple(str(name) for name in body["operators"])
@@ -170,9 +171,9 @@ def from_table(table: Mapping[str, Any], input_shape: tuple[int, int, int], clas
 
 
 def _check_operators(names: Sequence[str]) -> None:
-    unknown = [name for name in names if name not in OPERATORS]
+    unknown = [name for name in names if name not in STAGE_OPERATORS]
     if unknown or not names:
-        raise ValueError(f"operators {unknown or list(names)} are not among {', '.join(OPERATORS)}")
+        raise ValueError(f"operators {unknown or list(names)} are not among {', '.join(STAGE_OPERATORS)}")
 
 
 def _template(table: Mapping[str, Any], stages: int) -> Template:

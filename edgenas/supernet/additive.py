@@ -36,7 +36,7 @@ class Surrogate:
         """The sum for one architecture; lower is better."""
         total = self.stem_stride[space.stem_strides.index(architecture.stem_stride)]
         total += self.stem_width[space.stem_widths.index(architecture.stem_width)]
-        bodies = space.bodies()
+        bodies = space.stage_bodies()
         for index, stage in enumerate(architecture.stages):
             total += self.body[index, bodies.index(_body(stage))]
             total += self.width[index][space.stages[index].widths.index(stage.width)]
@@ -53,8 +53,8 @@ def fit_surrogate(space: SearchSpace, losses: Sequence[tuple[Architecture, float
     mean = rows.mean(axis=0)
     x = rows - mean
     theta = np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T @ y)
-    body_columns = len(_body_row(space, space.bodies()[0]))
-    bodies = np.array([_body_row(space, body) for body in space.bodies()])
+    body_columns = len(_body_row(space, space.stage_bodies()[0]))
+    bodies = np.array([_body_row(space, body) for body in space.stage_bodies()])
     strides, widths = len(space.stem_strides), len(space.stem_widths)
     at = strides + widths
     body, width = [], []

@@ -38,7 +38,7 @@ class Paths:
         after: dict[Node, Block] = {}
         layer: dict[Node, dict[str, list[Stage]]] = {}
         for node, block in self._before[index].items():
-            for (operator, blocks, kernel, expansion), width in product(self.space.bodies(), choices.widths):
+            for (operator, blocks, kernel, expansion), width in product(self.space.stage_bodies(), choices.widths):
                 stage = Stage(operator, width, blocks, kernel, expansion)
                 walk = stage_blocks(stage, block, choices.stride)
                 if self.space.allows(walk):

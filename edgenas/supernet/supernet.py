@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgenas.spaces.architecture import Architecture, Block, Layer
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.layer import Layer
+from edgenas.spaces.operators import BLOCK_OPERATORS
 from edgenas.spaces.space import SearchSpace
 from edgenas.supernet.paths import Paths
-
-# The convolutions of a block, by their place in it, that no ReLU6 follows; a residual block's third is its projection.
-_LINEAR = {"residual": (1, 2), "mbconv": (2,), "fused": (1,)}
 
 
 class Supernet(nn.Module):
@@ -56,18 +55,18 @@ class Supernet(nn.Module):
         return [*found, self.head.weight[:, : architecture.stages[-1].width]]
 
     def _block(self, name: str, block: Block, x: Tensor) -> Tensor:
+        operator = BLOCK_OPERATORS[block.operator]
         layers = _convolutions(block)
         body = layers[:-1] if block.projected else layers
-        linear = _LINEAR.get(block.operator, ())
         y = x
-        for index, layer in enumerate(body):
+        for index, (layer, convolution) in enumerate(zip(body, operator.convolutions(block), strict=True)):
             y = self._conv_bn(f"{name}_{index}", layer, y)
-            if index not in linear:
+            if not convolution.linear:
                 y = functional.relu6(y)
         if not block.skip:
             return y
         y = y + (self._conv_bn(f"{name}_{len(body)}", layers[-1], x) if block.projected else x)
-        return functional.relu6(y) if block.operator == "residual" else y
+        return functional.relu6(y) if operator.relu_after_skip else y
 
     def _conv_bn(self, key: str, layer: Layer, x: Tensor) -> Tensor:
         groups = layer.c_in if layer.kind == "depthwise" else 1

@@ -16,7 +16,7 @@ from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError, Gue
 from edgenas.measuring.install import Installed, install
 from edgenas.measuring.operator_profile import OF_ONE, Layers, time_layers
 from edgenas.progress import Reporter, Silent
-from edgenas.search.problem import SLACK, Projection
+from edgenas.search.problem import MIN_FILL, Projection
 from edgenas.spaces.architecture import Architecture
 from edgenas.training.pool import Pool
 from edgenas.workflows import bakeoff
@@ -27,7 +27,7 @@ from edgenas.workflows.result import Result, Round
 from firmware_tools.connect import Access
 from firmware_tools.device import Timing
 
-_FILLED = SLACK - 0.02  # of the budget: a second measurement of one network differs by about 1 %
+_FILLED = MIN_FILL - 0.02  # of the budget: a second measurement of one network differs by about 1 %
 
 
 def deploy(

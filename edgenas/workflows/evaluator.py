@@ -19,10 +19,17 @@ class DeviceEvaluator:
     """Measures in a session, trains in a pool; both remember what they did in this run."""
 
     def __init__(
-        self, session: Session, space: SearchSpace, pool: Pool, recipe: Recipe, folder: Path, near_ms: float, seed: int
+        self,
+        session: Session,
+        space: SearchSpace,
+        pool: Pool,
+        recipe: Recipe,
+        folder: Path,
+        focus_latency: float,
+        seed: int,
     ) -> None:
         self._session, self._space, self._pool = session, space, pool
-        self._recipe, self._folder, self._near_ms, self._seed = recipe, folder, near_ms, seed
+        self._recipe, self._folder, self._focus_latency, self._seed = recipe, folder, focus_latency, seed
         self._measured: dict[Architecture, float] = {}
 
     def measure(self, architectures: Sequence[Architecture]) -> list[float]:
@@ -39,7 +46,7 @@ class DeviceEvaluator:
 
     def model(self) -> AdditiveModel:
         """The latency model fitted on everything measured so far, most right near the budget."""
-        return self._session.model(self._near_ms)
+        return self._session.model(self._focus_latency)
 
     def train(self, architectures: Sequence[Architecture], until: float) -> list[Outcome]:
         """Train each for `until` (0 to 1) of the full recipe, going on where an earlier call stopped."""

@@ -21,9 +21,9 @@ from edgenas.progress import Reporter
 from edgenas.resources import home, require_package
 from edgenas.search import STRATEGIES
 from edgenas.search.budget import LatencyBudget
-from edgenas.search.halving import with_references
 from edgenas.search.lattice import Lattice
-from edgenas.search.problem import Candidate, Found, Problem, Projection
+from edgenas.search.problem import Candidate, Problem, Projection, SearchResult
+from edgenas.search.ranking import with_references
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.arrays import save_arrays
@@ -145,9 +145,9 @@ class Walk:
             save_arrays(self.data, arrays)
         return Pool(self.options.space, arrays, seals=self.run.seals)
 
-    def search(self, pool: Pool, number: int, aim: Aim) -> Found:
+    def search(self, pool: Pool, number: int, aim: Aim) -> SearchResult:
         """The finalists of search `number` for `aim`. Raises InfeasibleError if nothing measures within the budget."""
-        if STRATEGIES[self.options.strategy].supernet:
+        if STRATEGIES[self.options.strategy].needs_supernet:
             self.stage("supernet", "supernet", self._train_supernet)
         return _found(self.stage(f"search-{number}", "search", lambda: _found_table(self._search(pool, aim))))
 
@@ -187,7 +187,7 @@ class Walk:
         priced = Priced(self.space, model, session.limits, session.precision, self.budget.unit)
         return beyond.note(self.budget.text, budget_ms, priced, self.data.source.side)
 
-    def _search(self, pool: Pool, aim: Aim) -> Found:
+    def _search(self, pool: Pool, aim: Aim) -> SearchResult:
         from edgenas.search.lightnas import propose  # torch takes seconds: what is mistyped is told before
         from edgenas.supernet.cache import cached
 
@@ -294,7 +294,7 @@ def _session(
     )
 
 
-def _found_table(found: Found) -> dict[str, Any]:
+def _found_table(found: SearchResult) -> dict[str, Any]:
     return {
         "finalists": [_table(c) for c in found.finalists],
         "tried": [_table(c) for c in found.tried],
@@ -302,9 +302,9 @@ def _found_table(found: Found) -> dict[str, Any]:
     }
 
 
-def _found(table: dict[str, Any]) -> Found:
+def _found(table: dict[str, Any]) -> SearchResult:
     projection = Projection(**table["projection"]) if table["projection"] else None
-    return Found(tuple(map(_candidate, table["finalists"])), tuple(map(_candidate, table["tried"])), projection)
+    return SearchResult(tuple(map(_candidate, table["finalists"])), tuple(map(_candidate, table["tried"])), projection)
 
 
 def _table(candidate: Candidate) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from edgenas.errors import ConversionError, UsageError
 from edgenas.measuring.session import Session
 from edgenas.progress import Reporter
 from edgenas.search.lattice import Lattice
-from edgenas.search.scaling import fill
+from edgenas.search.scaling import scale_to_budget
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from firmware_tools.errors import DeviceError, InferenceError, RuntimeMissingError
@@ -76,7 +76,12 @@ def reference(space: SearchSpace) -> Architecture:
     lattice = Lattice(space, lambda block: float(estimate.macs([block])))
     fastest, slowest = lattice.extremes()
     middle = (lattice.price(fastest) + lattice.price(slowest)) / 2  # a smaller one says more of calls than of kernels
-    filled = [found for template in space.templates if template.baseline for found in fill(lattice, template, middle)]
+    filled = [
+        found
+        for template in space.templates
+        if template.baseline
+        for found in scale_to_budget(lattice, template, middle)
+    ]
     return (filled or [slowest])[0]
 
 

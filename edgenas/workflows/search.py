@@ -10,7 +10,7 @@ from typing import Any
 from edgenas.boards.prior import Prior
 from edgenas.errors import InfeasibleError
 from edgenas.progress import Reporter, Silent
-from edgenas.search.problem import Candidate, Found
+from edgenas.search.problem import Candidate, SearchResult
 from edgenas.units import Unit
 from edgenas.workflows.pipeline import Options, opened
 from firmware_tools.connect import Access
@@ -30,7 +30,7 @@ class Searched:
     budget_ms: float
     note: str | None
     statistic: str
-    found: Found
+    found: SearchResult
     folder: str
     seconds: float
     labels: tuple[str, ...] = ()

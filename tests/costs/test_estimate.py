@@ -13,7 +13,7 @@ from torch import nn
 
 from edgenas.conversion import Converter, describe
 from edgenas.costs import estimate
-from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.architecture import Architecture, Block, Stage
 from edgenas.spaces.network import network
 from edgenas.spaces.space import SearchSpace
 
@@ -61,13 +61,11 @@ def random_architecture(space: SearchSpace, seed: int) -> Architecture:
     stages = []
     for choices in space.stages:
         operator = str(rng.choice(space.operators))
-        body = [b for b in space.bodies() if b[0] == operator]
+        body = [b for b in space.stage_bodies() if b[0] == operator]
         name, blocks, kernel, expansion = body[rng.integers(len(body))]
-        text = f"{name}-{rng.choice(choices.widths)}x{blocks}"
-        text += f"k{kernel}" if name in ("mbconv", "separable") else ""
-        stages.append(text + (f"e{expansion}" if name in ("mbconv", "fused") else ""))
-    stem = f"stem-{rng.choice(space.stem_widths)}s{rng.choice(space.stem_strides)}"
-    return Architecture.parse("/".join((stem, *stages)))
+        stages.append(Stage(name, int(rng.choice(choices.widths)), blocks, kernel, expansion))
+    width, stride = int(rng.choice(space.stem_widths)), int(rng.choice(space.stem_strides))
+    return Architecture(stride, width, tuple(stages))
 
 
 @pytest.mark.parametrize(("shape", "seed"), [(shape, seed) for shape in SPACES for seed in (1, 2)])

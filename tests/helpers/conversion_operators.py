@@ -1,4 +1,4 @@
-"""A converted model's operators as the file itself says, in the words of `edgenas.spaces.architecture.Layer`."""
+"""A converted model's operators as the file itself says, in the words of `edgenas.spaces.layer.Layer`."""
 
 from __future__ import annotations
 

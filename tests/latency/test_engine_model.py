@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers.tflite_builder import Op, T, constant, model
 
 from edgenas import latency
 from edgenas.costs import engine_plan
 from edgenas.errors import ProfileError
-from edgenas.latency.engine import START, EngineModel, _depthwise
+from edgenas.latency.engine import START, EngineModel
 from edgenas.latency.features import FeatureModel
-from edgenas.spaces.architecture import Architecture, Block, Layer
+from edgenas.spaces.architecture import Architecture, Block
 from edgenas.spaces.space import SearchSpace
-from firmware_tools.plan import compile_plan
-from firmware_tools.plan import operators as plan
 
 COUNTED = json.loads((Path(__file__).parent / "mps2_an386_counted.json").read_text())["networks"]
 SPACE = SearchSpace.load("tiny", (1, 28, 28), 10)
@@ -53,28 +49,6 @@ def test_few_counted_networks_predict_the_others_within_a_percent() -> None:
     assert np.mean(errors) < 0.008
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
-@pytest.mark.parametrize("height", [4, 7, 14, 28, 45])
-@pytest.mark.parametrize("channels", [4, 24, 96])
-def test_strips_of_a_depthwise_convolution_are_those_of_the_plan(
-    kernel: int, stride: int, height: int, channels: int
-) -> None:
-    pad = kernel // 2 if stride > 1 else 0
-    size, out = height + 2 * pad, (height + stride - 1) // stride
-    filters = constant(np.ones((1, kernel, kernel, channels)), np.full(channels, 0.01).tolist(), axis=3)
-    options = {"StrideH": stride, "StrideW": stride, "Padding": int(stride > 1), "DepthMultiplier": 1}
-    options |= {"DilationHFactor": 1, "DilationWFactor": 1}
-    padding = constant([[0, 0], [pad, pad], [pad, pad], [0, 0]], None, "int32")
-    tensors = [T((1, height, height, channels), 0.1), T((1, size, size, channels), 0.1)]
-    ops = [Op("PAD", [0, 4], [1]), Op("DEPTHWISE_CONV_2D", [1, 3], [2], options)]
-    tensors += [T((1, out, out, channels), 0.5), filters, padding]
-    compiled = compile_plan(model(tensors, ops if pad else [replace(ops[1], inputs=[0, 3])], [0], [2]))
-    (record,) = (o.record for o in compiled.operators if isinstance(o.record, plan.Depthwise))
-    layer = Layer("depthwise", channels, channels, kernel, stride, size, size, out, out)
-    per_channel = dict(_depthwise(layer))["depthwise.strips"] / channels
-    assert per_channel == -(-record.window.out_h // record.strip)
-
-
 def test_networks_without_depthwise_convolutions_are_predicted_to_half_a_percent() -> None:
     dense = [all(layer.kind != "depthwise" for block in n for layer in block.layers()) for n in NETWORKS]
     known = np.flatnonzero(dense)
@@ -93,7 +67,7 @@ def test_the_mean_is_the_bias_and_the_sum_of_the_blocks() -> None:
     model = EngineModel().fit(NETWORKS, Y.tolist())
     mean, _ = model.predict(NETWORKS[:5])
     assert mean == pytest.approx([model.bias_ms + sum(map(model.block_ms, n)) for n in NETWORKS[:5]])
-    assert all(price >= 0 for price in model.prices)
+    assert all(price >= 0 for price in model.unit_costs)
 
 
 def test_it_comes_back_from_json_and_says_what_is_missing() -> None:

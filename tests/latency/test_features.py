@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from edgenas import latency
 from edgenas.errors import ProfileError, UsageError
 from edgenas.latency.features import FEATURES, FeatureModel, Tile
-from edgenas.spaces.architecture import OPERATORS, Architecture, Block
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.operators import STAGE_OPERATORS
 from edgenas.spaces.space import SearchSpace
 
 MEASURED = json.loads((Path(__file__).parent / "host_measured.json").read_text())["networks"]
@@ -32,7 +33,7 @@ def measured(precision: str) -> np.ndarray[Any, Any]:
 
 
 TRUTH = FeatureModel(
-    prices=(2e-3, 2e-6, 1e-6, 9e-6, 3e-5, 2e-5, 4e-5, 8e-5, 6e-5, 3e-5, 5e-6, 7e-6),
+    unit_costs=(2e-3, 2e-6, 1e-6, 9e-6, 3e-5, 2e-5, 4e-5, 8e-5, 6e-5, 3e-5, 5e-6, 7e-6),
     bias_ms=0.05,
     tile=Tile(8, 8, 4),
     measurements=1,
@@ -40,7 +41,7 @@ TRUTH = FeatureModel(
 
 blocks = st.builds(
     Block,
-    operator=st.sampled_from(("stem", "head", *OPERATORS)),
+    operator=st.sampled_from(("stem", "head", *STAGE_OPERATORS)),
     c_in=st.integers(1, 64),
     c_out=st.integers(1, 96),
     kernel=st.sampled_from((3, 5)),
@@ -130,7 +131,7 @@ def test_a_profile_from_before_there_were_prices_of_pixels_is_read() -> None:
     older = {name: price for name, price in table["prices"].items() if not name.endswith(".pixels")}
     model = latency.load({**table, "prices": older})
     assert isinstance(model, FeatureModel)
-    assert dict(zip(FEATURES, model.prices, strict=True)) == {name: older.get(name, 0.0) for name in FEATURES}
+    assert dict(zip(FEATURES, model.unit_costs, strict=True)) == {name: older.get(name, 0.0) for name in FEATURES}
 
 
 def test_matrix_units_leave_a_price_for_every_place() -> None:

@@ -152,11 +152,11 @@ def test_an_outlier_among_repeats_of_a_session_is_ignored() -> None:
 
 def test_a_target_makes_the_model_right_near_it() -> None:
     order = sorted(range(68), key=lambda i: float(NETWORKS[i]["int8_ms"]))
-    near_ms = float(NETWORKS[order[50]]["int8_ms"])
+    focus_latency = float(NETWORKS[order[50]]["int8_ms"])
     # Small networks that cost 1.5 times what the same prices say of large ones: no additive model fits both.
     found = [taken(i, factor=1.5 if place < 30 else 1.0) for place, i in enumerate(order)]
     near = order[44:57]
-    plain, aimed = (refine(None, KEY, found, blocks_of, near_ms=target) for target in (None, near_ms))
+    plain, aimed = (refine(None, KEY, found, blocks_of, focus_latency=target) for target in (None, focus_latency))
     assert abs(mean_ratio(aimed, near) - 1) < abs(mean_ratio(plain, near) - 1)
     assert mean_ratio(aimed, near) == pytest.approx(1, abs=0.04)
 

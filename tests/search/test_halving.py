@@ -10,9 +10,11 @@ from helpers.search.synthetic_device import SyntheticDevice
 
 from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
-from edgenas.search.halving import fills, halving, nothing_fits, with_references
+from edgenas.search.admission import fills, nothing_fits
+from edgenas.search.halving import halving
 from edgenas.search.lattice import Edge, Lattice
-from edgenas.search.problem import LAST_RUNG, SLACK, Candidate, Found, Problem
+from edgenas.search.problem import LAST_RUNG, MIN_FILL, Candidate, Problem, SearchResult
+from edgenas.search.ranking import with_references
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace, Template
 from edgenas.training import Outcome
@@ -25,7 +27,9 @@ EACH = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 @lru_cache
-def searched(case: tuple[int, float, bool], again: int = 0) -> tuple[Problem, SyntheticDevice, Found, tuple[str, ...]]:
+def searched(
+    case: tuple[int, float, bool], again: int = 0
+) -> tuple[Problem, SyntheticDevice, SearchResult, tuple[str, ...]]:
     """A search on a device of its own; `again` only makes a second one."""
     seed, part, stale = case
     rng = np.random.default_rng(seed)
@@ -56,7 +60,7 @@ def test_whatever_is_trained_was_measured_within_the_budget_and_does_not_waste_i
         assert candidate.measured_ms == device.latency(candidate.architecture) <= problem.budget_ms
         assert SPACE.contains(candidate.architecture)
         family = [c for c in found.tried if c.origin == candidate.origin]
-        if candidate.measured_ms < SLACK * problem.target_ms:
+        if candidate.measured_ms < MIN_FILL * problem.target_ms:
             assert candidate.template  # a family that ran out of width and blocks, or whose steps are too coarse
             assert family == [candidate]
     assert {a for a, _ in device.trained} == {c.architecture for c in found.tried}
@@ -187,7 +191,7 @@ def test_references_join_finalists_that_lack_them() -> None:
     (drawn,) = [device.lattice.best(lambda i, e: 0.0, 0.95 * problem.target_ms, 0.98 * problem.target_ms)]
     assert drawn is not None
     mine = Candidate(drawn, "supernet", measured_ms=device.latency(drawn))
-    found = with_references(problem, device, Found((mine,), (mine,)), lambda line: None)
+    found = with_references(problem, device, SearchResult((mine,), (mine,)), lambda line: None)
     assert found.finalists[0] == mine
     assert [(c.template, c.baseline) for c in found.finalists[1:]] == [(True, False), (True, True)]
     assert all(c.measured_ms <= problem.budget_ms for c in found.finalists)

@@ -16,7 +16,8 @@ from edgenas.errors import InfeasibleError
 from edgenas.search.lattice import Lattice
 from edgenas.search.lightnas import BAND, Alpha, lightnas, propose, train_alpha
 from edgenas.search.problem import LAST_RUNG, Problem
-from edgenas.spaces.architecture import OPERATORS, Architecture, Block
+from edgenas.spaces.architecture import Architecture, Block
+from edgenas.spaces.operators import STAGE_OPERATORS
 from edgenas.spaces.space import SearchSpace, StageChoices
 from edgenas.supernet import training
 from edgenas.supernet.additive import Surrogate, fit_surrogate
@@ -29,7 +30,7 @@ SPACE = SearchSpace(
     name="test",
     stem_strides=(1, 2),
     stem_widths=(4, 8),
-    operators=OPERATORS,
+    operators=tuple(STAGE_OPERATORS),
     blocks_choices=(1, 2),
     kernels=(3, 5),
     expansions=(2, 3),
@@ -129,7 +130,9 @@ def test_limits_leave_out_what_does_not_fit(state: SupernetState, data: ImageDat
 def flat(seed: int) -> Surrogate:
     """A loss that falls with blocks and width, as real ones do."""
     rng = np.random.default_rng(seed)
-    body = np.array([[-0.8 * blocks + rng.normal(0, 0.2) for _, blocks, _, _ in SPACE.bodies()] for _ in SPACE.stages])
+    body = np.array(
+        [[-0.8 * blocks + rng.normal(0, 0.2) for _, blocks, _, _ in SPACE.stage_bodies()] for _ in SPACE.stages]
+    )
     widths = tuple(-0.8 * np.log2(np.array(choices.widths)) for choices in SPACE.stages)
     return Surrogate(np.array([-0.5, 0.5]), np.array([0.0, -0.3]), body, widths)
 

@@ -8,7 +8,7 @@ from math import log2
 import pytest
 
 from edgenas.search.lattice import GRID, Lattice
-from edgenas.search.scaling import FILLED, fill
+from edgenas.search.scaling import FILLED, scale_to_budget
 from edgenas.spaces.architecture import Architecture, Block, Stage
 from edgenas.spaces.space import SearchSpace, Template
 
@@ -54,7 +54,7 @@ def off(template: Template, architecture: Architecture) -> float:
 @PARTS
 def test_a_filled_template_is_its_family_and_never_over(template: Template, part: float) -> None:
     high = FASTEST + part * (SLOWEST - FASTEST)
-    found = fill(LATTICE, template, high)
+    found = scale_to_budget(LATTICE, template, high)
     prices = [LATTICE.price(a) for a in found]
     assert all(p <= high for p in prices)
     assert prices == sorted(prices, reverse=True)
@@ -70,7 +70,7 @@ def test_a_filled_template_is_its_family_and_never_over(template: Template, part
 def test_a_filled_template_keeps_its_shape_as_nearly_as_the_latency_allows(template: Template, part: float) -> None:
     high = FASTEST + part * (SLOWEST - FASTEST)
     grid = 4 * high / GRID  # a path's four edges are each rounded up to the grid
-    for architecture in fill(LATTICE, template, high):
+    for architecture in scale_to_budget(LATTICE, template, high):
         spent = LATTICE.price(architecture)
         rivals = [(a, p) for a, p in members(template) if a.stem_stride == architecture.stem_stride]
         nearest = max(p for _, p in rivals if p <= high - grid)
@@ -85,12 +85,12 @@ def test_a_filled_template_keeps_its_shape_as_nearly_as_the_latency_allows(templ
 @TEMPLATES
 def test_nothing_fits_below_the_smallest(template: Template) -> None:
     smallest = min(p for _, p in members(template))
-    assert fill(LATTICE, template, 0.99 * smallest) == []
-    assert len(fill(LATTICE, template, 1.01 * smallest)) == 1
+    assert scale_to_budget(LATTICE, template, 0.99 * smallest) == []
+    assert len(scale_to_budget(LATTICE, template, 1.01 * smallest)) == 1
 
 
 @TEMPLATES
 def test_a_template_that_cannot_be_large_enough_is_as_large_as_it_can_be(template: Template) -> None:
     largest = max(p for _, p in members(template))
-    (found,) = fill(LATTICE, template, 3 * largest)
+    (found,) = scale_to_budget(LATTICE, template, 3 * largest)
     assert LATTICE.price(found) >= largest - 0.05 * 3 * largest

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgenas import tasks
-from edgenas.spaces.architecture import OPERATORS
+from edgenas.spaces.operators import STAGE_OPERATORS
 from edgenas.spaces.space import SearchSpace, StageChoices
 from edgenas.tasks import ImageData, Split
 
@@ -16,7 +16,7 @@ def space() -> SearchSpace:
         name="test",
         stem_strides=(1, 2),
         stem_widths=(4, 8),
-        operators=OPERATORS,
+        operators=tuple(STAGE_OPERATORS),
         blocks_choices=(1, 2),
         kernels=(3, 5),
         expansions=(2, 3),

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgenas.spaces.architecture import OPERATORS, Architecture
+from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.network import network
+from edgenas.spaces.operators import STAGE_OPERATORS
 from edgenas.spaces.space import SearchSpace
 from edgenas.supernet.paths import Paths
 from edgenas.supernet.supernet import Supernet
@@ -37,7 +38,7 @@ def test_every_path_computes_what_a_single_network_does(space: SearchSpace) -> N
         architecture = net.paths.sample(rng)
         seen |= {(index, stage.operator) for index, stage in enumerate(architecture.stages)}
         torch.testing.assert_close(net(x, architecture), alone(net, architecture)(x), rtol=1e-4, atol=1e-4)
-    assert seen == {(index, operator) for index in range(2) for operator in OPERATORS}
+    assert seen == {(index, operator) for index in range(2) for operator in STAGE_OPERATORS}
 
 
 def test_a_path_of_the_shipped_space_computes_what_a_single_network_does() -> None:
@@ -82,11 +83,13 @@ def test_paths_are_in_the_space_and_operators_have_equal_chances(space: SearchSp
     paths, rng = Paths(space), np.random.default_rng(0)
     drawn = [paths.sample(rng) for _ in range(2000)]
     assert all(space.contains(a) for a in drawn)
-    shares = [sum(a.stages[0].operator == operator for a in drawn) / len(drawn) for operator in OPERATORS]
-    assert shares == pytest.approx([0.2] * 5, abs=0.04)
+    shares = [sum(a.stages[0].operator == operator for a in drawn) / len(drawn) for operator in STAGE_OPERATORS]
+    equal = 1 / len(STAGE_OPERATORS)
+    assert shares == pytest.approx([equal] * len(shares), abs=0.04)
     anchored = [paths.sample(rng, anchor=0.5) for _ in range(2000)]
     assert paths.anchor == "residual"
-    assert sum(a.stages[1].operator == "residual" for a in anchored) / len(anchored) == pytest.approx(0.6, abs=0.04)
+    residual = sum(a.stages[1].operator == "residual" for a in anchored) / len(anchored)
+    assert residual == pytest.approx(0.5 + 0.5 * equal, abs=0.04)
 
 
 def test_the_largest_path_has_the_most_weights(space: SearchSpace) -> None:

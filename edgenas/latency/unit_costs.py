@@ -1,4 +1,4 @@
-"""What the two tables have in common: a price for each distinct part, a bias, and how they are saved."""
+"""The data of both tables: one cost for each distinct part and a bias, and their JSON."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, ClassVar, TypeVar
 from edgenas.latency.parts import Names, numbers, strings
 from edgenas.latency.regression import UNKNOWN_STD, number
 
-P = TypeVar("P", bound="Prices")
+P = TypeVar("P", bound="UnitCosts")
 ENOUGH = 8  # architectures that can be cross-validated
 
 
 @dataclass(frozen=True)
-class Prices:
+class UnitCosts:
     """Milliseconds as `bias_ms` + sum over parts of `ms`, in the order of `names`.
 
-    relative_std: of a prediction, cross-validated. measurements: networks that were fitted, 0 before `fit`.
+    relative_std: of a prediction, cross-validated. measurements: networks in the fit, 0 before `fit`.
     """
 
     kind: ClassVar[str]  # in JSON
