@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgenas.errors import EdgenasError, UsageError
-from firmware_tools.agent.agent import folder_fault, trusted_users
+from firmware_tools.agent.parts.folders import folder_fault, trusted_users
 from firmware_tools.host_folder import make_private
 
 FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from firmware_tools.agent.agent import folder_fault
+from firmware_tools.agent.parts.folders import folder_fault
 from firmware_tools.errors import HostFolderError, HostFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -20,11 +20,12 @@ from edgenas.tasks.arrays import save_arrays
 from edgenas.training import Job, Recipe
 from edgenas.training.pool import Pool
 from firmware_tools import children
-from firmware_tools.agent import AGENT_PATH, BOOT, agent
+from firmware_tools.agent.parts.processes import BOOT
 from firmware_tools.bootloader import WAYS, Image, run
 from firmware_tools.connect import connect
 from firmware_tools.device import TimingPlan
 from firmware_tools.errors import FlashError
+from firmware_tools.linux.agent_file import packed
 from firmware_tools.plan import simulate
 
 BRIEF = TimingPlan(processes=2, warmup_s=0.0, timed_s=0.001)
@@ -72,13 +73,12 @@ def test_devices_on_this_computer(trap: Trap, tmp_path: Path, home: Path, scheme
 
 
 def test_an_agent_beside_which_somebody_puts_modules(trap: Trap, tmp_path: Path) -> None:
-    copy = trap.folder / "agent-0123.py"  # as it lies on a board
-    copy.write_bytes(AGENT_PATH.read_bytes())
+    copy = trap.folder / "agent-0123.zip"  # as it lies on a board
+    copy.write_bytes(packed())
     command = [sys.executable, "-c", BOOT, str(copy), "--root", str(tmp_path / "root")]
     done = subprocess.run(command, input=b'{"id": 1, "do": "hello"}\n', capture_output=True, check=True, env={})
     assert b'"ok"' in done.stdout
     assert trap.sprung == ""
-    assert agent.BOOT == BOOT
 
 
 def test_the_converter_and_its_environment(trap: Trap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

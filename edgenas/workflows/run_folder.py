@@ -23,7 +23,8 @@ from edgenas.errors import EdgenasError, UsageError
 from edgenas.progress import Reporter
 from edgenas.seals import Seals
 from firmware_tools import reading
-from firmware_tools.agent.agent import folder_fault, own_file, trusted_users
+from firmware_tools.agent.parts.files import own_file
+from firmware_tools.agent.parts.folders import folder_fault, trusted_users
 from firmware_tools.plain_text import plain
 
 _QUESTION, _RESULT, _LOG = "run.json", "result.json", "log.txt"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import inspect
 
-from firmware_tools.agent import agent
+from firmware_tools.agent.parts import folders
 
-# For `python -I -c`; sys.argv is for what follows it.
+# For `python -I -c`; sys.argv is for what follows it. Not the whole file: Dropbear takes no command of 9000 characters.
 FUNCTIONS = "".join(
     (
         "from __future__ import annotations\nimport functools, hashlib, os, stat, sys\n",
-        inspect.getsource(agent.trusted_users),
-        inspect.getsource(agent.is_private),
-        inspect.getsource(agent.first_groups),
-        inspect.getsource(agent.keeps_modes),
-        inspect.getsource(agent.way_to),
-        inspect.getsource(agent.folder_fault),
+        inspect.getsource(folders.trusted_users),
+        inspect.getsource(folders.is_private),
+        inspect.getsource(folders.first_groups),
+        inspect.getsource(folders.keeps_modes),
+        inspect.getsource(folders.way_to),
+        inspect.getsource(folders.folder_fault),
     )
 )
 # argv: the folder, and a file in it. Prints the file's sha256, or nothing if it is not there or others may write it, a

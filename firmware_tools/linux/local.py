@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from firmware_tools import children
-from firmware_tools.agent import AGENT_PATH, BOOT
+from firmware_tools.agent.parts.processes import BOOT
 from firmware_tools.errors import DeviceError
 from firmware_tools.host_folder import unusable, way_out
 from firmware_tools.linux.agent_device import AgentDevice
+from firmware_tools.linux.agent_file import AGENT_FOLDER
 from firmware_tools.linux.session import AgentSession
 
 _END_TIMEOUT_S = 5.0
@@ -31,7 +32,7 @@ def open_local(url: str, options: Mapping[str, str], home: Path, runtime: str | 
     root = Path(options.get("root", home / "devices" / "local")).expanduser().absolute()
     try:
         agent = children.start(
-            [python, "-c", BOOT, str(AGENT_PATH), "--root", str(root)],
+            [python, "-c", BOOT, str(AGENT_FOLDER), "--root", str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from firmware_tools.agent import AGENT_PATH, BOOT
+from firmware_tools.agent.parts.processes import BOOT
 from firmware_tools.errors import DeviceError, DeviceUrlError, ProtocolError
 from firmware_tools.foreign_text import telling
 from firmware_tools.linux.agent_device import AgentDevice
+from firmware_tools.linux.agent_file import packed
 from firmware_tools.linux.folder_check import CHECK
 from firmware_tools.linux.session import AgentSession
 from firmware_tools.linux.ssh_connection import Connection, Target, one_line
@@ -54,8 +55,8 @@ printf '%s\0%s\0%s\0%s\0%s\0%s' "$root" "$python" "$version" "$why" "${facts%%:*
 """
 # $1 the folder, $2 what was uploaded, $3 what it is to be called there.
 _PLACE = 'mv -f "$1/$2" "$1/$3" && { sync "$1" 2>/dev/null || sync; }'
-# $1 the folder, $2 the agent's file that stays.
-_TIDY = 'cd "$1" && for file in agent-*.py agent-*.part; do [ "$file" = "$2" ] || rm -f "$file"; done'
+# $1 the folder, $2 the agent's file that stays; agents of before were .py files.
+_TIDY = 'cd "$1" && for file in agent-*.zip agent-*.py agent-*.part; do [ "$file" = "$2" ] || rm -f "$file"; done'
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ def start_agent(
     close: Callable[[], None] = lambda: None,
 ) -> AgentDevice:
     """`open_ssh` over an open connection; `close` is called after the agent has ended."""
-    data = AGENT_PATH.read_bytes()
+    data = packed()
     sha256 = hashlib.sha256(data).hexdigest()
-    agent = f"agent-{sha256[:16]}.py"
+    agent = f"agent-{sha256[:16]}.zip"
     board = look(connection, url.partition("?")[0], options, agent)
     if board.agent_sha256 != sha256:
         _place(connection, board.root, agent, data)

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from firmware_tools.agent.agent import own_file
+from firmware_tools.agent.parts.files import own_file
 from firmware_tools.errors import DeviceBusyError
 from firmware_tools.host_folder import refused, require_own
 from firmware_tools.mcu.emulator import FLASH_FILE

@@ -105,7 +105,7 @@ def test_agent_killed_in_mid_measurement_then_finished_on_a_terminal_then_rolled
     command = (*DEPLOY, "--seed", "1")
     running = program.start(*command).until("] install and measure")
     time.sleep(0.5)
-    agents = [pid for pid, line in program.processes().items() if "agent.py" in line]
+    agents = [pid for pid, line in program.processes().items() if "firmware_tools/agent" in line]
     assert agents
     for pid in agents:
         os.kill(pid, signal.SIGKILL)
@@ -181,7 +181,7 @@ def test_second_deploy_to_a_device_refuses_and_sigterm_ends_the_first(program: P
     elsewhere.mkdir()
     second = Program(program.home, elsewhere).run(*DEPLOY, "--json")
     assert (second.code, second.stdout) == (4, "")
-    agents = [pid for pid, line in program.processes().items() if "agent.py" in line]
+    agents = [pid for pid, line in program.processes().items() if "firmware_tools/agent" in line]
     assert any(f"{pid}" in second.message for pid in (*agents, first.process.pid))
     assert not (elsewhere / "runs").exists()
     ended = first.signal(signal.SIGTERM).wait(30)

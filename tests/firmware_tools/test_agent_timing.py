@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from helpers.firmware_tools.raw_agent import SHORT, RawAgent, children, gone, sha256, until
 
-from firmware_tools.agent import agent
-from firmware_tools.agent.agent import Runs
+from firmware_tools.agent.parts import cores, disturbance
+from firmware_tools.agent.parts import timing as timing_loops
+from firmware_tools.agent.parts.runs import Runs
 from firmware_tools.connect import connect
 from firmware_tools.device import Device
 
@@ -49,9 +50,9 @@ def test_the_fastest_kind_of_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, values: list[int], least: int, chosen: list[int]
 ) -> None:
     core_files(tmp_path, name, values)
-    monkeypatch.setattr(agent, "CPUS", str(tmp_path))
+    monkeypatch.setattr(cores, "CPUS", str(tmp_path))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(len(values))))
-    assert agent.fast_cores(least) == chosen
+    assert cores.fast_cores(least) == chosen
 
 
 def quiet(model: int, **other: Any) -> dict[str, Any]:
@@ -141,10 +142,10 @@ def test_a_run_is_made_of_slices_in_which_the_core_was_the_models_own(
     monkeypatch: pytest.MonkeyPatch, shared: tuple[float, float], longest: int, pace: int, took_ms: float, moves: int
 ) -> None:
     core = Core(shared)
-    monkeypatch.setattr(agent, "time", core)
-    monkeypatch.setattr(agent, "pace_ns", core.pace_ns)
-    monkeypatch.setattr(agent, "settle", core.settle)
-    slices, quickest = agent.timed_slices(core.invoke, 0.01, 0.1, [0, 1], 50_000.0)
+    monkeypatch.setattr(timing_loops, "time", core)
+    monkeypatch.setattr(timing_loops, "pace_ns", core.pace_ns)
+    monkeypatch.setattr(timing_loops, "settle", core.settle)
+    slices, quickest = timing_loops.timed_slices(core.invoke, 0.01, 0.1, [0, 1], 50_000.0)
     calls = [call for _, calls in slices for call in calls]
     assert (max(calls), max(slower for slower, _ in slices), quickest) == (longest, pace, 50_000)
     assert sum(calls) >= 100e6
@@ -172,14 +173,14 @@ def test_a_thread_settles_on_the_core_where_work_is_done_soonest(monkeypatch: py
         core.now_ns += 3 * takes[at[0]]
         return takes[at[0]]
 
-    monkeypatch.setattr(agent, "time", core)
-    monkeypatch.setattr(agent, "pace_ns", pace_ns)
+    monkeypatch.setattr(disturbance, "time", core)
+    monkeypatch.setattr(disturbance, "pace_ns", pace_ns)
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: at.__setitem__(slice(None), list(cores)))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {at[0]})
-    assert (agent.settle([0, 1, 2]), at) == (50_000, [1])
-    assert (agent.settle([2]), agent.settle(None), at) == (50_000, 50_000, [1])  # nothing to choose from
+    assert (disturbance.settle([0, 1, 2]), at) == (50_000, [1])
+    assert (disturbance.settle([2]), disturbance.settle(None), at) == (50_000, 50_000, [1])  # nothing to choose from
     at[0] = 2
-    assert (agent.pace_on([0, 1, 2]), at) == (50_000, [2])
+    assert (disturbance.pace_on([0, 1, 2]), at) == (50_000, [2])
 
 
 def program(folder: Path, name: str, text: str) -> None:

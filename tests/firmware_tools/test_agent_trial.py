@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from helpers.firmware_tools.raw_agent import active_model
 
-from firmware_tools.agent import agent
-from firmware_tools.agent.agent import Refusal, Store
+from firmware_tools.agent.parts import slots, system
+from firmware_tools.agent.parts.refusal import Refusal
+from firmware_tools.agent.parts.slots import Store
 from firmware_tools.connect import connect
 from firmware_tools.device import Device
 from firmware_tools.errors import DeviceError, TransferError
@@ -50,7 +51,7 @@ def installed(store: Store, model: bytes) -> None:
 def boot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
     """Another boot of the computer."""
     path = tmp_path / "boot_id"
-    monkeypatch.setattr(agent, "BOOT_ID", str(path))
+    monkeypatch.setattr(system, "BOOT_ID", str(path))
 
     def start(name: str) -> None:
         path.write_text(name + "\n")
@@ -137,7 +138,7 @@ def test_a_disk_that_is_full_at_every_step(
     store = opened(root)
     installed(store, OLD)
     new = staged(store, NEW)
-    writes, real = iter(range(4)), agent.write_json
+    writes, real = iter(range(4)), slots.write_json
 
     def full(path: str, value: object) -> None:
         if next(writes) == step:
@@ -146,7 +147,7 @@ def test_a_disk_that_is_full_at_every_step(
 
     at: str | None = None
     with monkeypatch.context() as patch, suppress(OSError):
-        patch.setattr(agent, "write_json", full)
+        patch.setattr(slots, "write_json", full)
         at = "activate"
         store.activate()
         at = "confirm"

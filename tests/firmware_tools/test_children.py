@@ -24,7 +24,7 @@ _STARTS = re.compile(
 )
 _MODULE = re.compile(r"""sys\.executable[^\n]{0,40}["']-m["']""")
 _WHICH = re.compile(r"\bshutil\.which\(")
-_EXACT = {"children.py": 1, "agent.py": 1}  # the one place of each; agent.py runs on boards
+_EXACT = {"children.py": 1, "processes.py": 1}  # the one place of each; processes.py runs on boards
 _DEVELOPERS = {"size.py", "make_images.py"}
 
 

@@ -21,8 +21,10 @@ from helpers.firmware_tools.raw_agent import RawAgent
 from edgenas import resources
 from edgenas.errors import UsageError
 from edgenas.workflows.run_folder import Run
-from firmware_tools.agent import agent
-from firmware_tools.agent.agent import folder_fault, put_back
+from firmware_tools.agent.parts import cores, folders, system
+from firmware_tools.agent.parts.files import read_json
+from firmware_tools.agent.parts.folders import folder_fault
+from firmware_tools.agent.parts.governor import put_back
 from firmware_tools.connect import connect
 from firmware_tools.errors import HostFolderError
 from firmware_tools.linux.folder_check import CHECK
@@ -132,10 +134,10 @@ def test_a_group_of_the_users_own_may_write(everywhere: Path, monkeypatch: pytes
         assert folder_fault(str(ours)) == "it has mode 0775, so others may write: chmod -R go-w"
         assert folder_fault(str(ours), team=True) is None
         assert folder_fault(str(ours / "runs"), team=True) is None
-        agent.first_groups.cache_clear()
+        folders.first_groups.cache_clear()
         monkeypatch.setattr(pwd, "getpwall", lambda: [pwd.struct_passwd(("o", "", OTHER, ME, "", "", ""))])
         assert folder_fault(str(mine)) is not None
-    agent.first_groups.cache_clear()
+    folders.first_groups.cache_clear()
 
 
 def test_a_home_that_others_may_write_is_refused(everywhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,12 +199,12 @@ def test_only_governors_that_there_are_are_put_back(tmp_path: Path, monkeypatch:
     folder.mkdir(parents=True)
     (folder / "scaling_available_governors").write_text("ondemand performance\n")
     governor, mine, record = folder / "scaling_governor", tmp_path / "mine", tmp_path / "governor.json"
-    monkeypatch.setattr(agent, "CPUS", str(tmp_path / "cpus"))
+    monkeypatch.setattr(cores, "CPUS", str(tmp_path / "cpus"))
     mine.write_text("mine")
 
     def planted(files: object) -> tuple[str, str]:
         governor.write_text("performance")
-        record.write_text(json.dumps({"boot_id": agent.first_line(agent.BOOT_ID), "files": files}))
+        record.write_text(json.dumps({"boot_id": system.boot_id(), "files": files}))
         assert put_back(str(record))
         assert not record.exists()
         return governor.read_text(), mine.read_text()
@@ -218,13 +220,13 @@ def test_only_governors_that_there_are_are_put_back(tmp_path: Path, monkeypatch:
 def test_a_record_of_another_user_is_not_put_back(everywhere: Path) -> None:
     record, theirs = everywhere / "governor.json", everywhere / "theirs"
     theirs.write_text('{"boot_id": 1}')
-    assert agent.read_json(str(theirs)) == {"boot_id": 1}
+    assert read_json(str(theirs)) == {"boot_id": 1}
     record.symlink_to(theirs)
-    assert agent.read_json(str(record)) == {}
+    assert read_json(str(record)) == {}
     if os.geteuid() != 0:
         pytest.skip("only root may give a file away")
     os.chown(theirs, OTHER, OTHER)
-    assert agent.read_json(str(theirs)) == {}
+    assert read_json(str(theirs)) == {}
 
 
 def test_runs_that_everybody_may_write_are_refused(everywhere: Path) -> None:

@@ -69,7 +69,7 @@ def test_wheel_holds_the_packages_and_their_data(wheel: set[str]) -> None:
     assert _sources(PACKAGES) | _firmware() <= wheel
     data = ["converter.lock", "py.typed", "_data/boards/host/board.toml", "_data/models/tiny.toml"]
     assert not [name for name in data if not any(path.startswith("edgenas/") and path.endswith(name) for path in wheel)]
-    assert {"firmware_tools/py.typed", "firmware_tools/agent/agent.py"} <= wheel
+    assert {"firmware_tools/py.typed", "firmware_tools/agent/parts/main.py"} <= wheel
     assert {path.relative_to(ROOT).as_posix() for path in PIP_LOCK.parent.iterdir()} <= wheel
 
 

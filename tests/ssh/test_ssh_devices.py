@@ -14,7 +14,7 @@ from helpers.ssh_server import SshServer, free_port
 import edgenas
 from edgenas.boards import inventory
 from edgenas.cli.devices import _cells
-from firmware_tools.agent.agent import Store
+from firmware_tools.agent.parts.slots import Store
 from firmware_tools.connect import connect
 from firmware_tools.errors import NothingToRollBackError
 

@@ -12,11 +12,11 @@ import pytest
 from helpers.ssh_server import SshServer
 
 import edgenas
-from firmware_tools.agent import AGENT_PATH
 from firmware_tools.connect import connect
 from firmware_tools.errors import DeviceError
+from firmware_tools.linux.agent_file import packed
 
-AGENT = f"agent-{hashlib.sha256(AGENT_PATH.read_bytes()).hexdigest()[:16]}.py"
+AGENT = f"agent-{hashlib.sha256(packed()).hexdigest()[:16]}.zip"
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_what_lies_in_a_folder_that_others_may_write_is_not_run(server: SshServe
 
 @pytest.mark.parametrize("mode", [0o644, 0o666])
 def test_an_agent_of_the_right_size_and_other_bytes_is_replaced(server: SshServer, everywhere: Path, mode: int) -> None:
-    root, data = everywhere / "root", AGENT_PATH.read_bytes()
+    root, data = everywhere / "root", packed()
     root.mkdir(mode=0o755)
     (root / AGENT).write_bytes(data if mode == 0o666 else b"#" * (len(data) - 1) + b"\n")
     (root / AGENT).chmod(mode)

@@ -15,8 +15,9 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
-from firmware_tools.agent import AGENT_PATH
+from firmware_tools.agent.parts.processes import BOOT
 from firmware_tools.device import TimingPlan
+from firmware_tools.linux.agent_file import AGENT_FOLDER
 
 SHORT = TimingPlan(processes=2, warmup_s=0.01, timed_s=0.02, repeats=0)
 
@@ -113,11 +114,11 @@ def gone(pid: int) -> bool:
 
 
 class RawAgent:
-    """An agent spoken to in bytes."""
+    """An agent spoken to in bytes; `agent` is the file or folder that it is in."""
 
-    def __init__(self, root: Path, python: str = sys.executable) -> None:
+    def __init__(self, root: Path, python: str = sys.executable, agent: Path = AGENT_FOLDER) -> None:
         self.process = subprocess.Popen(
-            [python, str(AGENT_PATH), "--root", str(root)],
+            [python, "-c", BOOT, str(agent), "--root", str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
