@@ -4,6 +4,6 @@
 model inputs. Pillow and the packages that ship the built-in sets are imported only when they are needed.
 """
 
-from edgenas.tasks.images import BUILT_IN, ImageData, Split, load
+from edgenas.tasks.images.load import BUILT_IN, ImageData, Split, load
 
 __all__ = ["BUILT_IN", "ImageData", "Split", "load"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from edgenas import resources
-from edgenas.tasks.images import ImageData, Split
+from edgenas.tasks.images.load import ImageData, Split
 
 _SPLITS = ("train", "validation", "test")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.images.load import ImageData
 from edgenas.tasks.raw import Ints, Pixels
 
 Inputs = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.images.load import ImageData
 from edgenas.tasks.raw import Ints
 from edgenas.tasks.splits import uneven_counts
 

@@ -20,7 +20,7 @@ from edgenas.runtimes.engine import Memory
 from edgenas.search.problem import Candidate
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.images.load import ImageData
 from edgenas.tasks.raw import Ints
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, lead, uneven
 from edgenas.training import Recipe

@@ -10,7 +10,7 @@ from edgenas.latency import AdditiveModel
 from edgenas.search.lattice import Lattice
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
-from edgenas.tasks.sizes import LARGEST_SIZE
+from edgenas.tasks.images.sizes import LARGEST_SIZE
 from edgenas.units import Unit
 
 FAR = 2.0  # times what the space's slowest network takes: a budget beyond it leaves half unused

@@ -42,7 +42,7 @@ import numpy as np
 
 from edgenas.artifacts.artifact import Tensor
 from edgenas.conversion import quantised
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.images.load import ImageData
 
 _GRAY = "(19595 * R + 38470 * G + 7471 * B + 32768) >> 16"
 

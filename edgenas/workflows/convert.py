@@ -21,7 +21,7 @@ from edgenas.progress import Reporter, Silent
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
-from edgenas.tasks.images import ImageData, Split
+from edgenas.tasks.images.load import ImageData, Split
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, uneven
 from edgenas.version import __version__
 from edgenas.workflows.camera import postprocessing, preprocessing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgenas import tasks
 from edgenas.progress import Reporter
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.images.load import ImageData
 
 
 def load_data(source: str, *, seed: int, size: int | None, reporter: Reporter) -> ImageData:

@@ -27,7 +27,7 @@ from edgenas.search.problem import Candidate, Found, Problem, Projection
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.arrays import save_arrays
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.images.load import ImageData
 from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.units import MINSN

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from edgenas.archives import DAMAGE, ArchiveError, check_arrays, open_archive
 from edgenas.errors import DataError
-from edgenas.tasks.npz_keys import Pair, pairs_of
-from edgenas.tasks.npz_labels import integers_or_names, label_notes
+from edgenas.tasks.images.npz_keys import Pair, pairs_of
+from edgenas.tasks.images.npz_labels import integers_or_names, label_notes
+from edgenas.tasks.images.scale import UnsuitableError, as_uint8
+from edgenas.tasks.images.sizes import resized
 from edgenas.tasks.raw import Raw, Source, shown
-from edgenas.tasks.scale import UnsuitableError, as_uint8
-from edgenas.tasks.sizes import resized
 
 _Array = npt.NDArray[Any]
 

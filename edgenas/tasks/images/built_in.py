@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from edgenas.errors import DataError
+from edgenas.tasks.images.sizes import resized
 from edgenas.tasks.raw import TRAIN, Raw, Source
-from edgenas.tasks.sizes import resized
 
 # name: package, its distribution's name, file in it, images, side in pixels, largest value in the file
 _SETS = {

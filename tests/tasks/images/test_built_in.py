@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgenas.errors import DataError
-from edgenas.tasks import BUILT_IN, built_in, load
+from edgenas.tasks import BUILT_IN, load
+from edgenas.tasks.images import built_in
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgenas.errors import DataError
-from edgenas.tasks.decode import read_images, readable_suffixes
+from edgenas.tasks.images.decode import read_images, readable_suffixes
 from edgenas.tasks.layout import Layout, decide
 from edgenas.tasks.names import alike_names, name_notes
 from edgenas.tasks.raw import PART_NAMES, TRAIN, Raw, counted, cut, listed, shown

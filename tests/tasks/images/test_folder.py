@@ -11,7 +11,7 @@ from PIL import Image
 
 from edgenas.errors import DataError
 from edgenas.tasks import ImageData, load
-from edgenas.tasks.decode import readable_suffixes
+from edgenas.tasks.images.decode import readable_suffixes
 
 Tree = Callable[..., Path]
 Noise = Callable[..., Image.Image]

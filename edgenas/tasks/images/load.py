@@ -11,8 +11,8 @@ from pathlib import Path
 
 from edgenas.errors import DataError
 from edgenas.tasks.copies import alike, copy_notes
+from edgenas.tasks.images.sizes import LARGEST_SIZE, LEAST_SIDE
 from edgenas.tasks.raw import TEST, TRAIN, UNKNOWN, VALIDATION, Ints, Pixels, Raw, Source, shown
-from edgenas.tasks.sizes import LARGEST_SIZE, LEAST_SIDE
 from edgenas.tasks.splits import assign, check_classes, class_notes
 
 BUILT_IN = ("digits", "mnist")
@@ -130,16 +130,16 @@ def load(
 def _read(source: str, size: int | None, progress: Callable[[int, int], None] | None) -> Raw:
     # The readers are imported here because they are the ones that need Pillow.
     if source in BUILT_IN:
-        from edgenas.tasks.built_in import read_built_in
+        from edgenas.tasks.images.built_in import read_built_in
 
         return read_built_in(source, size)
     path = Path(source).expanduser()
     if source and path.is_dir():
-        from edgenas.tasks.folder import read_folder
+        from edgenas.tasks.images.folder import read_folder
 
         return read_folder(path, size, progress)
     if path.is_file() and path.suffix.lower() == ".npz":
-        from edgenas.tasks.npz import read_npz
+        from edgenas.tasks.images.npz import read_npz
 
         return read_npz(path, size)
     raise _unknown(source, path)

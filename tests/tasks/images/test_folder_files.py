@@ -13,7 +13,7 @@ from PIL import Image
 
 from edgenas.errors import DataError
 from edgenas.tasks import ImageData, load
-from edgenas.tasks.decode import _formats, least_depth, readable_suffixes
+from edgenas.tasks.images.decode import _formats, least_depth, readable_suffixes
 
 Tree = Callable[..., Path]
 Noise = Callable[..., Image.Image]
