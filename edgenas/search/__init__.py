@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgenas.search.problem import Strategy
     from edgenas.supernet.training import SupernetState
-    from edgenas.tasks import ImageData
+    from edgenas.tasks.dataset import Dataset
 
 
 @dataclass(frozen=True)
 class Kind:
     """A strategy's maker, and whether it needs a trained supernet (the others take one if there is one)."""
 
-    make: Callable[[SupernetState | None, ImageData], Strategy]
+    make: Callable[[SupernetState | None, Dataset], Strategy]
     supernet: bool
 
 
-def _halving(state: SupernetState | None, data: ImageData) -> Strategy:
+def _halving(state: SupernetState | None, data: Dataset) -> Strategy:
     from edgenas.search.halving import halving
 
     return halving
 
 
-def _lightnas(state: SupernetState | None, data: ImageData) -> Strategy:
+def _lightnas(state: SupernetState | None, data: Dataset) -> Strategy:
     from edgenas.search.lightnas import lightnas
 
     if state is None:

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from edgenas.errors import DataError
 from edgenas.tasks.images.sizes import choose_size, fitted
-from edgenas.tasks.raw import Pixels, Source, end, shown
+from edgenas.tasks.images.source import Pixels, Source
+from edgenas.tasks.raw import end, shown
 
 if TYPE_CHECKING:
     from PIL import Image
