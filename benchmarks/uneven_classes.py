@@ -21,7 +21,7 @@ from report import publish
 from edgenas import tasks
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
-from edgenas.tasks import ImageData, Split
+from edgenas.tasks.dataset import Dataset, Split
 from edgenas.tasks.recalls import Recalls
 from edgenas.training import Job, Recipe
 from edgenas.training.checkpoints import load_network
@@ -56,7 +56,7 @@ def main() -> None:
     publish("uneven_classes", {"architecture": ARCHITECTURE, "runs": runs}, table, as_json=arguments.json)
 
 
-def thinned(data: ImageData, ratio: int, seed: int) -> ImageData:
+def thinned(data: Dataset, ratio: int, seed: int) -> Dataset:
     """The data with every `ratio`-th training image of the second half of the classes."""
     rng, y = np.random.default_rng(seed), data.train.y
     kept = []
@@ -67,14 +67,14 @@ def thinned(data: ImageData, ratio: int, seed: int) -> ImageData:
     return replace(data, train=Split(data.train.x[pick], y[pick]))
 
 
-def trained(data: ImageData, seed: int, weighted: bool) -> Recalls:
+def trained(data: Dataset, seed: int, weighted: bool) -> Recalls:
     """What the network recognises of the test part after the full recipe."""
     space, genes = SearchSpace.load("tiny", data.input_shape, data.classes), Architecture.parse(ARCHITECTURE)
-    recipe = Recipe.for_images(data.input_shape, default_epochs(data))
+    recipe = Recipe.of(data, default_epochs(data))
     with TemporaryDirectory() as scratch, patch("edgenas.training.fit.uneven", lambda data: weighted):
         checkpoint = Path(scratch) / "net.pt"
         fit(Job(ARCHITECTURE, ARCHITECTURE, recipe, recipe.epochs, seed, str(checkpoint)), space, data)
-        return evaluate(load_network(checkpoint, space, genes), data.test, data.classes)[1]
+        return evaluate(load_network(checkpoint, space, genes), data.test, data)[1]
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def build_digits(
     space = SearchSpace.load("tiny", digits.input_shape, digits.classes)
     text = "stem-8s1/plain-8x1/separable-16x1k3/plain-32x1"
     checkpoint = tmp_path_factory.mktemp("digits") / "digits.pt"
-    fit(Job(text, text, Recipe(3, flip=False, crop=1), 3, 0, str(checkpoint)), space, digits)
+    fit(Job(text, text, Recipe(3, {"flip": False, "crop": 1}), 3, 0, str(checkpoint)), space, digits)
 
     def built(precision: Precision, onnx: Precision | None = None) -> Built:
         return build(converter, checkpoint, space, Architecture.parse(text), digits, precision, onnx=onnx)

@@ -51,7 +51,9 @@ def _tflite() -> bytes:
 def test_training_processes(trap: Trap, tmp_path: Path) -> None:
     arrays = tmp_path / "digits.npz"
     save_arrays(tasks.load("digits"), arrays)
-    job = Job("a", "stem-8s2/plain-8x1/plain-16x1/plain-32x1", Recipe(1, flip=False, batch=512), 1, 0, "a.pt")
+    job = Job(
+        "a", "stem-8s2/plain-8x1/plain-16x1/plain-32x1", Recipe(1, {"flip": False, "crop": 4}, batch=512), 1, 0, "a.pt"
+    )
     with Pool("tiny", Path(os.path.relpath(arrays)), workers=1) as pool:
         assert pool.run([job])[0].epoch == 1
     assert trap.sprung == ""

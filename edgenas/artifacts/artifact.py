@@ -129,7 +129,7 @@ class Artifact:
         `golden_inputs` (n, height, width, channels) are in the model's input dtype, `golden_outputs` (n, classes) in
         its output dtype, as the host's runtime made them. `input_range` is what the inputs mean before quantisation;
         accuracies are fractions, `budget_ms` is in the board's unit. `balanced_accuracy`, `recall` and `held_out` are
-        those of `edgenas.tasks.recalls`, `preprocessing` and `postprocessing` of `edgenas.workflows.camera`. Raises
+        those of `edgenas.tasks.recalls`, `preprocessing` and `postprocessing` of `edgenas.workflows.front_end`. Raises
         ValueError if the golden vectors do not fit the tensors or there are none.
         """
         for what, values, tensor in (("inputs", golden_inputs, input), ("outputs", golden_outputs, output)):

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from edgenas.conversion.model_info import ModelInfo, describe
 from edgenas.conversion.runtime import run_tflite
 from edgenas.errors import ConversionError, GuessingError
+from edgenas.tasks.classification import predicted
 from edgenas.tasks.recalls import Recalls
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def check_argmax_agreement(
     With `weights` it fails if the weight of what disagrees is above the limit by more than 1.645 standard errors, as in
     `check_accuracy_drop`: one or two samples, of however small a class, are never enough.
     """
-    same_class = integers.argmax(1) == floats.argmax(1)
+    same_class = predicted(integers) == predicted(floats)
     if weights is not None:
         return 1 - _weighted_disagreement(~same_class * weights, minimum)
     from scipy.stats import binom
@@ -225,7 +226,7 @@ def check_accuracy_drop(
     sample counts, in the loss and in its error.
     """
     count = len(labels)
-    right = (floats.argmax(1) == labels).astype(int) - (integers.argmax(1) == labels).astype(int)
+    right = (predicted(floats) == labels).astype(int) - (predicted(integers) == labels).astype(int)
     weighted = right if weights is None else right * weights
     lost = float(weighted.sum())
     doubt = _DOUBT_ERRORS * float(np.sqrt((weighted**2).sum()))
@@ -261,7 +262,7 @@ def check_guessing(held_out: Recalls) -> None:
 
 
 def _accuracy(outputs: _Floats, labels: _Labels) -> float:
-    return float((outputs.argmax(1) == labels).mean())
+    return float((predicted(outputs) == labels).mean())
 
 
 def _failure(check: str, message: str, value: object, limit: object) -> ConversionError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from edgenas.search.problem import Strategy
     from edgenas.supernet.training import SupernetState
-    from edgenas.tasks import ImageData
+    from edgenas.tasks.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class StrategyEntry:
     function: str
     needs_supernet: bool = False
 
-    def make(self, state: SupernetState | None, data: ImageData) -> Strategy:
+    def make(self, state: SupernetState | None, data: Dataset) -> Strategy:
         """The strategy. Raises ValueError without a trained supernet for a strategy that needs one."""
         module, _, name = self.function.partition(":")
         function = getattr(import_module(module), name)

@@ -39,7 +39,7 @@ from edgenas.spaces.architecture import Architecture, Stage
 from edgenas.spaces.network import one_thread
 from edgenas.supernet.additive import Surrogate, fit_surrogate
 from edgenas.supernet.training import SupernetState, validation_loss
-from edgenas.tasks import ImageData
+from edgenas.tasks.dataset import Dataset
 
 BAND = 0.97  # proposals cost at least this part of the latency asked for
 _LOWER_BANDS = (BAND, 0.9, 0.75, 0.5, 0.0)  # a sparse space may hold nothing in the first
@@ -52,7 +52,7 @@ _PROPOSED = 3
 _FINALISTS = 2
 
 
-def lightnas(state: SupernetState, data: ImageData) -> Strategy:
+def lightnas(state: SupernetState, data: Dataset) -> Strategy:
     """The strategy that searches with a trained supernet; `state` comes from `edgenas.supernet.cache.obtain`.
 
     Proposals are measured. Those over the budget are projected again on the refined latency model, at most twice; those
@@ -78,7 +78,7 @@ def lightnas(state: SupernetState, data: ImageData) -> Strategy:
 
 
 def propose(
-    state: SupernetState, lattice: Lattice, data: ImageData, high_ms: float, seed: int, n: int = _PROPOSED
+    state: SupernetState, lattice: Lattice, data: Dataset, high_ms: float, seed: int, n: int = _PROPOSED
 ) -> list[Architecture]:
     """At most `n` architectures of at most `high_ms`, at least 0.97 of it where there are such; the likeliest first.
 
@@ -90,7 +90,7 @@ def propose(
 class _Proposer:
     """Proposals of one supernet: the first call trains alpha, later ones (on a refined model) only project it again."""
 
-    def __init__(self, state: SupernetState, data: ImageData, seed: int, n: int = _PROPOSED) -> None:
+    def __init__(self, state: SupernetState, data: Dataset, seed: int, n: int = _PROPOSED) -> None:
         self._state, self._data, self._seed, self._n = state, data, seed, n
         self._alpha: Alpha | None = None
         self._calls = 0

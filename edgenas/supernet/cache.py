@@ -15,14 +15,14 @@ import torch
 from edgenas import resources
 from edgenas.spaces.space import SearchSpace
 from edgenas.supernet.training import Progress, SupernetState, default_recipe, train_supernet, untrained
-from edgenas.tasks import ImageData
+from edgenas.tasks.dataset import Dataset
 from edgenas.tasks.recalls import uneven
 from edgenas.training.recipe import Recipe
 
 FORMAT = 1  # raise it when the weights' layout or the training changes
 
 
-def supernet_file(space: SearchSpace, data: ImageData, seed: int, recipe: Recipe | None = None) -> Path:
+def supernet_file(space: SearchSpace, data: Dataset, seed: int, recipe: Recipe | None = None) -> Path:
     """Where the supernet is or will be: the name holds the space's choices, the recipe, the data and the seed."""
     choices = {key: value for key, value in vars(space).items() if key not in ("name", "templates")}
     weighted = ("classes weigh alike",) if uneven(data) else ()
@@ -33,7 +33,7 @@ def supernet_file(space: SearchSpace, data: ImageData, seed: int, recipe: Recipe
 
 def cached(
     space: SearchSpace,
-    data: ImageData,
+    data: Dataset,
     seed: int,
     recipe: Recipe | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -48,7 +48,7 @@ def cached(
 
 def obtain(
     space: SearchSpace,
-    data: ImageData,
+    data: Dataset,
     seed: int,
     recipe: Recipe | None = None,
     progress: Progress = lambda done, total: None,
@@ -73,7 +73,7 @@ def _write(path: Path, state: SupernetState) -> None:
     resources.write_bytes(path, content.getvalue())
 
 
-def _read(space: SearchSpace, data: ImageData, seed: int, recipe: Recipe, say: Callable[[str], None]) -> SupernetState:
+def _read(space: SearchSpace, data: Dataset, seed: int, recipe: Recipe, say: Callable[[str], None]) -> SupernetState:
     state, path = untrained(space, data, recipe, seed), supernet_file(space, data, seed, recipe)
     try:
         table: dict[str, Any] = torch.load(path, weights_only=True)

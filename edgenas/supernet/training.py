@@ -13,26 +13,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from edgenas import tasks
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.supernet.supernet import Supernet
-from edgenas.tasks import ImageData
-from edgenas.training.fit import as_tensor, augment, loss_weights, schedule
+from edgenas.tasks.dataset import Dataset
+from edgenas.training.fit import as_tensor, loss_weights, schedule
 from edgenas.training.recipe import Recipe
 
-_STEPS = 1200  # however many images there are: about 23 epochs of 3,400
+_STEPS = 1200  # however much data there is: about 23 epochs of 3,400
 _WARM_UP = 0.15  # of the steps: the anchor operator alone
 _ANCHOR = 0.6  # a stage's extra chance of the anchor operator right after the warm-up; it falls linearly to 0
 _CLIP = 5.0  # of the gradient's norm, as in LightNAS
 _SAVE_EVERY = 100  # steps
-_JUDGED, _JUDGED_IMAGES = 200, 384  # paths whose validation loss is measured at the end, and on how many images
+_JUDGED, _JUDGED_EXAMPLES = 200, 384  # paths whose validation loss is measured at the end, and on how many examples
 
 Progress = Callable[[int, int], None]
 
@@ -73,13 +74,13 @@ class SupernetState:
         self.step, self.seconds = int(table["step"]), float(table["seconds"])
 
 
-def default_recipe(data: ImageData) -> Recipe:
-    """The recipe of single networks, for about 1,200 steps however many images there are."""
-    recipe = Recipe.for_images(data.input_shape, 1)
-    return Recipe.for_images(data.input_shape, max(1, round(_STEPS / _steps_per_epoch(data, recipe))))
+def default_recipe(data: Dataset) -> Recipe:
+    """The recipe of single networks, for about 1,200 steps however much data there is."""
+    recipe = Recipe.of(data, 1)
+    return Recipe.of(data, max(1, round(_STEPS / _steps_per_epoch(data, recipe))))
 
 
-def untrained(space: SearchSpace, data: ImageData, recipe: Recipe, seed: int) -> SupernetState:
+def untrained(space: SearchSpace, data: Dataset, recipe: Recipe, seed: int) -> SupernetState:
     """Initial weights, before the first step."""
     net = Supernet(space, seed)
     # No decay of the classifier's bias: it hurts small networks.
@@ -93,7 +94,7 @@ def untrained(space: SearchSpace, data: ImageData, recipe: Recipe, seed: int) ->
 
 def train_supernet(
     state: SupernetState,
-    data: ImageData,
+    data: Dataset,
     recipe: Recipe,
     seed: int,
     progress: Progress = lambda done, total: None,
@@ -104,7 +105,7 @@ def train_supernet(
     `progress` gets (steps done, steps). `save` is called every 100 steps and at the end; every step's randomness is a
     function of the seed and its number, so a state restored from there goes on as if it had not been interrupted.
     """
-    labels, weights = torch.from_numpy(data.train.y), loss_weights(data)
+    task, labels, weights = tasks.named(data.task), torch.from_numpy(data.train.y), loss_weights(data)
     started, before = time.monotonic(), state.seconds
     while state.step < state.steps:
         rng = np.random.default_rng((seed, state.step))
@@ -112,9 +113,9 @@ def train_supernet(
         for group in state.optimiser.param_groups:
             group["lr"] = recipe.learning_rate * schedule(state.step / state.steps * recipe.epochs, recipe.epochs)
         pick = _pick(data, recipe, seed, state.step)
-        batch = augment(as_tensor(data.train.x[pick]), recipe, generator)
+        batch = task.augment(as_tensor(data.train.x[pick]), recipe.augmentation, generator)
         path = _path(state, rng)
-        _update(state.net, state.optimiser, batch, labels[pick], weights, path)
+        _update(state, path, batch, partial(task.loss, labels=labels[pick], weights=weights))
         state.step += 1
         state.seconds = before + time.monotonic() - started
         progress(state.step, state.steps)
@@ -127,19 +128,20 @@ def train_supernet(
 
 
 @torch.inference_mode()
-def validation_loss(net: Supernet, architecture: Architecture, data: ImageData) -> float:
-    """The path's cross-entropy on the validation part (on 384 images of a larger one), with their batch statistics.
+def validation_loss(net: Supernet, architecture: Architecture, data: Dataset) -> float:
+    """The path's loss on the validation part (on 384 examples of a larger one), with their batch statistics.
 
     Classes weigh as they do in training.
     """
     pick = np.arange(len(data.validation))
-    if len(pick) > _JUDGED_IMAGES:  # the same images for every path
-        pick = np.random.default_rng(0).permutation(pick)[:_JUDGED_IMAGES]
+    if len(pick) > _JUDGED_EXAMPLES:  # the same examples for every path
+        pick = np.random.default_rng(0).permutation(pick)[:_JUDGED_EXAMPLES]
     logits = net(as_tensor(data.validation.x[pick]), architecture)
-    return functional.cross_entropy(logits, torch.from_numpy(data.validation.y[pick]), loss_weights(data)).item()
+    labels = torch.from_numpy(data.validation.y[pick])
+    return tasks.named(data.task).loss(logits, labels, loss_weights(data)).item()
 
 
-def _judge(net: Supernet, data: ImageData, seed: int) -> list[tuple[Architecture, float]]:
+def _judge(net: Supernet, data: Dataset, seed: int) -> list[tuple[Architecture, float]]:
     rng = np.random.default_rng((seed, 1 << 32))
     drawn = dict.fromkeys(net.paths.sample(rng) for _ in range(_JUDGED))
     return [(architecture, validation_loss(net, architecture, data)) for architecture in drawn]
@@ -153,26 +155,19 @@ def _path(state: SupernetState, rng: np.random.Generator) -> Architecture:
     return state.net.paths.sample(rng, _ANCHOR * (state.steps - state.step) / (state.steps - warm_up))
 
 
-def _update(
-    net: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    batch: Tensor,
-    labels: Tensor,
-    weights: Tensor | None,
-    path: Architecture,
-) -> None:
-    optimiser.zero_grad(set_to_none=True)  # weights off the path then neither decay nor move
-    functional.cross_entropy(net(batch, path), labels, weights).backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(net.parameters(), _CLIP)
-    optimiser.step()
+def _update(state: SupernetState, path: Architecture, batch: Tensor, loss: Callable[[Tensor], Tensor]) -> None:
+    state.optimiser.zero_grad(set_to_none=True)  # weights off the path then neither decay nor move
+    loss(state.net(batch, path)).backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.net.parameters(), _CLIP)
+    state.optimiser.step()
 
 
-def _steps_per_epoch(data: ImageData, recipe: Recipe) -> int:
+def _steps_per_epoch(data: Dataset, recipe: Recipe) -> int:
     return max(1, len(data.train) // recipe.batch)
 
 
-def _pick(data: ImageData, recipe: Recipe, seed: int, step: int) -> Any:
-    """The step's images, from a shuffle for each epoch."""
+def _pick(data: Dataset, recipe: Recipe, seed: int, step: int) -> Any:
+    """The step's examples, from a shuffle for each epoch."""
     epoch, batch = divmod(step, _steps_per_epoch(data, recipe))
     order = np.random.default_rng((seed, 1 << 33, epoch)).permutation(len(data.train))
     return order[batch * recipe.batch : (batch + 1) * recipe.batch]

@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.tasks.images import ImageData
-from edgenas.tasks.raw import Ints, Pixels
+from edgenas.tasks.dataset import Dataset
+from edgenas.tasks.raw import Bytes, Ints
 
 Inputs = npt.NDArray[np.float32]
 
 
-def as_input(x: Pixels) -> Inputs:
-    """(..., H, W, C) uint8 pixels as float32 in [0, 1]."""
+def as_input(x: Bytes) -> Inputs:
+    """(..., H, W, C) uint8 as float32 in [0, 1]."""
     return x.astype(np.float32) / np.float32(255)
 
 
-def calibration(data: ImageData, n: int = 200, *, seed: int = 0) -> Inputs:
-    """At most `n` training images (n, H, W, C) in [0, 1], the classes as evenly as they allow."""
+def calibration(data: Dataset, n: int = 200, *, seed: int = 0) -> Inputs:
+    """At most `n` training examples (n, H, W, C) in [0, 1], the classes as evenly as they allow."""
     return as_input(data.train.x[_spread(data.train.y, n, seed)])
 
 
-def golden(data: ImageData, n: int = 16) -> Inputs:
-    """At most `n` test images (n, H, W, C) in [0, 1], always the same ones, the classes as evenly as they allow."""
+def golden(data: Dataset, n: int = 16) -> Inputs:
+    """At most `n` test examples (n, H, W, C) in [0, 1], always the same ones, the classes as evenly as they allow."""
     return as_input(data.test.x[_spread(data.test.y, n, seed=0)])
 
 

@@ -35,27 +35,30 @@ _FILLERS = frozenset(
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_]+")
 _TEXTS = frozenset((HIDDEN_KIND, ".txt", ".xml", ".json", ".csv", ".yaml", ".yml", ".md"))
-_MAKE = "make one folder of images for each class, or train/ and test/ with such folders"
 
 
 @dataclass
 class Layout:
-    """Each part's folder, whose folders are the classes; folders that are not read; notes about what was decided."""
+    """Each part's folder, whose folders are the classes; folders that are not read; notes about what was decided.
+
+    `item` is what a file that is read is called.
+    """
 
     parts: list[tuple[int, Folder]]
+    item: str
     unread: list[Folder] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def decide(top: Folder) -> Layout:
+def decide(top: Folder, item: str) -> Layout:
     """The layout of the tree `top`. Raises DataError if there are no class folders or it may be read in two ways."""
-    layout = Layout([])
+    layout = Layout([], item)
     folder = _unwrapped(top, layout)
     layout.parts = _parts(folder, layout)
     for _, part in layout.parts:
         if not part.folders:
-            raise _no_classes(part)
-        _check_classes_differ(part)
+            raise _no_classes(part, item)
+        _check_classes_differ(part, item)
         deep = [child for child in part.filled if child.filled]
         if deep and not any("belong to" in note for note in layout.notes):
             example = Path(deep[0].name, deep[0].filled[0].name)
@@ -75,7 +78,7 @@ def part_of(name: str) -> tuple[int, str] | None:
 def _unwrapped(top: Folder, layout: Layout) -> Folder:
     """`top`, or the only folder in it that holds anything if the classes or parts are further down."""
     folder = top
-    while len(folder.filled) == 1 and not folder.images and folder.filled[0].filled:
+    while len(folder.filled) == 1 and not folder.files and folder.filled[0].filled:
         child = folder.filled[0]
         others = [other for other in folder.folders if other is not child]
         if any(not _annotations(other) for other in others):  # a class that is empty, or cannot be read
@@ -86,7 +89,7 @@ def _unwrapped(top: Folder, layout: Layout) -> Folder:
         folder = child
     if folder is not top:
         inside = folder.path.relative_to(top.path)
-        layout.notes.append(f"read from {end(inside)}/ in {cut(top.name, 30)}/, which holds no other images")
+        layout.notes.append(f"read from {end(inside)}/ in {cut(top.name, 30)}/, which holds no other {layout.item}s")
     return folder
 
 
@@ -106,7 +109,7 @@ def _parts(folder: Folder, layout: Layout) -> list[tuple[int, Folder]]:
         if named and not others:
             first = min(named, key=_which)
             raise DataError(
-                f"{shown(first.path)} holds no class folders: make one folder of images for each class in it",
+                f"{shown(first.path)} holds no class folders: make one folder of {layout.item}s for each class in it",
                 path=str(first.path),
             )
         return _classes_alone(folder, [child for child in named if child.count], layout)
@@ -153,7 +156,7 @@ def _which(folder: Folder) -> int:
 
 def _unwrapped_part(folder: Folder) -> Folder:
     """Go down where a part holds only a folder of its own name or a general one (seg_train/seg_train, train/images)."""
-    while len(folder.filled) == 1 and not folder.images:
+    while len(folder.filled) == 1 and not folder.files:
         child = folder.filled[0]
         general = {word.lower() for word in _WORD.findall(child.name)} <= _FILLERS
         if not general and child.name.lower() != folder.name.lower() and part_of(child.name) != part_of(folder.name):
@@ -163,8 +166,8 @@ def _unwrapped_part(folder: Folder) -> Folder:
 
 
 def _holds_classes(folder: Folder) -> bool:
-    """Whether there are folders with images in it, and hardly an image beside them."""
-    return bool(folder.filled) and 10 * len(folder.images) <= folder.count
+    """Whether there are folders with files that are read in it, and hardly one beside them."""
+    return bool(folder.filled) and 10 * len(folder.files) <= folder.count
 
 
 def _part_with_classes(folder: Folder) -> bool:
@@ -181,7 +184,7 @@ def _classes_alone(folder: Folder, named: list[Folder], layout: Layout) -> list[
 def _train_beside_others(
     folder: Folder, train: Folder, others: list[Folder], layout: Layout
 ) -> list[tuple[int, Folder]]:
-    """`train/` beside other folders with images: a class if it holds one folder, else it is not clear what it is."""
+    """`train/` beside other folders with files that are read: a class if it holds one folder, else it is not clear."""
     if len(train.filled) > 1:
         raise DataError(
             f"is {shown(train.name)}/ the training part or a class? {shown(others[0].name)}/ lies beside it: "
@@ -209,7 +212,7 @@ def _say_parts(found: dict[int, Folder], inner: dict[Folder, Folder], layout: La
         )
 
 
-def _check_classes_differ(part: Folder) -> None:
+def _check_classes_differ(part: Folder, item: str) -> None:
     """Raise DataError if the folders in `part` all hold the same folders: then those may be the classes."""
     classes = part.filled
     if len(classes) < 2 or not all(_holds_classes(child) and len(child.filled) > 1 for child in classes):
@@ -223,11 +226,16 @@ def _check_classes_differ(part: Folder) -> None:
         one = sorted(common)[0]
         mend = f"put the parts outside, as in {shown(one)}/{shown(classes[0].name)}/"
     else:
-        mend = "if those are the classes, give one (--data), or rename them train/ and test/; else move the images up"
+        mend = f"if those are the classes, give one (--data), or rename them train/ and test/; else move the {item}s up"
     raise DataError(f"{same} ({listed(sorted(common), 3)}): {mend}", path=str(part.path))
 
 
-def _no_classes(folder: Folder) -> DataError:
-    images = len(folder.images)
-    what = f"holds {counted(images, 'image')} but no class folders" if images else "is empty: no class folders"
-    return DataError(f"{shown(folder.path)} {what}, at least 2 are needed; {_MAKE}", path=str(folder.path), limit=2)
+def _no_classes(folder: Folder, item: str) -> DataError:
+    count = len(folder.files)
+    what = f"holds {counted(count, item)} but no class folders" if count else "is empty: no class folders"
+    return DataError(
+        f"{shown(folder.path)} {what}, at least 2 are needed; make one folder of {item}s for each class, or train/ and "
+        "test/ with such folders",
+        path=str(folder.path),
+        limit=2,
+    )

@@ -1,4 +1,4 @@
-"""What every reader (built-in, folder, .npz) hands to `load`: decoded images that are not split yet."""
+"""What every reader hands on: decoded examples that are not split yet; and how names and counts are put into words."""
 
 from __future__ import annotations
 
@@ -10,51 +10,35 @@ import numpy.typing as npt
 
 from firmware_tools.plain_text import plain
 
-Pixels = npt.NDArray[np.uint8]
+Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 PART_NAMES = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where images come from: `kind` is "files", "npz" or "built-in", `sides` the (H, W) that they have there."""
-
-    kind: str = "unknown"
-    sides: frozenset[tuple[int, int]] = frozenset()
-
-    @property
-    def side(self) -> int | None:
-        """The median of the shorter sides, each counted once, in pixels; None if nothing is known."""
-        return int(np.median([min(side) for side in self.sides])) if self.sides else None
-
-
-UNKNOWN = Source()
-
-
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Images as a source holds them.
+    """Examples as a source holds them.
 
     `x` (N, H, W, C) uint8; `y` (N,) indices into `labels`; `part` (N,) TRAIN, VALIDATION or TEST as the source says
     (all TRAIN when it says nothing); `notes` is what the user should know about the reading;
-    `files` (N,) names each image's file below the source, if it has one.
+    `files` (N,) names each example's file below the source, if it has one; `item` is what an example is called.
     """
 
     name: str
-    x: Pixels
+    x: Bytes
     y: Ints
     part: Ints
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
     files: Sequence[str] = ()
-    source: Source = UNKNOWN
+    item: str = "example"
 
     def where(self, index: int) -> str:
-        """Image `index` for a one-line message: its file, if it has one."""
+        """Example `index` for a one-line message: its file, if it has one."""
         if not self.files:
-            return f"image {index} of '{cut(self.labels[self.y[index]])}'"
+            return f"{self.item} {index} of '{cut(self.labels[self.y[index]])}'"
         return end(self.files[index])
 
 

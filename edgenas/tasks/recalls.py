@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.dataset import Dataset
 from edgenas.tasks.raw import Ints
 from edgenas.tasks.splits import uneven_counts
 
@@ -123,7 +123,7 @@ def _distance(right: int, images: int) -> float:
     return max(p - wilson, math.sqrt(z2 * p * (1 - p)))
 
 
-def uneven(data: ImageData) -> bool:
+def uneven(data: Dataset) -> bool:
     """Whether classes count alike from here on, in training, selection and the gate, in place of images.
 
     The images of all parts together decide (`edgenas.tasks.splits.uneven_counts`). Where classes are even, nothing is

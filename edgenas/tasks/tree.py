@@ -1,4 +1,4 @@
-"""A folder and everything below it, listed once: images, other files by kind, links to folders followed once each."""
+"""A folder and everything below it, listed once: files that are read, others by kind, links followed once."""
 
 from __future__ import annotations
 
@@ -8,29 +8,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgenas.tasks.raw import counted, cut, end
+from edgenas.tasks.raw import counted, end
 
-# Pictures (and what holds some) that Pillow does not read.
-_PICTURE_KINDS = """
-.heic .heif .hif .avif .jxl .jxr .mpo .webp .svg .eps .ai .pdf .djvu .xcf .kra .exr .hdr .dcm
-.nii .npy .npz .mat .raw .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef
-.srw .x3f .3fr .iiq .mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp
-"""
-_HEIF = {".heic", ".heif", ".hif"}
-_PICTURES = frozenset(_PICTURE_KINDS.split())
 _HIDDEN = frozenset({"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"})  # what systems leave behind
 HIDDEN_KIND = "hidden"
 
 
 @dataclass(eq=False)
 class Folder:
-    """A folder: its image files and folders in the order of their names, its other files by lower-case suffix."""
+    """A folder: files that are read and folders in the order of their names, other files by lower-case suffix."""
 
     path: Path
-    images: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     folders: list[Folder] = field(default_factory=list)
-    count: int = 0  # of the images in it and below
+    count: int = 0  # of the files that are read, in it and below
 
     @property
     def name(self) -> str:
@@ -39,7 +31,7 @@ class Folder:
 
     @property
     def filled(self) -> list[Folder]:
-        """Its folders that hold images at any depth."""
+        """Its folders that hold files that are read, at any depth."""
         return [folder for folder in self.folders if folder.count]
 
     def below(self) -> Iterator[Folder]:
@@ -78,7 +70,7 @@ class Links:
 
 
 def read_tree(root: Path, suffixes: frozenset[str]) -> tuple[Folder, Links]:
-    """`root` as a tree whose images are the files with these suffixes, and what came of the links in it.
+    """`root` as a tree whose `files` are those with these suffixes, and what came of the links in it.
 
     A folder that several ways lead to is read once: where it lies, else by the link whose path sorts first. Raises
     OSError for a folder that cannot be listed.
@@ -113,23 +105,6 @@ def read_tree(root: Path, suffixes: frozenset[str]) -> tuple[Folder, Links]:
     return top, links
 
 
-def kinds(others: Counter[str], *, pictures: bool) -> str:
-    """Counts by suffix, as in `10 .heic, 2 without a suffix`, of the kinds that may be pictures or of the rest."""
-    chosen = [
-        (kind, count) for kind, count in others.most_common() if (kind in _PICTURES or not kind) == pictures and count
-    ]
-    texts = [f"{count} {cut(kind, 12) or 'without a suffix'}" for kind, count in chosen[:6]]
-    more = sum(count for _, count in chosen[6:])
-    return ", ".join(texts) + (f" and {more} others" if more else "")
-
-
-def way_out(others: Counter[str]) -> str:
-    """What to do about the kinds that `kinds(others, pictures=True)` names."""
-    if _PICTURES.isdisjoint(others):
-        return "give them their suffix (.jpg, .png)"
-    return "convert them to .jpg or .png" + (", or pip install pillow-heif" if others.keys() & _HEIF else "")
-
-
 def _add(parent: Folder, path: Path, seen: set[tuple[int, int]]) -> Folder:
     folder = Folder(path)
     parent.folders.append(folder)
@@ -140,7 +115,7 @@ def _add(parent: Folder, path: Path, seen: set[tuple[int, int]]) -> Folder:
 def _add_file(folder: Folder, path: Path, entry: os.DirEntry[str], suffixes: frozenset[str], links: Links) -> None:
     suffix = path.suffix.lower()
     if suffix in suffixes:
-        folder.images.append(path)  # one that cannot be read counts as damaged
+        folder.files.append(path)  # one that cannot be read counts as damaged
     elif entry.is_symlink() and not path.exists():
         links.broken.append(path)
     else:
@@ -148,11 +123,11 @@ def _add_file(folder: Folder, path: Path, entry: os.DirEntry[str], suffixes: fro
 
 
 def _finish(top: Folder) -> None:
-    """Sort the folders, which links have joined late, and count the images."""
+    """Sort the folders, which links have joined late, and count the files."""
     for folder in top.below():
         folder.folders.sort(key=lambda child: child.name)
     for folder in reversed(list(top.below())):
-        folder.count = len(folder.images) + sum(child.count for child in folder.folders)
+        folder.count = len(folder.files) + sum(child.count for child in folder.folders)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

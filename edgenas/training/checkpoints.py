@@ -64,7 +64,7 @@ def load_job(path: Path) -> Job:
         job = Job.from_json(table)  # type: ignore[arg-type]  # anything may be in it
     except (AssertionError, KeyError, TypeError) as error:
         raise _damaged(path) from error
-    whole = (job.until, job.seed, job.recipe.epochs, job.recipe.crop, job.recipe.batch)
+    whole = (job.until, job.seed, job.recipe.epochs, job.recipe.batch)
     texts = all(isinstance(getattr(job, name), str) for name in _TEXTS)
     if not texts or not all(type(value) is int and 0 <= value < _MAX_WHOLE for value in whole) or not _fits(job.recipe):
         raise _damaged(path)
@@ -83,7 +83,7 @@ def load_network(path: Path, space: SearchSpace, architecture: Architecture) -> 
         raise _damaged(path)
     if {name: (value.shape, value.dtype) for name, value in weights.items()} != wanted:
         raise UsageError(
-            f"{path} holds no weights for {architecture} with images of {space.input_shape[0]} channels and "
+            f"{path} holds no weights for {architecture} with inputs of {space.input_shape[0]} channels and "
             f"{space.classes} classes: give the data, size and space that it was trained with",
             file=str(path),
         )
@@ -92,9 +92,8 @@ def load_network(path: Path, space: SearchSpace, architecture: Architecture) -> 
 
 
 def _fits(recipe: Recipe) -> bool:
-    rates = (recipe.learning_rate, recipe.momentum, recipe.weight_decay)
-    numbers = all(isinstance(rate, int | float) and math.isfinite(rate) for rate in rates)
-    return isinstance(recipe.flip, bool) and numbers
+    numbers = (recipe.learning_rate, recipe.momentum, recipe.weight_decay, *recipe.augmentation.values())
+    return all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
 
 
 def _damaged(path: Path) -> UsageError:

@@ -11,31 +11,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from edgenas import resources
+from edgenas import resources, tasks
 from edgenas.seals import Seals
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.network import network
 from edgenas.spaces.space import SearchSpace
-from edgenas.tasks import ImageData, Split
+from edgenas.tasks.dataset import Dataset, Split
 from edgenas.tasks.recalls import Recalls, class_weights, uneven
+from edgenas.tasks.task import Task
 from edgenas.training import checkpoints
 from edgenas.training.recipe import Job, Outcome, Recipe
 
 _EVALUATION_BATCH = 256
 
 
-def as_tensor(images: NDArray[np.uint8]) -> Tensor:
+def as_tensor(x: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [0, 1], channels last in memory (2 times faster on CPUs)."""
-    batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    batch = torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)
     return batch.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
 
 
 def fit(
     job: Job,
     space: SearchSpace,
-    data: ImageData,
+    data: Dataset,
     progress: Callable[[int], None] = lambda epoch: None,
     seals: Seals | None = None,
 ) -> Outcome:
@@ -50,16 +50,15 @@ def fit(
     if job.until in checkpoint.get("outcomes", {}):
         return Outcome.from_json(checkpoint["outcomes"][job.until])
     net, optimiser, epoch, loss = _resume(job, space, checkpoint)
-    images, labels = data.train.x, torch.from_numpy(data.train.y)
-    weights = loss_weights(data)
+    task, weights = tasks.named(data.task), loss_weights(data)
     generator = torch.Generator()
     net.train()
     while epoch < job.until:
         generator.manual_seed(job.seed * 1000 + epoch)
-        loss = _epoch(net, optimiser, job.recipe, epoch, images, labels, weights, generator)
+        loss = _epoch(net, optimiser, job.recipe, epoch, data.train, task, weights, generator)
         epoch += 1
         progress(epoch)
-    validation_loss, found = evaluate(net, data.validation, data.classes)
+    validation_loss, found = evaluate(net, data.validation, data)
     outcome = Outcome(job.name, epoch, loss, validation_loss, found.accuracy, time.monotonic() - started, found)
     state = {
         "job": job.to_json(),
@@ -74,23 +73,21 @@ def fit(
 
 
 @torch.inference_mode()
-def logits(net: nn.Module, images: NDArray[np.uint8]) -> Tensor:
+def logits(net: nn.Module, x: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, C) uint8 -> (N, classes) float32, in evaluation mode."""
     net.eval()
-    return torch.cat(
-        [net(as_tensor(images[i : i + _EVALUATION_BATCH])) for i in range(0, len(images), _EVALUATION_BATCH)]
-    )
+    return torch.cat([net(as_tensor(x[i : i + _EVALUATION_BATCH])) for i in range(0, len(x), _EVALUATION_BATCH)])
 
 
-def evaluate(net: nn.Module, part: Split, classes: int) -> tuple[float, Recalls]:
-    """Mean cross-entropy over the images, and what is recognised of each class."""
-    outputs, target = logits(net, part.x), torch.from_numpy(part.y)
-    right = (outputs.argmax(1) == target).numpy()
-    return functional.cross_entropy(outputs, target).item(), Recalls.of(right, part.y, classes)
+def evaluate(net: nn.Module, part: Split, data: Dataset) -> tuple[float, Recalls]:
+    """The loss on a part of `data`, and what is recognised of each class."""
+    task, outputs = tasks.named(data.task), logits(net, part.x)
+    right = task.right(outputs.numpy(), part.y)
+    return task.loss(outputs, torch.from_numpy(part.y)).item(), Recalls.of(right, part.y, data.classes)
 
 
-def loss_weights(data: ImageData) -> Tensor | None:
-    """(classes,) float32: what an image of each class counts in the loss; None where classes are even, as 1 for all."""
+def loss_weights(data: Dataset) -> Tensor | None:
+    """(classes,) float32: what an example of a class counts in the loss; None where classes are even."""
     return torch.from_numpy(class_weights(data.train.y, data.classes)) if uneven(data) else None
 
 
@@ -131,19 +128,19 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     recipe: Recipe,
     epoch: int,
-    images: NDArray[np.uint8],
-    labels: Tensor,
+    train: Split,
+    task: Task,
     weights: Tensor | None,
     generator: torch.Generator,
 ) -> float:
-    steps = max(1, len(images) // recipe.batch)
+    labels, steps = torch.from_numpy(train.y), max(1, len(train) // recipe.batch)
     total = torch.zeros(())
-    for step, pick in enumerate(_batches(len(images), recipe.batch, generator)):
+    for step, pick in enumerate(_batches(len(train), recipe.batch, generator)):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * schedule(epoch + step / steps, recipe.epochs)
-        batch = augment(as_tensor(images[pick.numpy()]), recipe, generator)
+        batch = task.augment(as_tensor(train.x[pick.numpy()]), recipe.augmentation, generator)
         optimiser.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(net(batch), labels[pick], weights)
+        loss = task.loss(net(batch), labels[pick], weights)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += loss.detach()
@@ -165,18 +162,3 @@ def _batches(n: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]
         yield order
     for start in range(0, n - batch + 1, batch):
         yield order[start : start + batch]
-
-
-def augment(batch: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Random crops and mirror images of (N, C, H, W), each image with its own offsets."""
-    n, _, height, width = batch.shape
-    pad = recipe.crop
-    padded = functional.pad(batch, (pad, pad, pad, pad))
-    rows = torch.randint(0, 2 * pad + 1, (n, 1), generator=generator) + torch.arange(height)
-    columns = torch.randint(0, 2 * pad + 1, (n, 1), generator=generator) + torch.arange(width)
-    if recipe.flip:
-        mirrored = torch.rand((n, 1), generator=generator) < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    nhwc = padded.permute(0, 2, 3, 1)
-    crops = nhwc[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return crops.permute(0, 3, 1, 2)

@@ -6,34 +6,48 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgenas import tasks
+from edgenas.tasks.dataset import Dataset
 from edgenas.tasks.recalls import Recalls
+from edgenas.tasks.task import Settings
+
+_RECIPE = ("epochs", "batch", "learning_rate", "momentum", "weight_decay")  # the rest of its table is augmentation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """SGD with Nesterov momentum, one epoch of linear warm-up, then a cosine to zero over `epochs`.
 
-    Augmentation is a random crop of the image padded by `crop` pixels and, if `flip`, a random mirror image.
-    No label smoothing and no cutout: both cost accuracy in runs this short. Where classes are uneven, the loss weighs
-    them alike, whatever the network (`edgenas.tasks.recalls.class_weights`).
+    `augmentation` are the settings of the task's `augment`. No label smoothing: it costs accuracy in runs this short.
+    Where classes are uneven, the loss weighs them alike, whatever the network (`edgenas.tasks.recalls.class_weights`).
     """
 
     epochs: int
-    flip: bool
-    crop: int = 4
+    augmentation: Settings
     batch: int = 64
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
 
-    @staticmethod
-    def for_images(input_shape: tuple[int, int, int], epochs: int) -> Recipe:
-        """The default recipe for images of (C, H, W): colour images are mirrored (letters and digits must not be).
+    def __repr__(self) -> str:
+        # Names of checkpoints and supernets are hashes of it.
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in self.to_json().items())})"
 
-        Crops move by an eighth of the image: 4 pixels for 32x32, 1 for 8x8.
-        """
-        channels, height, width = input_shape
-        return Recipe(epochs=epochs, flip=channels == 3, crop=max(1, min(height, width) // 8))
+    @staticmethod
+    def of(data: Dataset, epochs: int) -> Recipe:
+        """The default recipe for a data set."""
+        return Recipe(epochs, tasks.named(data.task).augmentation(data.input_shape))
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields and the settings of the augmentation, in one table."""
+        fields = dict(vars(self))
+        return {"epochs": fields.pop("epochs"), **fields.pop("augmentation"), **fields}
+
+    @staticmethod
+    def from_json(table: Mapping[str, Any]) -> Recipe:
+        """What `to_json` wrote. Raises KeyError or TypeError for what is none."""
+        own = {name: table[name] for name in _RECIPE}
+        return Recipe(**own, augmentation={name: value for name, value in table.items() if name not in own})
 
 
 @dataclass(frozen=True)
@@ -49,19 +63,19 @@ class Job:
 
     def to_json(self) -> dict[str, object]:
         """As one line of JSON may carry it."""
-        return {**vars(self), "recipe": vars(self.recipe)}
+        return {**vars(self), "recipe": self.recipe.to_json()}
 
     @staticmethod
     def from_json(table: dict[str, object]) -> Job:
         """What `to_json` wrote."""
         recipe = table["recipe"]
         assert isinstance(recipe, dict)
-        return Job(**{**table, "recipe": Recipe(**recipe)})  # type: ignore[arg-type]
+        return Job(**{**table, "recipe": Recipe.from_json(recipe)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run ended with. `train_loss` is the mean cross-entropy of the last epoch, on augmented images.
+    """What a training run ended with. `train_loss` is the mean loss of the last epoch, on augmented examples.
 
     Where classes are uneven it weighs them alike, as training does. `recalls` are of the validation part; None in what
     an edgenas without them wrote.

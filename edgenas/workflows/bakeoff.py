@@ -20,7 +20,7 @@ from edgenas.runtimes.engine import Memory
 from edgenas.search.problem import Candidate
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.dataset import Dataset
 from edgenas.tasks.raw import Ints
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, lead, uneven
 from edgenas.training import Recipe
@@ -35,7 +35,7 @@ class Row:
     only has a say, with the validation part, in whether a row is no better than guessing.
 
     `validation` is the accuracy of the converted model on the validation part, which chooses; `won` and `lost` count
-    the images there on which this row alone, or the baseline alone, is right. `recalls` are those of `Built`. Where
+    the examples there on which this row alone, or the baseline alone, is right. `recalls` are those of `Built`. Where
     classes are `uneven`, balanced accuracy chooses, and `balanced_lead` is what this row has more of it than the
     baseline, with the standard error of that difference; else None. `gate` is "passed" or the check that
     failed; `folder` holds its artifact. On a microcontroller `peak_ram_bytes` is what arena and stack take,
@@ -81,7 +81,7 @@ class Row:
 
     @property
     def held_out(self) -> Recalls:
-        """Of all images that training did not see."""
+        """Of everything that training did not see."""
         return held_out(self.recalls)
 
     def ships(self, budget_ms: float) -> bool:
@@ -127,7 +127,7 @@ def convert_all(
     checkpoints: Sequence[Path],
     session: Session,
     space: SearchSpace,
-    data: ImageData,
+    data: Dataset,
     folder: Path,
     budget_ms: float,
 ) -> list[Row]:
@@ -157,7 +157,7 @@ def convert_all(
 def _compared(rows: Sequence[Row], right: Sequence[npt.NDArray[np.bool_]], labels: Ints) -> list[Row]:
     """The rows with their wins and losses against the best baseline among them; without one all stay 0.
 
-    `right`: on which images (n,) of the validation part each row is right; `labels` (n,) are their classes.
+    `right`: on which examples (n,) of the validation part each row is right; `labels` (n,) are their classes.
     """
     baselines = [i for i, row in enumerate(rows) if row.baseline]
     if not baselines:

@@ -10,7 +10,7 @@ from edgenas.latency import AdditiveModel
 from edgenas.search.lattice import Lattice
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
-from edgenas.tasks.sizes import LARGEST_SIZE
+from edgenas.tasks.dataset import InputSpec
 from edgenas.units import Unit
 
 FAR = 2.0  # times what the space's slowest network takes: a budget beyond it leaves half unused
@@ -46,10 +46,10 @@ class Priced:
         return replace(self.space, input_shape=(self.space.input_shape[0], size, size))
 
 
-def note(text: str, budget_ms: float, priced: Priced, side: int | None) -> str | None:
+def note(text: str, budget_ms: float, priced: Priced, spec: InputSpec) -> str | None:
     """One line of how far the budget `text` is beyond the space, and what would use more of it; None if it is not.
 
-    side: of the data's images, in pixels, as their source has them: a larger input only enlarges them. None: not known.
+    spec: of the data: an input that is larger than its source only enlarges what is there.
     """
     slowest, slowest_ms = priced.slowest()
     if budget_ms < FAR * slowest_ms:
@@ -57,14 +57,16 @@ def note(text: str, budget_ms: float, priced: Priced, side: int | None) -> str |
     times = budget_ms / slowest_ms
     shown = f"{times:.0f}" if times >= 10 else f"{times:.1f}"
     head = f"budget {text} is {shown} times the space's slowest network ({priced.unit.format(slowest_ms)})"
-    present = max(priced.space.input_shape[1:])
-    offered = LARGEST_SIZE if side is None else min(LARGEST_SIZE, side // _STEP * _STEP)
+    if spec.largest_side is None:
+        return f"{head}: a smaller board would do, or a wider --space"
+    present, side, largest = max(priced.space.input_shape[1:]), spec.source_side, spec.largest_side
+    offered = largest if side is None else min(largest, side // _STEP * _STEP)
     found = _size(priced, slowest, budget_ms, present, offered) if offered > present else None
     if found is not None and found[1] > slowest_ms:
         return f"{head}: --size {found[0]} would use about {priced.unit.format(found[1])} of it"
-    enlarged = _size(priced, slowest, budget_ms, present, LARGEST_SIZE)
+    enlarged = _size(priced, slowest, budget_ms, present, largest)
     if enlarged is None or enlarged[1] <= slowest_ms:
-        why = "no --size is larger" if present >= LARGEST_SIZE else "the board's memory holds no larger --size"
+        why = "no --size is larger" if present >= largest else "the board's memory holds no larger --size"
         return f"{head}: {why}; a smaller board would do, or a wider --space"
     size, taken_ms = enlarged
     hint = f"(--size {size} enlarges them: about {priced.unit.format(taken_ms)})"

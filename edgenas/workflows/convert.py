@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from edgenas import tasks
 from edgenas.artifacts.artifact import MODEL, Artifact, Tensor
 from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
 from edgenas.conversion.gate import check_accuracy_drop, check_argmax_agreement, check_guessing, gate
@@ -21,11 +22,11 @@ from edgenas.progress import Reporter, Silent
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
-from edgenas.tasks.images import ImageData, Split
+from edgenas.tasks.dataset import Dataset, Split
 from edgenas.tasks.recalls import Recalls, accuracies, image_weights, uneven
 from edgenas.version import __version__
-from edgenas.workflows.camera import postprocessing, preprocessing
 from edgenas.workflows.data import load_data
+from edgenas.workflows.front_end import postprocessing, preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,9 +39,9 @@ Run = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]  # inputs (n, height, width
 class Built:
     """An artifact, the check of the gate that failed (None: it passed), and what it recognises of each class.
 
-    `right` (n,) says on which images of the validation part the artifact is right. `recalls` are by part and precision:
+    `right` (n,) says on which of the validation part the artifact is right. `recalls` are by part and precision:
     "validation" of the artifact, "float" and "int8" on the test part, None for a precision that there is not. `notes`
-    are what was decided about the data (see `ImageData`).
+    are what was decided about the data (see `Dataset`).
     """
 
     artifact: Artifact
@@ -122,12 +123,12 @@ def convert(
     from edgenas.training.checkpoints import load_job  # torch takes seconds: what is mistyped is told before
 
     job = load_job(Path(checkpoint))
-    images = load_data(data, seed=seed, size=size, reporter=reporter)
-    bound = SearchSpace.load(space, images.input_shape, images.classes)
+    dataset = load_data(data, seed=seed, size=size, reporter=reporter)
+    bound = SearchSpace.load(space, dataset.input_shape, dataset.classes)
     architecture = bound.parse(job.architecture)
     reporter.stage("convert")
     with Converter(progress=reporter.say) as converter:
-        built = build(converter, Path(checkpoint), bound, architecture, images, chosen)
+        built = build(converter, Path(checkpoint), bound, architecture, dataset, chosen)
     if built.failure is not None:
         raise built.failure
     built.artifact.save(Path(out))
@@ -139,7 +140,7 @@ def build(
     checkpoint: Path,
     space: SearchSpace,
     architecture: Architecture,
-    data: ImageData,
+    data: Dataset,
     precision: Precision,
     *,
     board: str | None = None,
@@ -163,7 +164,7 @@ def build(
 
         model = int8_network(net, calibration(data))
         run = partial(reference_outputs, model)
-    right = _right(run, data.validation)
+    right = _right(run, data, data.validation)
     recalls = {
         "validation": Recalls.of(right, data.validation.y, data.classes),
         "float": _recalls(partial(run_tflite, converted.float_tflite), data),
@@ -196,9 +197,9 @@ def build(
 
 
 def held_out(recalls: Mapping[str, Recalls | None]) -> Recalls:
-    """Of all images that training did not see, the validation and test part together, by the model that is installed.
+    """Of everything that training did not see, the validation and test part together, by the model that is installed.
 
-    `recalls` as in `Built`. Each image counts: where classes have few, the two parts have two or three of one.
+    `recalls` as in `Built`. Each example counts: where classes have few, the two parts have two or three of one.
     """
     validation = recalls["validation"]
     assert validation is not None
@@ -212,7 +213,7 @@ def tested(recalls: Mapping[str, Recalls | None]) -> Recalls:
     return test
 
 
-def _judge(converted: Converted, net: nn.Module, data: ImageData, quantised: Run | None) -> None:
+def _judge(converted: Converted, net: nn.Module, data: Dataset, quantised: Run | None) -> None:
     """The gate, for the .tflite file and for the int8 model for TensorRT if there is one. Raises ConversionError."""
     part = data.validation
     samples, weights = as_input(part.x), image_weights(part.y) if uneven(data) else None
@@ -238,7 +239,7 @@ def _artifact(
     converted: Converted,
     space: SearchSpace,
     architecture: Architecture,
-    data: ImageData,
+    data: Dataset,
     board: str | None,
     recalls: Mapping[str, Recalls | None],
     **known: Any,
@@ -263,15 +264,14 @@ def _artifact(
         recall=told["recall"],
         held_out=held_out(recalls).summary(),
         preprocessing=preprocessing(data, info.input, known.get("onnx") is not None),
-        postprocessing=postprocessing(info.output),
+        postprocessing=postprocessing(data, info.output),
         **known,
     )
 
 
-def _recalls(run: Run, data: ImageData) -> Recalls:
-    return Recalls.of(_right(run, data.test), data.test.y, data.classes)
+def _recalls(run: Run, data: Dataset) -> Recalls:
+    return Recalls.of(_right(run, data, data.test), data.test.y, data.classes)
 
 
-def _right(run: Run, split: Split) -> npt.NDArray[np.bool_]:
-    right: npt.NDArray[np.bool_] = run(as_input(split.x)).argmax(1) == split.y
-    return right
+def _right(run: Run, data: Dataset, part: Split) -> npt.NDArray[np.bool_]:
+    return tasks.named(data.task).right(run(as_input(part.x)), part.y)

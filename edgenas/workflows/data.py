@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from edgenas import tasks
 from edgenas.progress import Reporter
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.dataset import Dataset
 
 
-def load_data(source: str, *, seed: int, size: int | None, reporter: Reporter) -> ImageData:
+def load_data(source: str, *, seed: int, size: int | None, reporter: Reporter) -> Dataset:
     """`edgenas.tasks.load` as the stage "data"; the notes are said to `reporter`. Raises DataError as `load` does."""
     reporter.stage("data")
     data = tasks.load(source, seed=seed, size=size, progress=lambda i, n: reporter.progress(i, n, "images"))

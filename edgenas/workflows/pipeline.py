@@ -27,7 +27,7 @@ from edgenas.search.ranking import with_references
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.arrays import save_arrays
-from edgenas.tasks.images import ImageData
+from edgenas.tasks.dataset import Dataset
 from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
 from edgenas.units import MINSN
@@ -42,7 +42,7 @@ from firmware_tools.connect import Access, parse
 from firmware_tools.errors import DeviceLostError
 from firmware_tools.mcu import EMULATORS
 
-_IMAGES = 55_000  # that a full training run sees unless asked otherwise ...
+_EXAMPLES = 55_000  # that a full training run sees unless asked otherwise ...
 _LEAST_EPOCHS, _MOST_EPOCHS = 16, 40  # ... within these limits
 _STAGES = 2  # raise it when finished stages say something new: runs of before are not gone on with
 
@@ -113,13 +113,13 @@ class Walk:
         budget: LatencyBudget,
         session: Session,
         space: SearchSpace,
-        data: ImageData,
+        data: Dataset,
         run: Run,
         runtimes: tuple[Compared, ...] = (),
     ) -> None:
         self.options, self.budget, self.session, self.runtimes = options, budget, session, runtimes
         self.space, self.data, self.run, self.reporter = space, data, run, session.reporter
-        self.recipe = Recipe.for_images(space.input_shape, options.epochs or default_epochs(data))
+        self.recipe = Recipe.of(data, options.epochs or default_epochs(data))
         self.checkpoints = run.folder / "checkpoints"
 
     def stage(self, name: str, kind: str, compute: Callable[[], Any]) -> Any:
@@ -140,7 +140,7 @@ class Walk:
 
     def pool(self) -> Pool:
         """Training processes for this space and data."""
-        arrays = home() / "cache" / "data" / f"{self.data.fingerprint}.npz"
+        arrays = home() / "cache" / "data" / f"{self.data.task}-{self.data.fingerprint}.npz"
         if not arrays.exists():
             save_arrays(self.data, arrays)
         return Pool(self.options.space, arrays, seals=self.run.seals)
@@ -185,7 +185,7 @@ class Walk:
             return None
         session = self.session
         priced = Priced(self.space, model, session.limits, session.precision, self.budget.unit)
-        return beyond.note(self.budget.text, budget_ms, priced, self.data.source.side)
+        return beyond.note(self.budget.text, budget_ms, priced, self.data.spec)
 
     def _search(self, pool: Pool, aim: Aim) -> SearchResult:
         from edgenas.search.lightnas import propose  # torch takes seconds: what is mistyped is told before
@@ -212,9 +212,9 @@ class Walk:
         return with_references(problem, evaluator, found, self.reporter.say)
 
 
-def default_epochs(data: ImageData) -> int:
-    """Of the full recipe: so many that training sees about 55,000 images, within 16 and 40 epochs."""
-    return max(_LEAST_EPOCHS, min(_MOST_EPOCHS, round(_IMAGES / len(data.train))))
+def default_epochs(data: Dataset) -> int:
+    """Of the full recipe: so many that training sees about 55,000 examples, within 16 and 40 epochs."""
+    return max(_LEAST_EPOCHS, min(_MOST_EPOCHS, round(_EXAMPLES / len(data.train))))
 
 
 @contextmanager

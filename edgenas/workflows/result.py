@@ -33,7 +33,7 @@ class Result:
     `note`: of a budget far beyond the space, what would use it; None for any other. `runtimes`: those of the device
     that were compared, fastest first; none if there was no choice. `layers`: what each operator of the installed model
     takes, None unless asked for. `labels` name the classes of the rows' recalls. `notes`: what was decided about the
-    data (see `ImageData`). `timing_effort`: of this sitting; a run that goes on has not what was timed before.
+    data (see `Dataset`). `timing_effort`: of this sitting; a run that goes on has not what was timed before.
     """
 
     board: str

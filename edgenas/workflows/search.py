@@ -21,7 +21,7 @@ class Searched:
     """A finished search. With a `prior` nothing was measured: latencies are counted instructions times the prior.
 
     note: of a budget far beyond the space, what would use it; None for any other. labels: of the classes, in the order
-    of the recalls. notes: what was decided about the data (see `ImageData`).
+    of the recalls. notes: what was decided about the data (see `Dataset`).
     """
 
     board: str

@@ -24,7 +24,7 @@ class Trained:
     """A trained network: its checkpoint, what training said, and what it recognises of the test part.
 
     `validation` and `test` are in the order of `labels`, the classes' names. `notes` are what was decided about the
-    data (see `ImageData`).
+    data (see `Dataset`).
     """
 
     architecture: str
@@ -37,7 +37,7 @@ class Trained:
 
     @property
     def test_accuracy(self) -> float:
-        """The part of the test images that is recognised."""
+        """The part of the test part that is recognised."""
         return self.test.accuracy
 
     def to_json(self) -> dict[str, Any]:
@@ -72,14 +72,14 @@ def train(
     resources.require_new(out, "train")
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}, the least is 1", value=epochs, limit=1)
-    images = load_data(data, seed=seed, size=size, reporter=reporter)
-    bound = SearchSpace.load(space, images.input_shape, images.classes)
+    dataset = load_data(data, seed=seed, size=size, reporter=reporter)
+    bound = SearchSpace.load(space, dataset.input_shape, dataset.classes)
     genes = bound.parse(architecture)
-    recipe = Recipe.for_images(bound.input_shape, epochs or default_epochs(images))
+    recipe = Recipe.of(dataset, epochs or default_epochs(dataset))
     reporter.stage("train")
     with TemporaryDirectory(prefix="edgenas-") as scratch:
         arrays = Path(scratch) / "data.npz"
-        save_arrays(images, arrays)
+        save_arrays(dataset, arrays)
         job = Job(str(genes), str(genes), recipe, recipe.epochs, seed, str(Path(out).absolute()))
         with Pool(space, arrays, workers=1) as pool:
             outcome = pool.run([job], lambda done, total: reporter.progress(done, total, "epochs"))[0]
@@ -87,5 +87,5 @@ def train(
     from edgenas.training.fit import evaluate
 
     net = load_network(Path(out), bound, genes)
-    validation, test = (evaluate(net, part, images.classes)[1] for part in (images.validation, images.test))
-    return Trained(str(genes), str(out), outcome, images.labels, validation, test, images.notes)
+    validation, test = (evaluate(net, part, dataset)[1] for part in (dataset.validation, dataset.test))
+    return Trained(str(genes), str(out), outcome, dataset.labels, validation, test, dataset.notes)

@@ -23,7 +23,7 @@ from edgenas.supernet import training
 from edgenas.supernet.additive import Surrogate, fit_surrogate
 from edgenas.supernet.cache import obtain, supernet_file
 from edgenas.supernet.training import SupernetState
-from edgenas.tasks import ImageData
+from edgenas.tasks.dataset import Dataset
 from edgenas.training import Outcome, Recipe
 
 SPACE = SearchSpace(
@@ -41,7 +41,7 @@ SPACE = SearchSpace(
     input_shape=(1, 8, 8),
     classes=10,
 )
-RECIPE = Recipe(epochs=1, flip=False, crop=1, batch=64)
+RECIPE = Recipe(1, {"flip": False, "crop": 1}, batch=64)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -55,12 +55,12 @@ BUDGETS_MS = [FASTEST_MS + share * (SLOWEST_MS - FASTEST_MS) for share in (0.2, 
 
 
 @pytest.fixture(scope="module")
-def data() -> ImageData:
+def data() -> Dataset:
     return tasks.load("digits")
 
 
 @pytest.fixture(scope="module")
-def state(data: ImageData, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Iterator[SupernetState]:
+def state(data: Dataset, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Iterator[SupernetState]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGENAS_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setattr(training, "_JUDGED", 80)
@@ -97,26 +97,26 @@ def problem(budget_ms: float) -> Problem:
 
 
 @pytest.mark.parametrize("high_ms", BUDGETS_MS)
-def test_proposals_are_within_the_band(state: SupernetState, data: ImageData, high_ms: float) -> None:
+def test_proposals_are_within_the_band(state: SupernetState, data: Dataset, high_ms: float) -> None:
     proposed = propose(state, LATTICE, data, high_ms, seed=0, n=3)
     assert len(set(proposed)) == 3
     assert all(SPACE.contains(a) for a in proposed)
     assert all(BAND * high_ms <= LATTICE.price(a) <= high_ms for a in proposed)
 
 
-def test_the_seed_decides_the_proposals(state: SupernetState, data: ImageData) -> None:
+def test_the_seed_decides_the_proposals(state: SupernetState, data: Dataset) -> None:
     first, again, other = (propose(state, LATTICE, data, BUDGETS_MS[1], seed) for seed in (0, 0, 1))
     assert first == again
     assert first != other
 
 
-def test_an_architecture_above_the_slowest_or_below_the_fastest(state: SupernetState, data: ImageData) -> None:
+def test_an_architecture_above_the_slowest_or_below_the_fastest(state: SupernetState, data: Dataset) -> None:
     above = propose(state, LATTICE, data, 3 * SLOWEST_MS, seed=0, n=1)
     assert len(above) == 1
     assert propose(state, LATTICE, data, 0.9 * FASTEST_MS, seed=0) == []
 
 
-def test_limits_leave_out_what_does_not_fit(state: SupernetState, data: ImageData) -> None:
+def test_limits_leave_out_what_does_not_fit(state: SupernetState, data: Dataset) -> None:
     limits = Limits(ram_bytes=900)
     lattice = Lattice(SPACE, block_ms, 0.002, limits)
     slowest = lattice.price(lattice.extremes()[1])
@@ -152,7 +152,7 @@ def test_scores_are_log_probabilities() -> None:
     assert all(alpha.score(0, edge) < 0 for edge in LATTICE.stages[0])
 
 
-def test_a_second_budget_trains_nothing(state: SupernetState, data: ImageData) -> None:
+def test_a_second_budget_trains_nothing(state: SupernetState, data: Dataset) -> None:
     path = supernet_file(SPACE, data, 0, RECIPE)
     before = path.stat().st_mtime_ns
     weights = [p.clone() for p in state.net.parameters()]
@@ -163,7 +163,7 @@ def test_a_second_budget_trains_nothing(state: SupernetState, data: ImageData) -
 
 
 @pytest.mark.parametrize(("factor", "waves"), [(1.0, 1), (1.3, 2)])
-def test_the_strategy_measures_and_repairs(state: SupernetState, data: ImageData, factor: float, waves: int) -> None:
+def test_the_strategy_measures_and_repairs(state: SupernetState, data: Dataset, factor: float, waves: int) -> None:
     board, said = Board(factor), []
     found = lightnas(state, data)(problem(BUDGETS_MS[1]), board, said.append)
     assert waves <= len(board.waves) <= 3
@@ -177,11 +177,11 @@ def test_the_strategy_measures_and_repairs(state: SupernetState, data: ImageData
     assert any("projection" in line for line in said)
 
 
-def test_a_board_that_is_too_slow_is_infeasible(state: SupernetState, data: ImageData) -> None:
+def test_a_board_that_is_too_slow_is_infeasible(state: SupernetState, data: Dataset) -> None:
     with pytest.raises(InfeasibleError, match="ask for at least"):
         lightnas(state, data)(problem(BUDGETS_MS[0]), Board(40.0), lambda line: None)
 
 
-def test_the_cache_is_under_the_users_folder(state: SupernetState, data: ImageData, tmp_path: Path) -> None:
+def test_the_cache_is_under_the_users_folder(state: SupernetState, data: Dataset, tmp_path: Path) -> None:
     assert supernet_file(SPACE, data, 0, RECIPE).parent.name == "supernets"
     assert not list(tmp_path.iterdir())

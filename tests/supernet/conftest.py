@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edgenas import tasks
 from edgenas.spaces.operators import STAGE_OPERATORS
 from edgenas.spaces.space import SearchSpace, StageChoices
-from edgenas.tasks import ImageData, Split
+from edgenas.tasks.dataset import Dataset, Split
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +32,7 @@ def space() -> SearchSpace:
 
 
 @pytest.fixture(scope="session")
-def digits() -> ImageData:
+def digits() -> Dataset:
     """A part of the built-in digits, 8x8."""
     data = tasks.load("digits")
 
@@ -38,7 +40,7 @@ def digits() -> ImageData:
         return Split(np.ascontiguousarray(split.x[:n]), split.y[:n])
 
     train, validation, test = first(data.train, 256), first(data.validation, 96), first(data.test, 64)
-    return ImageData(data.name, train, validation, test, data.labels, data.fingerprint, ())
+    return replace(data, train=train, validation=validation, test=test)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,10 +11,10 @@ from edgenas.spaces.space import SearchSpace
 from edgenas.supernet import training
 from edgenas.supernet.additive import fit_surrogate
 from edgenas.supernet.cache import cached, obtain, supernet_file
-from edgenas.tasks import ImageData
+from edgenas.tasks.dataset import Dataset
 from edgenas.training import Recipe
 
-RECIPE = Recipe(epochs=8, flip=False, crop=1, batch=32)
+RECIPE = Recipe(8, {"flip": False, "crop": 1}, batch=32)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_SAVE_EVERY", 10)
 
 
-def test_training_learns_and_the_cache_keeps_it(space: SearchSpace, digits: ImageData) -> None:
+def test_training_learns_and_the_cache_keeps_it(space: SearchSpace, digits: Dataset) -> None:
     steps: list[tuple[int, int]] = []
     assert cached(space, digits, 0, RECIPE) is None
     state = obtain(space, digits, 0, RECIPE, lambda *now: steps.append(now))
@@ -42,7 +42,7 @@ def test_training_learns_and_the_cache_keeps_it(space: SearchSpace, digits: Imag
     assert training.validation_loss(again.net, architecture, digits) == pytest.approx(loss, rel=1e-5)
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(space: SearchSpace, digits: ImageData) -> None:
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(space: SearchSpace, digits: Dataset) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == 25:
             raise KeyboardInterrupt
@@ -59,7 +59,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(space: SearchSpac
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a file"])
-def test_a_damaged_file_is_trained_again(space: SearchSpace, digits: ImageData, content: bytes) -> None:
+def test_a_damaged_file_is_trained_again(space: SearchSpace, digits: Dataset, content: bytes) -> None:
     recipe = replace(RECIPE, epochs=1)
     path = supernet_file(space, digits, 0, recipe)
     path.parent.mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_trained_again(space: SearchSpace, digits: ImageData, 
     assert cached(space, digits, 0, recipe) is not None
 
 
-def test_a_file_of_other_weights_is_trained_again(space: SearchSpace, digits: ImageData) -> None:
+def test_a_file_of_other_weights_is_trained_again(space: SearchSpace, digits: Dataset) -> None:
     recipe = replace(RECIPE, epochs=1)
     path = supernet_file(space, digits, 0, recipe)
     path.parent.mkdir(parents=True)
@@ -81,7 +81,7 @@ def test_a_file_of_other_weights_is_trained_again(space: SearchSpace, digits: Im
     assert len(said) == 1
 
 
-def test_all_that_matters_is_in_the_name(space: SearchSpace, digits: ImageData) -> None:
+def test_all_that_matters_is_in_the_name(space: SearchSpace, digits: Dataset) -> None:
     other_data = replace(digits, fingerprint="0" * 16)
     files = {
         supernet_file(space, digits, 0, RECIPE),
@@ -96,7 +96,7 @@ def test_all_that_matters_is_in_the_name(space: SearchSpace, digits: ImageData) 
     assert supernet_file(renamed, digits, 0, RECIPE) == supernet_file(space, digits, 0, RECIPE)
 
 
-def test_the_default_recipe_has_the_same_number_of_steps_for_any_data(digits: ImageData) -> None:
+def test_the_default_recipe_has_the_same_number_of_steps_for_any_data(digits: Dataset) -> None:
     for n in (64, 256, 5000):
         data = replace(digits, train=replace(digits.train, x=np.zeros((n, 8, 8, 1), np.uint8), y=np.zeros(n, np.int64)))
         recipe = training.default_recipe(data)

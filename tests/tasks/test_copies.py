@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenas.tasks import ImageData, load
+from edgenas.tasks import load, splits
 from edgenas.tasks.copies import alike
+from edgenas.tasks.dataset import Dataset
 from edgenas.tasks.raw import TEST, TRAIN, VALIDATION
-from edgenas.tasks.splits import assign, class_notes
+
+assign = partial(splits.assign, item="image")
+class_notes = partial(splits.class_notes, item="image")
 
 RANDOM = np.random.RandomState(0)
 X = RANDOM.randint(0, 256, (60, 8, 8), dtype=np.uint8)
 Y = np.repeat([0, 1], 30)
 
 
-def loaded(folder: Path, **arrays: np.ndarray) -> ImageData:
+def loaded(folder: Path, **arrays: np.ndarray) -> Dataset:
     np.savez(folder / "set.npz", **arrays)
     return load(str(folder / "set.npz"))
 

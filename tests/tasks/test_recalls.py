@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from edgenas.tasks import ImageData, Split, load
+from edgenas.tasks import load
+from edgenas.tasks.dataset import Dataset, Split
 from edgenas.tasks.recalls import Recalls, accuracies, class_weights, image_weights, lead, uneven
 
 COUNTS = st.lists(st.integers(0, 300), min_size=2, max_size=12).filter(lambda counts: sum(n > 0 for n in counts) > 1)
@@ -92,7 +93,7 @@ def test_of_networks_that_draw_lots_one_in_twenty_is_above_chance(
     assert sum(Recalls(tuple(map(int, right)), images).better_than_guessing for right in drawn) <= 50
 
 
-def of_counts(*counts: int) -> ImageData:
+def of_counts(*counts: int) -> Dataset:
     digits = load("digits")
     y = np.repeat(np.arange(len(counts)), counts)
     part = Split(digits.train.x[: len(y)], y)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenas.errors import DataError
+from edgenas.tasks import splits
 from edgenas.tasks.raw import TEST, TRAIN, VALIDATION
-from edgenas.tasks.splits import assign, check_classes
+
+assign = partial(splits.assign, item="image")
+check_classes = partial(splits.check_classes, item="image")
 
 COUNTS = st.lists(st.integers(5, 60), min_size=2, max_size=6)
 

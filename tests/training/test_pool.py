@@ -14,7 +14,7 @@ import pytest
 
 from edgenas.errors import EdgenasError
 from edgenas.spaces.space import SearchSpace
-from edgenas.tasks import ImageData
+from edgenas.tasks.dataset import Dataset
 from edgenas.training import Job, Outcome
 from edgenas.training.fit import fit
 from edgenas.training.pool import Pool, cores
@@ -52,7 +52,7 @@ def without_seconds(outcomes: list[Outcome]) -> list[tuple[object, ...]]:
 
 
 def test_a_pool_gives_what_one_process_gives_in_the_jobs_order(
-    job: Jobs, arrays: Path, space: SearchSpace, few: ImageData, tmp_path: Path
+    job: Jobs, arrays: Path, space: SearchSpace, few: Dataset, tmp_path: Path
 ) -> None:
     jobs = [job(until=until, name=f"{until}") for until in (1, 3, 2)]
     ticks: list[tuple[int, int]] = []
@@ -128,7 +128,7 @@ import sys
 from pathlib import Path
 from edgenas.training import Job, Recipe
 from edgenas.training.pool import Pool
-text, recipe = "stem-8s2/plain-8x1/plain-16x1/plain-32x1", Recipe(500, flip=False)
+text, recipe = "stem-8s2/plain-8x1/plain-16x1/plain-32x1", Recipe(500, {'flip': False, 'crop': 4})
 jobs = [Job(name, text, recipe, 500, 0, f"{sys.argv[2]}/{name}.pt") for name in "ab"]
 with Pool("tiny", Path(sys.argv[1]), workers=2) as pool:
     pool.run(jobs, lambda done, total: print(done, flush=True))

@@ -12,8 +12,10 @@ from edgenas.latency import AdditiveModel
 from edgenas.search.lattice import Lattice
 from edgenas.spaces.architecture import Block
 from edgenas.spaces.space import SearchSpace
+from edgenas.tasks import InputSpec
 from edgenas.units import MINSN, MS
-from edgenas.workflows.beyond import Priced, note
+from edgenas.workflows import beyond
+from edgenas.workflows.beyond import Priced
 
 
 @dataclass
@@ -24,6 +26,11 @@ class Counts:
 
     def block_ms(self, block: Block) -> float:
         return estimate.macs([block]) / 1e6
+
+
+def note(text: str, budget_ms: float, space: Priced, side: int | None) -> str | None:
+    """Of images whose source has `side` pixels."""
+    return beyond.note(text, budget_ms, space, InputSpec(("row", "column", "color"), side, 512))
 
 
 def priced(side: int, limits: Limits | None = None) -> Priced:
@@ -106,3 +113,9 @@ def test_counted_instructions_are_told_in_their_unit() -> None:
     assert line is not None
     assert len(line) < 200
     assert re.search(r"slowest network \([\d.]+ kinsn\): --size 64 would use about [\d.]+ Minsn of it", line)
+
+
+def test_an_input_of_one_shape_is_not_to_be_enlarged() -> None:
+    line = beyond.note("100ms", 100.0, priced(8), InputSpec(("frame", "band", "channel")))
+    assert line is not None
+    assert line.endswith(": a smaller board would do, or a wider --space")

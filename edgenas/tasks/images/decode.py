@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgenas.errors import DataError
-from edgenas.tasks.raw import Pixels, Source, end, shown
-from edgenas.tasks.sizes import choose_size, fitted
+from edgenas.tasks.images.sizes import choose_size, fitted
+from edgenas.tasks.images.source import Pixels, Source
+from edgenas.tasks.raw import end, shown
 
 if TYPE_CHECKING:
     from PIL import Image

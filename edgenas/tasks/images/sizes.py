@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgenas.errors import DataError
-from edgenas.tasks.raw import Pixels, shown
+from edgenas.tasks.images.source import Pixels
+from edgenas.tasks.raw import shown
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from edgenas.errors import DataError
-from edgenas.tasks.raw import TRAIN, Raw, Source
-from edgenas.tasks.sizes import resized
+from edgenas.tasks.images.sizes import resized
+from edgenas.tasks.images.source import RawImages, Source
+from edgenas.tasks.raw import TRAIN
 
 # name: package, its distribution's name, file in it, images, side in pixels, largest value in the file
 _SETS = {
@@ -19,7 +20,7 @@ _SETS = {
 }
 
 
-def read_built_in(name: str, size: int | None) -> Raw:
+def read_built_in(name: str, size: int | None) -> RawImages:
     """The built-in set `name` with values scaled to 0..255.
 
     Raises DataError if the package that ships it is missing or holds another file.
@@ -49,4 +50,4 @@ def read_built_in(name: str, size: int | None) -> Raw:
     if Path(name).exists():
         notes = (*notes, f"built-in set {name} read, not the path of that name: ./{name} would read the path")
     source, part = Source("built-in", frozenset({(side, side)})), np.full(images, TRAIN, np.int64)
-    return Raw(name, x, y, part, tuple(str(digit) for digit in range(10)), notes, source=source)
+    return RawImages(name, x, y, part, tuple(str(digit) for digit in range(10)), notes, source=source)

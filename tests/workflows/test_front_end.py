@@ -13,10 +13,10 @@ from PIL import Image, ImageOps
 from edgenas import tasks
 from edgenas.artifacts.artifact import Tensor
 from edgenas.conversion import quantised
-from edgenas.tasks import ImageData
 from edgenas.tasks.batches import as_input
-from edgenas.workflows.camera import postprocessing, preprocessing
+from edgenas.tasks.dataset import Dataset
 from edgenas.workflows.convert import Built
+from edgenas.workflows.front_end import postprocessing, preprocessing
 
 INT8 = Tensor((1, 8, 8, 1), "int8", float(np.float32(1 / 255)), -128)
 ODD = Tensor((1, 8, 8, 1), "int8", 0.0031, -101)  # a scale of which a byte is no difference
@@ -107,7 +107,7 @@ CASES: dict[str, tuple[Callable[[int], tuple[int, int]], str, str, int | None, d
 }
 
 
-def inputs(data: ImageData, tensor: Tensor) -> list[bytes]:
+def inputs(data: Dataset, tensor: Tensor) -> list[bytes]:
     """All that edgenas makes of the data, in no order."""
     floats = as_input(np.concatenate([part.x for part in (data.train, data.validation, data.test)]))
     ready = floats if tensor.dtype == "float32" else quantised(floats, tensor.scale, tensor.zero_point)
@@ -182,7 +182,7 @@ def test_the_artifact_of_a_built_in_set(build_digits: Callable[..., Built], onnx
 
 
 def test_what_is_float32_is_not_quantised() -> None:
-    assert postprocessing(FLOAT) == {
+    assert postprocessing(tasks.load("digits"), FLOAT) == {
         "values": "logits",
         "dequantise": None,
         "scale": None,

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from edgenas.errors import DataError
-from edgenas.tasks import decode
-from edgenas.tasks.decode import read_images
+from edgenas.tasks.images import decode
+from edgenas.tasks.images.decode import read_images
 
 
 def drawn(mode: str) -> Image.Image:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from edgenas.errors import DataError
-from edgenas.tasks import BUILT_IN, built_in, load
+from edgenas.tasks import load
+from edgenas.tasks.images import built_in
+from edgenas.tasks.images.load import BUILT_IN
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 
 from edgenas.errors import DataError
-from edgenas.tasks import ImageData, load
-from edgenas.tasks.decode import readable_suffixes
+from edgenas.tasks import load
+from edgenas.tasks.dataset import Dataset
+from edgenas.tasks.images.decode import readable_suffixes
 
 Tree = Callable[..., Path]
 Noise = Callable[..., Image.Image]
 
 
-def counts(data: ImageData) -> tuple[int, int, int]:
+def counts(data: Dataset) -> tuple[int, int, int]:
     return len(data.train), len(data.validation), len(data.test)
 
 

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from edgenas.errors import DataError
-from edgenas.tasks import ImageData, load
-from edgenas.tasks.decode import _formats, least_depth, readable_suffixes
+from edgenas.tasks import load
+from edgenas.tasks.dataset import Dataset
+from edgenas.tasks.images.decode import _formats, least_depth, readable_suffixes
 
 Tree = Callable[..., Path]
 Noise = Callable[..., Image.Image]
@@ -25,15 +26,15 @@ def pictures(folder: Path, noise: Noise, count: int, first: int = 0) -> None:
         noise(index).save(folder / f"{index}.png")
 
 
-def size(data: ImageData) -> int:
+def size(data: Dataset) -> int:
     return len(data.train) + len(data.validation) + len(data.test)
 
 
-def every(data: ImageData) -> np.ndarray:
+def every(data: Dataset) -> np.ndarray:
     return np.concatenate([data.train.x, data.validation.x, data.test.x])
 
 
-def said(data: ImageData) -> str:
+def said(data: Dataset) -> str:
     return "; ".join(data.notes)
 
 

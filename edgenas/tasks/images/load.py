@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from edgenas.errors import DataError
-from edgenas.tasks.copies import alike, copy_notes
-from edgenas.tasks.raw import TEST, TRAIN, UNKNOWN, VALIDATION, Ints, Pixels, Raw, Source, shown
-from edgenas.tasks.sizes import LARGEST_SIZE, LEAST_SIDE
-from edgenas.tasks.splits import assign, check_classes, class_notes
+from edgenas.tasks.build import build
+from edgenas.tasks.dataset import Dataset, InputSpec
+from edgenas.tasks.groups import groups_of
+from edgenas.tasks.images.preprocessing import preprocessing
+from edgenas.tasks.images.sizes import LARGEST_SIZE, LEAST_SIDE
+from edgenas.tasks.images.source import Pixels, RawImages
+from edgenas.tasks.raw import shown
 
 BUILT_IN = ("digits", "mnist")
 _UNPACK = "unpack it and give the folder"
@@ -25,51 +26,9 @@ _MENDS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """One part of a data set: `x` (N, H, W, C) uint8 pixels, `y` (N,) int64 class indices."""
-
-    x: Pixels
-    y: Ints
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-
-@dataclass(frozen=True, eq=False)
-class ImageData:
-    """A labelled image set in three disjoint parts.
-
-    `labels[i]` is the name of class `i`. `fingerprint` is 16 hex digits over pixels, labels and splits: it does not
-    depend on where the data lie. `notes` are sentences for the user: how many images the classes have, what was decided
-    about parts, scale and pixels, what was split, resized, skipped or ignored, and which images stand there twice.
-    `source` says what the images were before `load` resized them.
-    """
-
-    name: str
-    train: Split
-    validation: Split
-    test: Split
-    labels: tuple[str, ...]
-    fingerprint: str
-    notes: tuple[str, ...]
-    source: Source = UNKNOWN
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        height, width, channels = self.train.x.shape[1:]
-        return channels, height, width
-
-    @property
-    def classes(self) -> int:
-        """How many classes there are."""
-        return len(self.labels)
-
-
 def load(
-    source: str, *, seed: int = 0, size: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> ImageData:
+    source: str, *, seed: int, size: int | None, group_by: str | None, progress: Callable[[int, int], None] | None
+) -> Dataset:
     """Load `source`, bring all images to one size and split them.
 
     `source` is the name of a built-in set (`BUILT_IN`; `./mnist` is a path, `mnist` never is), an .npz, or a folder:
@@ -90,6 +49,8 @@ def load(
     Splits are stratified: 20 % test where there is no test part, 15 % of the rest validation where there is none.
     Images that are equal pixel for pixel (at the size that comes out) go to one part where that part is split off.
 
+    With `group_by` parts are not stratified but hold whole groups: see `edgenas.tasks.groups`.
+
     Images come out at `size` x `size` pixels if given (shorter side resized, then centre crop). Else images of one
     common size keep it, up to 96 a side (larger are scaled so that the longer side is 96), and mixed sizes become
     squares of the median shorter side, rounded to a multiple of 8, at most 96. Resizing is bilinear with
@@ -100,11 +61,9 @@ def load(
     `progress(done, total)` counts file reads, two for each image file (size, then pixels); it is called on the
     caller's thread. Raises DataError with one line that says value, limit and next step: unknown name, missing or
     empty path, one class only, a class with fewer than 5 images, a class that is not in train, parts or classes that
-    are not clear, more than 5 % unreadable images, damaged or unsuitable .npz. Raises ValueError for a seed outside
-    0..2**32-1.
+    are not clear, more than 5 % unreadable images, damaged or unsuitable .npz, or
+    a `group_by` that file names do not match.
     """
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be in 0..2**32-1, not {seed}")
     if size is not None and not LEAST_SIDE <= size <= LARGEST_SIZE:
         raise DataError(
             f"image size {size} is outside {LEAST_SIDE}..{LARGEST_SIZE} pixels: choose one inside",
@@ -112,34 +71,31 @@ def load(
             limit=(LEAST_SIDE, LARGEST_SIZE),
         )
     raw = _read(source, size, progress)
-    check_classes(raw.name, raw.y, raw.part, raw.labels)
-    copy_of = alike(raw.x)
-    part, split_notes = assign(raw.y, raw.part, raw.labels, seed, copy_of)
-    notes = (
-        *raw.notes,
-        *_gray_notes(raw.x),
-        *class_notes(raw.y, raw.labels),
-        *split_notes,
-        *copy_notes(raw, copy_of, part),
+    height, width = raw.x.shape[1:3]
+    return build(
+        replace(raw, notes=(*raw.notes, *_gray_notes(raw.x))),
+        task="images",
+        seed=seed,
+        spec=InputSpec(("row", "column", "color"), raw.source.side, LARGEST_SIZE),
+        preprocessing=preprocessing(raw.x.shape[1:], raw.source),
+        alike_in=f"pixel for pixel at {width}x{height}",
+        groups=groups_of(raw.files, group_by) if group_by else None,
     )
-    train, validation, test = (Split(raw.x[part == which], raw.y[part == which]) for which in (TRAIN, VALIDATION, TEST))
-    digest = _fingerprint(raw.labels, (train, validation, test))
-    return ImageData(raw.name, train, validation, test, raw.labels, digest, notes, raw.source)
 
 
-def _read(source: str, size: int | None, progress: Callable[[int, int], None] | None) -> Raw:
+def _read(source: str, size: int | None, progress: Callable[[int, int], None] | None) -> RawImages:
     # The readers are imported here because they are the ones that need Pillow.
     if source in BUILT_IN:
-        from edgenas.tasks.built_in import read_built_in
+        from edgenas.tasks.images.built_in import read_built_in
 
         return read_built_in(source, size)
     path = Path(source).expanduser()
     if source and path.is_dir():
-        from edgenas.tasks.folder import read_folder
+        from edgenas.tasks.images.folder import read_folder
 
         return read_folder(path, size, progress)
     if path.is_file() and path.suffix.lower() == ".npz":
-        from edgenas.tasks.npz import read_npz
+        from edgenas.tasks.images.npz import read_npz
 
         return read_npz(path, size)
     raise _unknown(source, path)
@@ -170,12 +126,3 @@ def _unknown(source: str, path: Path) -> DataError:
         near=near,
         built_in=BUILT_IN,
     )
-
-
-def _fingerprint(labels: tuple[str, ...], splits: tuple[Split, ...]) -> str:
-    digest = hashlib.sha256(json.dumps(labels).encode())
-    for split in splits:
-        digest.update(repr(split.x.shape).encode())
-        digest.update(split.x.data)
-        digest.update(split.y.astype("<i8").tobytes())  # the same bytes on every machine
-    return digest.hexdigest()[:16]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.tasks.raw import Pixels, counted
+from edgenas.tasks.images.source import Pixels
+from edgenas.tasks.raw import counted
 
 _Array = npt.NDArray[Any]
 

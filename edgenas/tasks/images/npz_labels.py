@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgenas.tasks.images.scale import UnsuitableError
 from edgenas.tasks.names import name_notes
 from edgenas.tasks.raw import cut, listed
-from edgenas.tasks.scale import UnsuitableError
 
 _Array = npt.NDArray[Any]
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgenas.errors import DataError
-from edgenas.tasks import ImageData, load
+from edgenas.tasks import load
+from edgenas.tasks.dataset import Dataset
 
 UNIT = np.random.RandomState(0).random_sample((40, 8, 8, 3))
 UNIT[0, 0, 0], UNIT[1, 0, 0] = 0, 1  # the whole range, whatever is drawn
@@ -16,7 +17,7 @@ BYTES = np.rint(UNIT * 255).astype(np.uint8)
 Y = np.arange(40) % 4
 
 
-def loaded(folder: Path, **arrays: np.ndarray) -> ImageData:
+def loaded(folder: Path, **arrays: np.ndarray) -> Dataset:
     np.savez(folder / "set.npz", **arrays)
     return load(str(folder / "set.npz"))
 

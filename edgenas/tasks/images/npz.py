@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 from edgenas.archives import DAMAGE, ArchiveError, check_arrays, open_archive
 from edgenas.errors import DataError
-from edgenas.tasks.npz_keys import Pair, pairs_of
-from edgenas.tasks.npz_labels import integers_or_names, label_notes
-from edgenas.tasks.raw import Raw, Source, shown
-from edgenas.tasks.scale import UnsuitableError, as_uint8
-from edgenas.tasks.sizes import resized
+from edgenas.tasks.images.npz_keys import Pair, pairs_of
+from edgenas.tasks.images.npz_labels import integers_or_names, label_notes
+from edgenas.tasks.images.scale import UnsuitableError, as_uint8
+from edgenas.tasks.images.sizes import resized
+from edgenas.tasks.images.source import RawImages, Source
+from edgenas.tasks.raw import shown
 
 _Array = npt.NDArray[Any]
 
 
-def read_npz(path: Path, size: int | None) -> Raw:
+def read_npz(path: Path, size: int | None) -> RawImages:
     """The images of `path` as `load` describes them. Raises DataError naming the file and the key."""
     pairs, arrays, notes = _read(path)
     xs = {pair.x: _images(path, pair.x, arrays[pair.x]) for pair in pairs}
@@ -36,7 +37,7 @@ def read_npz(path: Path, size: int | None) -> Raw:
     x, size_notes = resized(path.stem, x, size)
     labels = tuple(str(value) for value in values)
     notes = [*notes, *scale_notes, *size_notes]
-    return Raw(path.stem, x, y.astype(np.int64).reshape(-1), part, labels, tuple(notes), source=source)
+    return RawImages(path.stem, x, y.astype(np.int64).reshape(-1), part, labels, tuple(notes), source=source)
 
 
 def _read(path: Path) -> tuple[list[Pair], dict[str, _Array], list[str]]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgenas.tasks.images.scale import UnsuitableError
 from edgenas.tasks.layout import PART_WORDS
 from edgenas.tasks.raw import TEST, TRAIN, VALIDATION, cut, listed
-from edgenas.tasks.scale import UnsuitableError
 
 _IMAGES = frozenset(("x", "image", "images", "img", "imgs", "data", "inputs", "pixels", "pictures", "samples"))
 _LABELS = frozenset(("y", "label", "labels", "target", "targets"))

@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from edgenas.errors import DataError
-from edgenas.tasks.decode import read_images, readable_suffixes
+from edgenas.tasks.images.decode import read_images, readable_suffixes
+from edgenas.tasks.images.kinds import kinds, way_out
+from edgenas.tasks.images.source import RawImages
 from edgenas.tasks.layout import Layout, decide
 from edgenas.tasks.names import alike_names, name_notes
-from edgenas.tasks.raw import PART_NAMES, TRAIN, Raw, counted, cut, listed, shown
+from edgenas.tasks.raw import PART_NAMES, TRAIN, counted, cut, listed, shown
 from edgenas.tasks.splits import check_classes
-from edgenas.tasks.tree import Folder, kinds, read_tree, way_out
+from edgenas.tasks.tree import Folder, read_tree
 
 
-def read_folder(root: Path, size: int | None, progress: Callable[[int, int], None] | None) -> Raw:
+def read_folder(root: Path, size: int | None, progress: Callable[[int, int], None] | None) -> RawImages:
     """The images under `root` as `load` describes them; raises DataError as `load` does."""
     name = root.resolve().name or str(root)
     try:
@@ -27,7 +29,7 @@ def read_folder(root: Path, size: int | None, progress: Callable[[int, int], Non
         raise DataError(
             f"{shown(error.filename or root)} cannot be listed ({error.strerror}): mend its permissions", path=str(root)
         ) from error
-    layout = decide(tree)
+    layout = decide(tree, "image")
     found = _collected(layout)
     labels = tuple(sorted(found.others))
     _check_names(labels, found)
@@ -44,7 +46,7 @@ def read_folder(root: Path, size: int | None, progress: Callable[[int, int], Non
     x, kept, notes, source = read_images(root, found.files, size, progress)
     files = [str(file.relative_to(root)) for file, is_kept in zip(found.files, kept, strict=True) if is_kept]
     before = [*layout.notes, *links.notes(root), *name_notes(labels), *_unread_notes(tree, layout)]
-    return Raw(name, x, y[kept], part[kept], labels, (*before, *notes), files, source)
+    return RawImages(name, x, y[kept], part[kept], labels, (*before, *notes), files, source=source)
 
 
 @dataclass
@@ -67,7 +69,7 @@ def _collected(layout: Layout) -> _Found:
     found = _Found()
     for which, part in layout.parts:
         for class_folder in part.folders:
-            images = [image for folder in class_folder.below() for image in folder.images]
+            images = [image for folder in class_folder.below() for image in folder.files]
             found.files += images
             found.label += [class_folder.name] * len(images)
             found.part += [which] * len(images)
@@ -95,7 +97,7 @@ def _check_names(labels: tuple[str, ...], found: _Found) -> None:
 def _check_classes(name: str, y: np.ndarray, part: np.ndarray, labels: tuple[str, ...], found: _Found) -> None:
     """`check_classes`, and what there is of the class that cannot be read."""
     try:
-        check_classes(name, y, part, labels)
+        check_classes(name, y, part, labels, item="image")
     except DataError as error:
         more = _unread(found.others.get(str(error.fields.get("label")), Counter()))
         if not more:

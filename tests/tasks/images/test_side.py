@@ -21,5 +21,5 @@ def test_the_side_is_the_sources(tmp_path: Path, size: int | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{number}.png")
     for source in (tmp_path / "set.npz", tmp_path / "set"):
-        assert tasks.load(str(source), size=size).source.side == 120
-    assert tasks.load("digits", size=size).source.side == 8
+        assert tasks.load(str(source), size=size).spec.source_side == 120
+    assert tasks.load("digits", size=size).spec.source_side == 8

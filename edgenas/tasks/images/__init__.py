@@ -1,0 +1,1 @@
+"""Image classification: the readers of folders, .npz files and built-in sets."""
