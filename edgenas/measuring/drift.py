@@ -31,7 +31,7 @@ _APART = 6  # networks between two timings of the reference
 _REPEATS = 2  # of a batch at most
 
 
-class SteadiedDevice:
+class ReferencedDevice:
     """A device whose `time` says in `Conditions.reference_ratio` how much slower than at first a reference ran.
 
     device: the one that times. reference: the model. first_ms: what it took at the session's start; None: what it takes
@@ -72,7 +72,7 @@ class SteadiedDevice:
         return timings
 
     @property
-    def level(self) -> float:
+    def session_speed(self) -> float:
         """How many times as long as at first the reference takes in the quick moments so far."""
         return quick(self.told)
 

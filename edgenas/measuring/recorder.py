@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -30,8 +30,16 @@ class Recorder:
     reference: Architecture | None = None
     taken_utc: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="milliseconds"))
 
-    def measurement(self, architecture: Architecture, timing: Timing, contradicted_ms: float | None) -> Measurement:
-        """contradicted_ms: what the profile predicted, if the timing contradicts that."""
+    def measurements(
+        self, architectures: Sequence[Architecture], timings: Sequence[Timing], contradicted_ms: Mapping[int, float]
+    ) -> list[Measurement]:
+        """One for each timing, in their order. contradicted_ms: by place, the predictions that timings contradict."""
+        return [
+            self._measurement(architecture, timing, contradicted_ms.get(place))
+            for place, (architecture, timing) in enumerate(zip(architectures, timings, strict=True))
+        ]
+
+    def _measurement(self, architecture: Architecture, timing: Timing, contradicted_ms: float | None) -> Measurement:
         return Measurement(
             key=self.key,
             architecture=str(architecture),

@@ -45,6 +45,13 @@ class Effort:
         of = f"{self.disturbed} of {self.timings} timings were disturbed"
         return f"{of}; {self.repeated} were repeats, {self.repeated_s:.0f} s beside {self.seconds:.0f}"
 
+    def count(self, timings: Sequence[Timing]) -> list[str]:
+        """Add timings; what disturbed them, one line for each that was."""
+        marked = [timing.conditions.marked[0] for timing in timings if timing.conditions.marked]
+        self.timings += len(timings)
+        self.disturbed += len(marked)
+        return marked
+
     def to_json(self) -> dict[str, Any]:
         """As in a deploy's result."""
         return {name: round(value, 3) for name, value in asdict(self).items()}

@@ -41,7 +41,7 @@ class DeviceEvaluator:
         if new:
             measurements = self._session.measure_fitting(self._space, new)
             self._measured |= {a: m.corrected_ms if m else inf for a, m in zip(new, measurements, strict=True)}
-        scale = self._session.scale * self._session.level
+        scale = self._session.scale * self._session.session_speed
         return [scale * self._measured[a] for a in architectures]
 
     def model(self) -> AdditiveModel:

@@ -14,6 +14,7 @@ from edgenas.boards.board import Board
 from edgenas.boards.prior import Prior
 from edgenas.errors import UsageError
 from edgenas.latency import AdditiveModel
+from edgenas.measuring.instruction_time import ms_per_minsn
 from edgenas.measuring.resolve import precision_of, statistic_of
 from edgenas.measuring.session import Session
 from edgenas.profiles.profile import BoardProfile
@@ -30,7 +31,6 @@ from edgenas.tasks.arrays import save_arrays
 from edgenas.tasks.dataset import Dataset
 from edgenas.training import Outcome, Recipe
 from edgenas.training.pool import Pool
-from edgenas.units import MINSN
 from edgenas.workflows import beyond
 from edgenas.workflows.beyond import Priced
 from edgenas.workflows.data import load_data
@@ -161,7 +161,7 @@ class Walk:
         if BoardProfile.load(self.session.key) is not None:
             return {}
         self.reporter.say(f"no profile of {self.session.key} yet: profiling")
-        until = COUNTED if self.session.info.unit == MINSN.name else FIRST
+        until = COUNTED if self.session.counts else FIRST
         profiled = profile_session(self.session, self.space, until, seed=self.options.seed)
         return {"fastest_ms": profiled.fastest_ms, "slowest_ms": profiled.slowest_ms}
 
@@ -173,7 +173,7 @@ class Walk:
         fastest, slowest = map(lattice.price, extremes)
         budget = self.budget
         if budget.minsn is not None:
-            scale = self.session.ms_per_minsn(self.space, extremes)
+            scale = ms_per_minsn(self.session, self.space, extremes)
             what = "measured" if self.session.prior is None else "prior"
             self.reporter.say(f"a million instructions are {budget.unit.format(scale)} ({what})")
             budget = budget.timed(scale)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgenas.boards import inventory
-from edgenas.measuring.drift import SteadiedDevice
+from edgenas.measuring.drift import ReferencedDevice
 from edgenas.measuring.session import Session
 from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.profile import BoardProfile
@@ -24,7 +24,7 @@ from edgenas.search.lattice import Lattice
 from edgenas.search.sampling import Coverage
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
-from edgenas.units import MINSN, Unit, fraction
+from edgenas.units import Unit, fraction
 from edgenas.workflows.validation import cross_validated
 from firmware_tools.connect import Access
 
@@ -143,10 +143,10 @@ def profile(
 
 def profile_session(session: Session, space: SearchSpace, until: Until, *, seed: int = 0) -> Profiled:
     """`profile` on an open session: batch by batch, half of it what is known least, the first by a prior."""
-    return _Sitting(session, space, until, seed).run()
+    return ProfilingSession(session, space, until, seed).run()
 
 
-class _Sitting:
+class ProfilingSession:
     """One profiling session."""
 
     def __init__(self, session: Session, space: SearchSpace, until: Until, seed: int) -> None:
@@ -159,14 +159,14 @@ class _Sitting:
         self._known = self._stored()
         self._measured = {Architecture.parse(m.architecture) for m in self._known if m.origin is None}
         self._first_ms = self._resume()
-        self._tried = 0  # architectures of this sitting
+        self._tried = 0  # architectures that this session tried
         self._again: list[Architecture] = []  # of the last batch, disturbed
         self._mape: float | None = None
 
     def run(self) -> Profiled:
         """Measure until it is time to stop; fit and save the profile."""
         session = self._session
-        device = session.steadied(self._space, self._first_ms)
+        device = session.referenced(self._space, self._first_ms)
         if len(self._measured) >= _BATCH:
             self._learn()
         while (stopped_by := self._ended()) is None:
@@ -256,7 +256,7 @@ class _Sitting:
 
         Counts do not drift: nothing is counted twice.
         """
-        if self._session.info.unit == MINSN.name:
+        if self._session.counts:
             return [] if self._reference in self._measured else [self._reference]
         known = sorted((m for m in self._known if not m.trained), key=lambda m: m.corrected_ms)
         return [self._reference, *(Architecture.parse(m.architecture) for m in (*known[:1], *known[-1:]))]
@@ -270,7 +270,7 @@ class _Sitting:
         name, exact = model.to_json()["model"], session.board.kind == "mcu"
         self._mape = cross_validated(self._space, self._known, name, exact)
 
-    def _status(self, device: SteadiedDevice | None) -> str:
+    def _status(self, device: ReferencedDevice | None) -> str:
         """One line of how far the session is."""
         covered = sampling.coverage(self._lattice, self._measured)
         parts = [

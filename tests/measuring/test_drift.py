@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from edgenas.measuring.drift import SteadiedDevice
+from edgenas.measuring.drift import ReferencedDevice
 from edgenas.measuring.retiming import Retiming
 from edgenas.profiles.reference_speed import quick
 from firmware_tools.device import Conditions, Device, Progress, Timing, TimingPlan
@@ -55,10 +55,10 @@ def _timing(model: bytes, factors: Sequence[float], marked: bool) -> Timing:
 
 def timed(
     *slower: Sequence[float], first_ms: float | None = None, marked: Sequence[Collection[bytes]] = ()
-) -> tuple[SteadiedDevice, list[list[Timing]], Clock]:
+) -> tuple[ReferencedDevice, list[list[Timing]], Clock]:
     """One batch of three networks after the other until the calls are used up."""
     clock = Clock(list(slower), marked)
-    device = SteadiedDevice(cast("Device", clock), REFERENCE, first_ms, retiming=Retiming(lambda: 0.0))
+    device = ReferencedDevice(cast("Device", clock), REFERENCE, first_ms, retiming=Retiming(lambda: 0.0))
     found = []
     while len(clock.calls) < len(slower):
         found.append(device.time([b"small", b"large", b"small"], TimingPlan(3)))
@@ -79,7 +79,7 @@ def test_a_board_that_gets_warm_is_corrected_by_its_reference() -> None:
 
 def test_beside_its_reference_a_network_takes_what_it_always_takes() -> None:
     clock = Clock([(1.5, 1.1, 1.9), EVEN], pairs=True)
-    device = SteadiedDevice(cast("Device", clock), REFERENCE)
+    device = ReferencedDevice(cast("Device", clock), REFERENCE)
     for factor in (1.5, 1.0):
         found = device.time([b"small", b"large"], TimingPlan(3))
         assert [t.latency_ms for t in found] == pytest.approx([factor, 8 * factor])  # raw
@@ -93,7 +93,7 @@ def test_the_reference_takes_as_long_as_itself_whatever_is_measured() -> None:
         def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
             return [t if t.relative is None else replace(t, relative=1.02) for t in super().time(models, plan)]
 
-    device = SteadiedDevice(cast("Device", Rough([(1.5, 1.5, 1.5)], pairs=True)), REFERENCE)
+    device = ReferencedDevice(cast("Device", Rough([(1.5, 1.5, 1.5)], pairs=True)), REFERENCE)
     (one, other) = device.time([REFERENCE, b"small"], TimingPlan(3))
     assert (one.conditions.reference_ratio, other.conditions.reference_ratio) == (
         1.5,
@@ -105,11 +105,11 @@ def test_the_quick_moments_tell_what_the_reference_takes_undisturbed() -> None:
     assert (quick([]), quick([1.3, 1.2]), quick([0.5, 1.0])) == (1.0, 1.0, 0.5)
     assert quick([0.2, 0.5, *[1.0] * 18]) == 0.5  # one of twenty is luck
     clock = Clock([(1.3, 1.3, 1.3), (0.5, 0.5, 0.5)], pairs=True)
-    device = SteadiedDevice(cast("Device", clock), REFERENCE)
+    device = ReferencedDevice(cast("Device", clock), REFERENCE)
     levels = []
     for model in (REFERENCE, b"small", b"large"):
         device.time([model], TimingPlan(3))
-        levels.append(device.level)
+        levels.append(device.session_speed)
     assert levels == pytest.approx([1.0, 1.0, 0.5])
 
 
@@ -141,7 +141,7 @@ def test_a_batch_is_not_timed_again_where_that_would_take_more_than_its_share() 
     clock = Clock([EVEN, (1.0, 2.0, 3.0), EVEN])
     retiming = Retiming(lambda: 0.0)
     retiming.effort.seconds, retiming.effort.repeated_s = 30.0, 11.0
-    device = SteadiedDevice(cast("Device", clock), REFERENCE, retiming=retiming)
+    device = ReferencedDevice(cast("Device", clock), REFERENCE, retiming=retiming)
     for _ in range(2):
         device.time([b"small", b"large", b"small"], TimingPlan(3))
     assert (len(clock.calls), device.repeated) == (2, 0)
@@ -171,7 +171,7 @@ def test_a_session_that_goes_on_keeps_its_first_reference() -> None:
 
 def test_the_reference_is_timed_again_in_a_long_batch() -> None:
     clock = Clock([EVEN])
-    device = SteadiedDevice(cast("Device", clock), REFERENCE)
+    device = ReferencedDevice(cast("Device", clock), REFERENCE)
     timings = device.time([b"small"] * 14, TimingPlan(3))
     assert len(timings) == 14
     assert [i for i, model in enumerate(clock.calls[0]) if model == REFERENCE] == [0, 7, 14, 17]

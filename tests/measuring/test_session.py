@@ -91,11 +91,13 @@ def test_a_device_is_used_by_one_session_at_a_time_and_let_go_of(home: Path) -> 
 
 
 def test_a_device_without_a_runtime_is_let_go_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect_board = connection.connect
+
     class Bare:
         """The real device, but it says that it has no runtime."""
 
         def __init__(self, url: str, **options: Any) -> None:
-            self.device = connection.connect(url, **options)
+            self.device = connect_board(url, **options)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.device, name)
@@ -110,7 +112,7 @@ def test_a_device_without_a_runtime_is_let_go_of(home: Path, monkeypatch: pytest
             return replace(self.device.info(), runtimes=(), notes=("numpy is missing",))
 
     with monkeypatch.context() as patch:
-        patch.setattr("edgenas.measuring.session.connect", Bare)
+        patch.setattr("edgenas.measuring.connection.connect", Bare)
         with pytest.raises(RuntimeMissingError, match=r"on the device \(numpy is missing\): run pip install"):
             Session(Board.load("host"), Silent())
     with connect(Board.load("host").device_url, home=home):

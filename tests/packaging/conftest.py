@@ -63,6 +63,19 @@ def light(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def planning(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """`pip install edgenas flatbuffers tflite`: what plans need of the mcu extra, with this environment's copies."""
+    made = _installed(distributions.wheel, tmp_path_factory.mktemp("planning"))
+    (packages,) = (made.python.parent.parent / "lib").glob("python*/site-packages")
+    for name in ("flatbuffers", "tflite"):
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:
+            pytest.skip(f"needs {name}, which is in edgenas[mcu]")
+        (packages / name).symlink_to(Path(found.origin).parent)
+    return made
+
+
+@pytest.fixture(scope="session")
 def full(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """`pip install 'edgenas[search]'`, with this environment's copies of what the extra names: torch alone is 600 MB.
 

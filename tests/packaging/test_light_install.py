@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+from firmware_tools.connect import connect
 
 if TYPE_CHECKING:
     from conftest import Environment
@@ -100,3 +104,81 @@ def test_a_device_without_a_runtime_is_said_with_exit_4(light: Environment, tmp_
     assert done.returncode == 4, done.stderr
     assert "ai-edge-litert" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_measuring_and_sessions_import_without_torch_or_a_converter(light: Environment) -> None:
+    names = ("connection", "session", "recorder", "retiming", "drift", "probe_models", "refinement")
+    code = "".join(f"import edgenas.measuring.{name}; " for name in names)
+    done = light.run("python", "-W", "error", "-c", code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_measure_runs(light: Environment, tmp_path: Path) -> None:
+    model = tmp_path / "dense.tflite"
+    model.write_bytes(_model(1.0))
+    done = light.run("edgenas", "measure", str(model), "--device", _here(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["measured"]["latency_ms"] > 0
+    assert found["model"]["path"] == str(model)
+
+
+def test_devices_and_rollback_run(light: Environment, tmp_path: Path) -> None:
+    with connect(_here(tmp_path), home=tmp_path) as device:
+        for name, weight in (("old", 1.0), ("new", 2.0)):
+            device.stage(_model(weight), {"name": name})
+            device.commit()
+    home = Path(light.variables["EDGENAS_HOME"])
+    home.mkdir(exist_ok=True)
+    (home / "devices.toml").write_text(f'[[device]]\nname = "here"\nurl = "{_here(tmp_path)}"\nboard = "host"\n')
+    assert _active(light) == "new"
+    done = light.run("edgenas", "rollback", "--device", "here")
+    assert done.returncode == 0, done.stderr
+    assert _active(light) == "old"
+    (home / "devices.toml").unlink()
+
+
+def test_plan_says_what_to_install(light: Environment, tmp_path: Path) -> None:
+    model = tmp_path / "model.tflite"
+    model.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(64))
+    done = light.run("edgenas", "plan", str(model), "--board", "mps2-an386")
+    assert done.returncode == 2, done.stderr
+    assert "pip install 'edgenas[mcu]'" in _only_line(done.stderr)
+
+
+def test_plan_runs_with_what_it_needs_of_the_mcu_extra(planning: Environment, tmp_path: Path) -> None:
+    from helpers.tflite_builder import Op, T, constant, model
+
+    weights = constant(np.ones((8, 8)), 0.1)
+    file = tmp_path / "dense.tflite"
+    tensors = [T((1, 8), 0.1), weights, T((1, 8), 0.5)]
+    file.write_bytes(model(tensors, [Op("FULLY_CONNECTED", (0, 1, -1), (2,))], (0,), (2,)))
+    done = planning.run("edgenas", "plan", str(file), "--board", "mps2-an386", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["macs"] == 64
+    assert found["fits"]
+
+
+def _here(folder: Path) -> str:
+    """This computer with the interpreter of the tests, which has a TFLite runtime."""
+    return f"local:?python={sys.executable}&root={folder / 'device'}"
+
+
+def _model(weight: float) -> bytes:
+    """A dense layer in float32."""
+    pytest.importorskip("tflite", reason="needs the packages of edgenas[mcu]")
+    from helpers.tflite_builder import Op, T, constant, model
+
+    real = T((1, 8), None, dtype="float32")
+    weights = constant(np.full((8, 8), weight), None, "float32")
+    return model([real, weights, real], [Op("FULLY_CONNECTED", (0, 1, -1), (2,))], (0,), (2,))
+
+
+def _active(light: Environment) -> str:
+    """The name of the model that the device `here` serves."""
+    done = light.run("edgenas", "devices", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)["devices"]}
+    assert rows["here"]["state"] == "ready", rows["here"]
+    return str(rows["here"]["active"]["name"])

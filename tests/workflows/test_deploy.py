@@ -153,12 +153,13 @@ def again(deployed: Any, copy: Copy) -> Place:
 
 def slow_down(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[Slow]:
     devices: list[Slow] = []
+    connect = connection.connect
 
     def connect_slow(url: str, **options: Any) -> Slow:
-        devices.append(Slow(connection.connect(url, **options), factor))
+        devices.append(Slow(connect(url, **options), factor))
         return devices[-1]
 
-    monkeypatch.setattr("edgenas.measuring.session.connect", connect_slow)
+    monkeypatch.setattr("edgenas.measuring.connection.connect", connect_slow)
     return devices
 
 

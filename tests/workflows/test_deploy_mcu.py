@@ -22,7 +22,9 @@ from edgenas import latency
 from edgenas.artifacts.artifact import Artifact
 from edgenas.boards.board import Board
 from edgenas.errors import BudgetError, InfeasibleError, UsageError
+from edgenas.measuring.instruction_time import ms_per_minsn
 from edgenas.measuring.session import Session
+from edgenas.profiles.measurement import blocks_of
 from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.progress import Silent
 from edgenas.runtimes.engine import counted
@@ -152,9 +154,9 @@ def test_the_refined_profile_knows_what_was_installed(deployed: Deployed, monkey
         assert profile is not None
         model = latency.load(profile.latency)
         (last,) = {m.architecture for m in session.store.read(session.key)[-1:]}
-        space = session._space(session.store.read(session.key)[-1])
-        assert space is not None
-        mean, _ = model.predict([space.blocks(Architecture.parse(last))])
+        blocks = blocks_of(session.store.read(session.key)[-1])
+        assert blocks is not None
+        mean, _ = model.predict([blocks])
     assert last == result.row.architecture
     assert abs(mean[0] / result.timing.latency_ms - 1) < 0.01
 
@@ -207,7 +209,7 @@ def test_a_board_with_a_clock_has_a_measured_scale_of_instructions(
         try:
             with Session(board, Silent(), device=f"serial://{os.ttyname(port)}") as session:
                 measured = session.measure_untrained(space, networks)
-                scale = session.ms_per_minsn(space, networks)
+                scale = ms_per_minsn(session, space, networks)
                 counts = [counted(board.prior, m) for m in session.convert_untrained(space, networks) if board.prior]
         finally:
             running.kill()

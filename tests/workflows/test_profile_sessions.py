@@ -21,7 +21,7 @@ from helpers.workflows.sittings import Recorder
 
 from edgenas import latency
 from edgenas.boards.board import Board
-from edgenas.measuring import session
+from edgenas.measuring import connection
 from edgenas.measuring.connection import connect
 from edgenas.measuring.session import Session
 from edgenas.profiles.measurement import Measurement
@@ -96,7 +96,7 @@ def drifted(tmp_path_factory: pytest.TempPathFactory) -> Drifted:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGENAS_HOME", str(make_home(folder / "home")))
-        patch.setattr(session, "connect", warmed)
+        patch.setattr(connection, "connect", warmed)
         recorder = Recorder()
         with Session(Board.load(folder / "board.toml"), recorder, device="unicorn:") as opened:
             profiled = profile_session(opened, TINY, Until(inf, most=24))
