@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Environment
+    from helpers.packaging.installed import Environment
 
 HEAVY = ("torch", "onnx", "ai_edge_litert", "ai_edge_quantizer", "scipy", "sklearn", "mlxtend", "PIL", "flatbuffers")
 MEND = "pip install 'edgenas[search]'"
