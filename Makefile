@@ -59,13 +59,9 @@ $(BENCHMARKS_STAMP): pyproject.toml $(STAMP)
 demo: setup
 	$(BIN)/edgenas deploy --board host --data mnist --latency 40%
 
-# Most tests count or compare, or try again: they share the processor, the longest first. These hold this computer to a
-# budget: they run alone, at the end.
-ALONE := $(addprefix tests/,$(addprefix cli/test_cli_,bad_input.py deploy.py measure.py profiles.py) test_session.py \
-  $(addprefix workflows/test_,deploy.py profile.py train_convert_measure.py))
+# The tests share the processor, the longest first; those that hold this computer to a budget are marked `alone`.
 test: setup-tests
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest $(ALONE)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
+from helpers import turns
 from helpers.short_deploys import make_home
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,11 +27,39 @@ settings.load_profile("shared")
 Architectures = Callable[[SearchSpace], st.SearchStrategy[Architecture]]
 
 
+_ROOM = pytest.StashKey[IO[str]]()
+
+
 def pytest_configure() -> None:
     """Let programs that tests start hear signals also where pytest was started with them ignored (`make test &`)."""
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> turns.ByFile:
+    return turns.ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turns.together(_folder(item)) as item.stash[_ROOM]:
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that holds this computer to a budget runs while the other processes of the run wait."""
+    if item.get_closest_marker("alone") is None:
+        return (yield)
+    with turns.alone(_folder(item), item.stash[_ROOM]):
+        return (yield)
+
+
+def _folder(item: pytest.Item) -> Path:
+    """What all processes of a run know: the checkout's cache."""
+    return item.config.cache.mkdir("turns")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

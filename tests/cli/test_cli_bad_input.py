@@ -12,7 +12,7 @@ import pytest
 from helpers.cli.cli_program import DEPLOY, Done, Program
 from PIL import Image
 
-pytestmark = pytest.mark.slow  # together: they need the deployed home
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployed by the program")]
 
 _LATENCY = ("--latency", "1ms", "--epochs", "2")
 _COUNT = 40  # images of a class

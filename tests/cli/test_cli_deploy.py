@@ -22,7 +22,7 @@ from helpers.short_deploys import SMALL
 
 from edgenas import resources
 
-pytestmark = pytest.mark.slow  # together: the deploy that they share takes most of the time
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployed by the program")]
 
 _RESULT = {
     "board": str,
@@ -200,6 +200,7 @@ def test_interrupt_while_the_packages_are_being_imported(program: Program) -> No
     assert program.processes() == {}
 
 
+@pytest.mark.alone
 def test_search_train_convert_measure_in_a_space_of_the_users_own(program: Program) -> None:
     shutil.copy(SMALL, program.folder)
     common = ("--data", "digits", "--space", "small.toml")

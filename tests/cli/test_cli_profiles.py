@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from helpers.cli.cli_program import Program
+
+pytestmark = pytest.mark.xdist_group("deployed by the program")
 
 
 def test_a_profile_goes_from_one_home_to_another(profiled: Program, tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_known_names() -> None:
     assert [statistic_of(name) for name in STATISTICS] == list(STATISTICS)
 
 
+@pytest.mark.alone
 def test_what_contradicts_the_profile_is_timed_again_before_it_is_believed(home: Path) -> None:
     class Hiccup:
         """The real device, but the first time it is asked after `hiccup` the last model takes ten times as long."""

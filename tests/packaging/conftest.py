@@ -7,41 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from helpers.packaging.installed import Distributions, Environment
 from helpers.short_deploys import make_home
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Distributions(NamedTuple):
-    """The wheel is built from the sdist, not from the checkout: forgotten files show there."""
-
-    sdist: Path
-    wheel: Path
-
-
-class Environment(NamedTuple):
-    """A virtual environment: its interpreter, a working folder outside the checkout, the variables to run it with."""
-
-    python: Path
-    folder: Path
-    variables: dict[str, str]
-
-    def run(self, *command: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        """`python -c ...`, or a program of the environment such as `edgenas boards`, in the working folder."""
-        program = self.python.with_name(command[0])
-        return subprocess.run(
-            [str(program), *command[1:]],
-            cwd=self.folder,
-            env=self.variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from edgenas import resources
 from firmware_tools.linux.runtimes import PIP_LOCK
 
 if TYPE_CHECKING:
-    from conftest import Distributions
+    from helpers.packaging.installed import Distributions
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("edgenas", "firmware_tools")

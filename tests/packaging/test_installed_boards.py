@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Environment
+    from helpers.packaging.installed import Environment
 
 
 def _net() -> bytes:

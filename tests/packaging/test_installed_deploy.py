@@ -10,7 +10,7 @@ import pytest
 from helpers.short_deploys import SMALL
 
 if TYPE_CHECKING:
-    from conftest import Environment
+    from helpers.packaging.installed import Environment
 
 pytestmark = pytest.mark.slow
 

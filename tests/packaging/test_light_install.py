@@ -13,7 +13,7 @@ import pytest
 from firmware_tools.connect import connect
 
 if TYPE_CHECKING:
-    from conftest import Environment
+    from helpers.packaging.installed import Environment
 
 HEAVY = ("torch", "onnx", "ai_edge_litert", "ai_edge_quantizer", "scipy", "sklearn", "mlxtend", "PIL", "flatbuffers")
 MEND = "pip install 'edgenas[search]'"

@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 pytest.importorskip("asyncssh", reason="needs pip install 'edgenas[ssh]'")
 
+from helpers.runtimes.deployed import PYTHONS, Deployed
 from helpers.short_deploys import SMALL, make_home
 from helpers.ssh_server import SshServer, at_home
 
 import edgenas
-from edgenas.workflows.profile import Profiled
-from edgenas.workflows.result import Result
 
-ROOT = Path(__file__).resolve().parents[2]
-_PYTHONS = {"litert": Path(sys.executable), "tflite": ROOT / ".venv-tflite" / "bin" / "python"}
 _INPUT_SHAPE = (1, 8, 8)  # of digits
 _EPOCHS = 4
-
-
-class Deployed(NamedTuple):
-    """What a deploy on the runtime `name` of `board` left."""
-
-    name: str
-    board: SshServer
-    profiled: Profiled
-    result: Result
-
-    def url(self, root: Path | str) -> str:
-        """The board by the Python that has the runtime, its folder being `root`."""
-        return self.board.url(str(root), python=str(_PYTHONS[self.name]))
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +43,14 @@ def litert(board: SshServer, tmp_path_factory: pytest.TempPathFactory) -> Deploy
 
 @pytest.fixture(scope="module")
 def tflite(board: SshServer, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    python = _PYTHONS["tflite"]
+    python = PYTHONS["tflite"]
     if not python.exists():
         pytest.skip(f"no tflite-runtime: {python.parent.parent.name} is not there (make setup-tests, Python 3.11)")
     return _deployed("tflite", board, tmp_path_factory.mktemp("tflite"))
 
 
 def _deployed(name: str, server: SshServer, folder: Path) -> Deployed:
-    board, url = f"linux-{platform.machine()}", server.url(name, python=str(_PYTHONS[name]))
+    board, url = f"linux-{platform.machine()}", server.url(name, python=str(PYTHONS[name]))
     # As short as a profile can be: the measurements of the search refine it.
     profiled = edgenas.profile(board, device=url, space=SMALL, minutes=1 / 60, input_shape=_INPUT_SHAPE)
     options: dict[str, Any] = {"data": "digits", "latency": "1ms", "space": SMALL, "epochs": _EPOCHS, "rounds": 1}

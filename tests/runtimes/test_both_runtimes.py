@@ -17,7 +17,7 @@ from edgenas.tasks.batches import as_input
 from firmware_tools.connect import connect
 
 if TYPE_CHECKING:
-    from conftest import Deployed
+    from helpers.runtimes.deployed import Deployed
 
 pytestmark = pytest.mark.slow
 

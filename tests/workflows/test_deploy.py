@@ -18,6 +18,7 @@ from edgenas.spaces.space import SearchSpace
 from edgenas.units import MS
 from edgenas.workflows.result import Result
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployed by workflows")]
 DOCUMENTED = {
     "": {"board", "device", "budget", "predicted_ms", "measured", "rounds", "projection", "accuracy", "model"}
     | {"balanced_accuracy", "recall", "committed", "seconds", "seed", "versions", "runtimes", "layers"}
@@ -217,6 +218,7 @@ def test_a_deploy_that_missed_can_be_given_again(again: Place, deployed: Any) ->
     assert active.sha256 == result.model_sha256
 
 
+@pytest.mark.alone
 def test_a_search_for_another_budget_uses_the_profile(deployed: Any, copy: Copy) -> None:
     place, recorder = copy(deployed.place), Recorder()
     before = place.status()

@@ -14,6 +14,7 @@ from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.workflows.profile import Profiled
 
+pytestmark = pytest.mark.xdist_group("deployed by workflows")
 TINY = SearchSpace.load("tiny", (1, 8, 8), 10)
 
 

@@ -14,6 +14,7 @@ from edgenas.errors import ConversionError, GuessingError, UsageError
 from edgenas.progress import Silent
 from edgenas.workflows.profile import Profiled
 
+pytestmark = pytest.mark.xdist_group("deployed by workflows")
 TEXT = "stem-8s1/plain-16x1/residual-16x1/plain-32x1"
 
 
