@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
 from helpers.docs import pages
 from helpers.docs.pages import Page
-from helpers.short_deploys import make_home
+from helpers.docs.runs import PROGRAM, run, variables_of
 
 import edgenas
 
-_PROGRAM = Path(sys.executable).with_name("edgenas")
-_BUDGET_MISSED = 3  # the exit code
 _LANGUAGES = {"console", "python", "toml", "text", "mermaid", "c"}
 _MOST_README_LINES = 120
 _LINES = sorted({(page.name, line) for page in pages.guides() for line in page.command_lines()})
@@ -84,53 +80,24 @@ def _everything() -> str:
 
 @pytest.mark.slow
 def test_the_marked_blocks_run_in_order(tmp_path: Path) -> None:
-    variables = _variables(tmp_path)
+    variables = variables_of(tmp_path)
     folder = tmp_path / "folder"
     folder.mkdir()
     # What a reader's first deploy does in a minute; here as short as it can be.
-    _run(["edgenas", "profile", "--minutes", "0.02", "--input-shape", "1x8x8"], folder, variables)
+    run(["edgenas", "profile", "--minutes", "0.02", "--input-shape", "1x8x8"], folder, variables)
     for block in [block for page in pages.guides() for block in page.blocks() if block.run]:
         if block.language == "python":
             script = folder / "snippet.py"
             script.write_text(block.body, encoding="utf-8")
-            _run([sys.executable, "-W", "error", str(script)], folder, variables)
+            run([sys.executable, "-W", "error", str(script)], folder, variables)
         for line in block.commands():
-            _run(["bash", "-euc", line], folder, variables)
+            run(["bash", "-euc", line], folder, variables)
     assert (folder / "measured.json").stat().st_size > 0
-
-
-def _run(command: list[str], folder: Path, variables: Mapping[str, str]) -> None:
-    """Where another program's load makes the device miss the budget, do what the pages say: try again."""
-    done = _tried(command, folder, variables)
-    for _ in range(2):
-        if done.returncode == _BUDGET_MISSED:
-            done = _tried(command, folder, variables)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-
-
-def _tried(command: list[str], folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
-def _variables(tmp_path: Path) -> dict[str, str]:
-    """An $EDGENAS_HOME of the test's own."""
-    home = make_home(tmp_path / "home")
-    path = f"{_PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "EDGENAS_HOME": str(home), "PATH": path}
 
 
 @cache
 def _options(*command: str) -> frozenset[str]:
     """The long options that `edgenas COMMAND --help` lists."""
-    done = subprocess.run([str(_PROGRAM), *command, "--help"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([str(PROGRAM), *command, "--help"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"edgenas has no command {' '.join(command)}"
     return frozenset(re.findall(r"^\s+(?:-\w, )?(--[\w-]+)", done.stdout, re.MULTILINE))

@@ -51,7 +51,7 @@ def described(distributions: Distributions) -> Message:
 
 def test_sdist_holds_what_a_build_and_the_tests_need(sdist: set[str]) -> None:
     wanted = ["LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "Makefile", ".ci/run", ".ci/choose-python"]
-    wanted += ["CONTRIBUTING.md", "docs/benchmarks.md", ".pre-commit-config.yaml", ".ci/constraints.txt"]
+    wanted += ["CONTRIBUTING.md", "docs/architecture.md", ".pre-commit-config.yaml", ".ci/constraints.txt"]
     wanted += ["edgenas/conversion/converter.lock", "firmware_tools/linux/locks/pip.lock"]
     assert not [name for name in wanted if name not in sdist]
     assert _sources(PACKAGES) | _firmware() <= sdist
