@@ -10,13 +10,14 @@ from typing import Any
 
 from edgenas.artifacts.artifact import Artifact
 from edgenas.boards.board import PRECISIONS
-from edgenas.checks import is_whole
+from edgenas.checks import check_text, is_whole, printable
 from edgenas.errors import EdgenasError, UsageError
 from edgenas.measuring.connection import Connection
 from edgenas.measuring.notes import Notes
 from edgenas.measuring.recorder import Recorder
 from edgenas.measuring.refinement import Refinement
 from edgenas.profiles.disagreement import FACTOR
+from edgenas.profiles.exchange import exportable
 from edgenas.profiles.plausible import check_architecture, check_space
 from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.store import Store
@@ -25,6 +26,9 @@ from edgenas.spaces import catalogue
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from firmware_tools.device import Timing
+
+_MAX_NAME = 64  # characters of a search space's name, as in files that people exchange
+_MAX_NOTE = 400  # characters
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def record(connection: Connection, artifact: Artifact, timing: Timing, reporter:
         with Store() as store:
             return _record(connection, store, key, space, architecture, timing, reporter)
     except EdgenasError as error:
-        return Record(note=error.message)
+        return Record(note=printable(error.message, _MAX_NOTE))
 
 
 def network_of(manifest: Mapping[str, Any]) -> tuple[SearchSpace, Architecture]:
@@ -86,7 +90,7 @@ def network_of(manifest: Mapping[str, Any]) -> tuple[SearchSpace, Architecture]:
 
 
 def _space(named: Mapping[str, Any], input_shape: tuple[int, int, int], classes: int) -> SearchSpace:
-    name, table = named["name"], named.get("table")
+    name, table = check_text(named["name"], "its search space", _MAX_NAME), named.get("table")
     known = catalogue.recall(name, input_shape, classes)
     if table is None or catalogue.is_shipped(name):
         if known is None:
@@ -129,7 +133,10 @@ def _record(
             f"manifest names? If so, measure anew with edgenas profile --board {connection.board.id}"
         )
     recorder = Recorder(key, space, uuid.uuid4().hex[:12], connection.info.hostname, trained=True)
-    store.append(recorder.measurements([architecture], [timing], {} if connection.counts else predicted))
+    measurements = recorder.measurements([architecture], [timing], {} if connection.counts else predicted)
+    if not all(map(exportable, measurements)):
+        raise UsageError("its manifest says what no network for a board can be: deploy or convert again")
+    store.append(measurements)
     refinement.use(space)
     found = Record(key, str(architecture), space.name)
     if BoardProfile.load(key) is None:  # one of a single network would keep a deploy from profiling the board

@@ -132,6 +132,8 @@ def test_a_users_own_space_comes_with_the_artifact(home: Path) -> None:
         ({"architecture": "stem-8s2/plain-16x1"}, "is none of the space"),
         ({"architecture": "stem-8s2/plain-16x1000/plain-16x1/plain-32x1"}, "is none of the space"),
         ({"space": {"name": "nobody's", "table": None}}, "is not known here"),
+        ({"space": {"name": "x" * 5000, "table": None}}, "has 5000 characters"),
+        ({"space": {"name": "a\0b", "table": None}}, "not a text that can be printed"),
         ({"space": {"name": "nobody's", "table": {"name": "x"}}}, "not the table of a space"),
         ({"space": {"name": "other", "table": {**catalogue.to_table(SPACE), "name": "mine"}}}, "is called 'other'"),
         ({"input": {"shape": [1, 8]}}, "is none of a search space"),
