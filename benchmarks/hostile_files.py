@@ -38,6 +38,7 @@ from edgenas.artifacts.artifact import Artifact, Tensor, read_model
 from edgenas.boards import inventory
 from edgenas.boards.board import Board
 from edgenas.errors import EdgenasError
+from edgenas.measuring.artifact_record import network_of
 from edgenas.profiles import exchange
 from edgenas.profiles.measurement import blocks_of
 from edgenas.profiles.refine import refine
@@ -164,6 +165,7 @@ def artifact(chance: random.Random, folder: Path) -> None:
     built = Artifact.build(
         name="a", tflite=b"\x1c\0\0\0TFL3" + bytes(64), precision="int8", golden_inputs=inputs, golden_outputs=outputs,
         input=Tensor((1, 4, 4, 1), "int8", 0.1, 0), output=Tensor((1, 3), "int8", 0.1, 0),
+        architecture="stem-8s2/plain-16x1/plain-16x1/plain-32x1", space=_space_entry(chance), task="images",
     )  # fmt: skip
     built.save(folder / "artifact")
     if chance.random() < 0.5:
@@ -174,6 +176,16 @@ def artifact(chance: random.Random, folder: Path) -> None:
     read = Artifact.load(folder / "artifact")
     assert read.guesses in (True, False)
     read.golden_vectors()
+    found, architecture = network_of(read.manifest)
+    assert found.blocks(architecture)
+
+
+def _space_entry(chance: random.Random) -> dict[str, Any]:
+    """A space as an artifact's manifest has it, shipped or a user's own."""
+    if chance.random() < 0.3:
+        return {"name": "tiny", "table": None}
+    table = catalogue.to_table(SearchSpace.load("tiny", (1, 4, 4), 3))
+    return {"name": "mine", "table": {**table, "name": "mine"}}
 
 
 def data(chance: random.Random, folder: Path) -> None:

@@ -28,6 +28,11 @@ class Unit:
     example: str
 
     @property
+    def counted(self) -> bool:
+        """Whether it is of instructions, which are the same in every run, and not of time."""
+        return self is MINSN
+
+    @property
     def choices(self) -> str:
         """What a budget may end in, as in `us, ms, s or %`."""
         return f"{', '.join(name for name, _ in self.multiples)} or %"

@@ -18,7 +18,8 @@ from edgenas.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     from edgenas.artifacts.artifact import Artifact
-    from edgenas.conversion import Converter, Precision
+    from edgenas.boards.board import Precision
+    from edgenas.conversion import Converter
     from edgenas.workflows.convert import Built
 
 settings.register_profile("shared", deadline=None)  # of a computer that others use: it pauses for seconds

@@ -71,6 +71,9 @@ _SHAPE: dict[str, Any] = {
     "preprocessing?": dict,
     "postprocessing?": dict,
     "versions": dict,
+    "architecture?": str,
+    "space?": {"name": str, "table?": dict},
+    "task?": str,
     "onnx?": {"sha256": str, "bytes": int},
 }
 
@@ -123,13 +126,17 @@ class Artifact:
         versions: Mapping[str, str] | None = None,
         onnx: bytes | None = None,
         onnx_precision: str = "float32",
+        architecture: str | None = None,
+        space: Mapping[str, Any] | None = None,
+        task: str | None = None,
     ) -> Artifact:
         """Make the manifest from what is known; None where it is not.
 
         `golden_inputs` (n, height, width, channels) are in the model's input dtype, `golden_outputs` (n, classes) in
         its output dtype, as the host's runtime made them. `input_range` is what the inputs mean before quantisation;
         accuracies are fractions, `budget_ms` is in the board's unit. `balanced_accuracy`, `recall` and `held_out` are
-        those of `edgenas.tasks.recalls`, `preprocessing` and `postprocessing` of `edgenas.workflows.front_end`. Raises
+        those of `edgenas.tasks.recalls`, `preprocessing` and `postprocessing` of `edgenas.workflows.front_end`.
+        `architecture` is its text, `space` has the name of its search space and, for a user's own, the table. Raises
         ValueError if the golden vectors do not fit the tensors or there are none.
         """
         for what, values, tensor in (("inputs", golden_inputs, input), ("outputs", golden_outputs, output)):
@@ -161,6 +168,9 @@ class Artifact:
             "preprocessing": preprocessing and dict(preprocessing),
             "postprocessing": postprocessing and dict(postprocessing),
             "versions": dict(versions or {}),
+            "architecture": architecture,
+            "space": space and dict(space),
+            "task": task,
         }
         if onnx is not None:
             manifest["onnx"] = {"sha256": _sha256(onnx), "bytes": len(onnx), "precision": onnx_precision}
@@ -250,19 +260,19 @@ def read_model(path: Path) -> tuple[Path, bytes]:
     return path, tflite
 
 
-def read_onnx(path: Path) -> tuple[Path, bytes]:
-    """The ONNX model at `path`, an .onnx file or an artifact's folder: where it is, and its bytes.
+def read_onnx(path: Path, taker: str = "TensorRT", runtime: str = "tensorrt") -> tuple[Path, bytes]:
+    """The ONNX model at `path`, an .onnx file or an artifact's folder, for `taker`: where it is, and its bytes.
 
     Raises UsageError if it cannot be read, or the artifact has none or is damaged.
     """
     if not path.is_dir():
         if path.suffix != ".onnx":
-            message = f"{path} is not what TensorRT takes: name an .onnx file or the folder of a run"
+            message = f"{path} is not what {taker} takes: name an .onnx file or the folder of a run"
             raise UsageError(message, file=str(path))
         return path, _read_file(path)
     onnx = Artifact.load(path).onnx
     if onnx is None:
-        message = f"{path} has no {ONNX}, which TensorRT takes: deploy with --runtime tensorrt"
+        message = f"{path} has no {ONNX}, which {taker} takes: deploy with --runtime {runtime}"
         raise UsageError(message, file=str(path))
     return path / ONNX, onnx
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
 
 from edgenas import resources
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from firmware_tools.device import DeviceInfo
 
 KINDS = ("linux", "mcu")
-PRECISIONS = ("int8", "float32")
+Precision = Literal["int8", "float32"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _EMULATORS = ("qemu", "unicorn")
 # The boards that stand for any Linux system of a processor architecture, by what `uname -m` says.
 _GENERIC = {"aarch64": "linux-aarch64", "armv7l": "linux-armv7", "x86_64": "linux-x86_64"}
@@ -60,6 +61,11 @@ class Board:
     unit: Unit = MS
     prior: Prior | None = None
     flash: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def has_firmware(self) -> bool:
+        """Whether edgenas' own firmware runs on it, in place of an operating system with an agent."""
+        return self.kind == "mcu"
 
     @property
     def measured(self) -> bool:

@@ -70,6 +70,7 @@ def measure(
         ("inferences", f"{timing.n:,} in {timing.processes} processes"),
         ("peak RAM", output.size(measured.peak_ram_bytes)),
         *output.conditions(timing.conditions),
+        ("recorded", None if measured.record is None else str(measured.record)),
     ]
 
     def present(console: Console) -> None:

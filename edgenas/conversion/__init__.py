@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgenas.conversion.converter import Converted, Converter, Precision
+    from edgenas.conversion.converter import Converted, Converter
     from edgenas.conversion.export import reference_outputs
     from edgenas.conversion.model_info import ModelInfo, OperatorInfo, describe
     from edgenas.conversion.runtime import dequantised, quantised, run_tflite
@@ -19,7 +19,6 @@ __all__ = [
     "Converter",
     "ModelInfo",
     "OperatorInfo",
-    "Precision",
     "dequantised",
     "describe",
     "quantised",
@@ -32,7 +31,6 @@ _HOMES = {
     "Converter": "converter",
     "ModelInfo": "model_info",
     "OperatorInfo": "model_info",
-    "Precision": "converter",
     "dequantised": "runtime",
     "describe": "model_info",
     "quantised": "runtime",

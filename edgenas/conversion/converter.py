@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from edgenas.boards.board import PRECISIONS, Precision
 from edgenas.conversion import environment
 from edgenas.conversion.export import to_onnx
 from edgenas.conversion.process import OnnxWorker
@@ -22,7 +23,6 @@ from edgenas.errors import ConversionError
 if TYPE_CHECKING:
     from torch import nn
 
-Precision = Literal["int8", "float32"]
 Samples = npt.NDArray[np.float32]
 
 _AHEAD = 3  # models exported before the first of them is quantised: keeps the worker busy, holds little memory
@@ -145,7 +145,7 @@ def _submit(
 
 
 def _check_precision(precision: Precision, calibration: Samples | None) -> None:
-    if precision not in ("int8", "float32"):
+    if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}: 'int8' or 'float32'")
     if precision == "int8" and calibration is None:
         raise ValueError("int8 needs calibration samples")

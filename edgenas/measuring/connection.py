@@ -7,34 +7,29 @@ from contextlib import ExitStack
 from dataclasses import replace
 from importlib import metadata
 from types import TracebackType
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from edgenas.artifacts.artifact import FLOAT_TOLERANCE, HALF_TOLERANCE, QUANTISED_TOLERANCE, Artifact
-from edgenas.boards.board import Board
+from edgenas.artifacts.artifact import Artifact
+from edgenas.boards.board import Board, Precision
 from edgenas.boards.prior import Prior
-from edgenas.conversion import Precision
 from edgenas.costs.limits import Limits
 from edgenas.costs.tflite_arena import arena_bytes
 from edgenas.errors import UsageError
 from edgenas.measuring.resolve import (
-    TENSORRT,
     governor_of,
-    on_tensorrt,
     precision_of,
     runtime_of,
     setting_of,
     statistic_of,
-    tensorrt_precision,
 )
 from edgenas.profiles.profile import ProfileKey
 from edgenas.resources import home, writable_home
-from edgenas.runtimes import engine
-from edgenas.runtimes.engine import Memory
+from edgenas.runtimes.memory import Memory
+from edgenas.runtimes.registry import RUNTIMES, in_use, unasked
 from edgenas.spaces.architecture import Block
-from edgenas.units import MINSN
+from edgenas.units import UNITS
 from edgenas.version import __version__
 from firmware_tools import connect as devices
 from firmware_tools.device import Device, DeviceInfo, TimingPlan
@@ -101,8 +96,9 @@ class Connection:
             self.info: DeviceInfo = self.device.info()
             opened.check_device(self.info)
             self.governor = governor_of(governor, self.info)
-            if self.on_tensorrt:
-                self.precision = tensorrt_precision(precision, runtime_of(self.info))
+            self.runtime = in_use(self.info, board.kind)
+            asked = None if precision is None else self.precision
+            self.precision = self.runtime.precision(asked, self.precision, runtime_of(self.info).version)
             self.key = self._key(opened)
             self._stack = stack.pop_all()
 
@@ -120,14 +116,9 @@ class Connection:
         )
 
     @property
-    def on_tensorrt(self) -> bool:
-        """Whether the device runs ONNX models by TensorRT."""
-        return on_tensorrt(self.info)
-
-    @property
     def counts(self) -> bool:
         """Whether the device counts instructions, which repeat exactly, instead of taking the time."""
-        return self.info.unit == MINSN.name
+        return UNITS[self.info.unit].counted
 
     @property
     def scale(self) -> float:
@@ -136,36 +127,34 @@ class Connection:
 
     @property
     def tflite_precision(self) -> Precision:
-        """Of the .tflite files for this device: as chosen, but float32 beside the ONNX files that TensorRT runs."""
-        return "float32" if self.on_tensorrt else self.precision
+        """Of the .tflite files for this device: as chosen, but float32 beside ONNX files that the device runs."""
+        return self.precision if self.runtime.format == "tflite" else "float32"
 
     @property
     def onnx_precision(self) -> Precision | None:
-        """Of the ONNX file of artifacts for this device: it goes along wherever TensorRT is, else there is none."""
-        if not any(runtime.name == TENSORRT for runtime in self.info.runtimes):
-            return None
-        return self.precision if self.on_tensorrt else "float32"
+        """Of the ONNX file of artifacts for this device; None where no runtime takes it that a deploy may choose."""
+        if self.runtime.format == "onnx":
+            return self.precision
+        takers = [name for name in unasked(self.info) if name in RUNTIMES and RUNTIMES[name].format == "onnx"]
+        return "float32" if takers else None
 
     @property
     def float_tolerance(self) -> float:
         """By how much the device's float32 outputs may differ from the host's, as `golden_mismatch` takes it."""
-        if not self.on_tensorrt:
-            return FLOAT_TOLERANCE
-        return QUANTISED_TOLERANCE if self.precision == "int8" else HALF_TOLERANCE
+        return self.runtime.float_tolerance(self.precision)
 
     @property
     def limits(self) -> Limits:
         """The board's hard limits; a microcontroller's are of arena and plan, what the firmware leaves of both."""
-        if self.board.kind == "mcu":
-            return engine.limits(self.board, self.info)
-        return Limits(self.board.ram_bytes, self.board.flash_bytes)
+        return self.runtime.limits(self.board, self.info)
 
     def timed(self, artifact: Artifact) -> bytes:
-        """The model of an artifact that the device times. Raises UsageError if it has none for TensorRT."""
-        if not self.on_tensorrt:
+        """The model of an artifact that the device times. Raises UsageError if it has none for the runtime."""
+        if self.runtime.format == "tflite":
             return artifact.tflite
         if artifact.onnx is None:
-            raise UsageError("the artifact has no ONNX model, which TensorRT takes: deploy again in a new folder")
+            taker = self.runtime.title
+            raise UsageError(f"the artifact has no ONNX model, which {taker} takes: deploy again in a new folder")
         return artifact.onnx
 
     def plan(self, *, quick: bool = False) -> TimingPlan:
@@ -178,7 +167,7 @@ class Connection:
 
     def memory(self, tflite: bytes) -> Memory | None:
         """What a model takes of a microcontroller, exactly; None on other boards. Raises PlanError."""
-        return engine.memory(self.board, tflite) if self.board.kind == "mcu" else None
+        return self.runtime.memory(self.board, tflite)
 
     def fits(self, blocks: Sequence[Block], model: bytes) -> bool:
         """Whether a network, converted to `model`, is within the limits, exactly planned."""
@@ -188,15 +177,13 @@ class Connection:
         ram, flash = self.limits.ram_bytes, self.limits.flash_bytes
         return (ram is None or arena_bytes(blocks, self.precision) <= ram) and (flash is None or len(model) <= flash)
 
-    def simulated(self, artifact: Artifact) -> NDArray[np.int8] | None:
-        """What a microcontroller must compute of the golden inputs, to the bit; None where that is not known."""
-        if self.board.kind != "mcu":
-            return None
-        return engine.simulated(artifact.tflite, artifact.golden_vectors()[0])
+    def simulated(self, artifact: Artifact) -> NDArray[Any] | None:
+        """What the runtime must compute of the golden inputs, to the bit; None where that is not known."""
+        return self.runtime.simulated(artifact)
 
     def versions(self) -> dict[str, str]:
         """What made and measured a model, by name."""
-        agent = "firmware" if self.board.kind == "mcu" else "agent"
+        agent = "firmware" if self.board.has_firmware else "agent"
         runtime = {self.key.runtime: self.key.runtime_version, agent: self.info.agent_version}
         return {"edgenas": __version__, **runtime, **{name: _version(name) for name in _PACKAGES}}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenas.conversion import Converter, Precision
+from edgenas.boards.board import Precision
+from edgenas.conversion import Converter
+from edgenas.runtimes.runtime import Format
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 
@@ -18,7 +20,18 @@ if TYPE_CHECKING:  # torch is heavy
 _CALIBRATION_IMAGES = 4  # random weights need ranges, not good ones
 
 
-def for_tflite(
+def convert(
+    format: Format,
+    converter: Converter,
+    space: SearchSpace,
+    architectures: Sequence[Architecture],
+    precision: Precision,
+) -> Iterator[bytes]:
+    """A model file of random weights for each architecture, one by one. Raises ConversionError."""
+    return _CONVERTERS[format](converter, space, architectures, precision)
+
+
+def _tflite(
     converter: Converter, space: SearchSpace, architectures: Sequence[Architecture], precision: Precision
 ) -> Iterator[bytes]:
     """A .tflite file for each, one by one. Raises ConversionError."""
@@ -30,7 +43,9 @@ def for_tflite(
             yield converted.tflite
 
 
-def for_tensorrt(space: SearchSpace, architectures: Sequence[Architecture], precision: Precision) -> Iterator[bytes]:
+def _onnx(
+    converter: Converter, space: SearchSpace, architectures: Sequence[Architecture], precision: Precision
+) -> Iterator[bytes]:
     """An ONNX file for each, one by one. Raises ConversionError."""
     from edgenas.conversion.tensorrt import int8_network, to_tensorrt
 
@@ -60,3 +75,9 @@ def _random_network(space: SearchSpace, architecture: Architecture) -> nn.Module
     with torch.no_grad():
         net(torch.rand((8, *space.input_shape), generator=torch.Generator().manual_seed(0)))
     return net.eval()
+
+
+_CONVERTERS: dict[Format, Callable[[Converter, SearchSpace, Sequence[Architecture], Precision], Iterator[bytes]]] = {
+    "tflite": _tflite,
+    "onnx": _onnx,
+}

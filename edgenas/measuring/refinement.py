@@ -56,16 +56,8 @@ class Refinement:
     def doubts(
         self, space: SearchSpace, architectures: Sequence[Architecture], timings: Sequence[Timing], session_speed: float
     ) -> dict[int, float]:
-        """The profile's predictions, by place, that timings contradict, the worst first; none without a profile.
-
-        session_speed: how many times as long as at the session's start its reference takes undisturbed.
-        """
-        profile = BoardProfile.load(self._key)
-        if profile is None:
-            return {}
-        model = latency.load(profile.latency, str(BoardProfile.path(self._key)))
-        intervals = [_corrected(timing, session_speed) for timing in timings]
-        found = contradicted(model, [space.blocks(a) for a in architectures], intervals)
+        """`contradicted`, of which the user is told once."""
+        found = self.contradicted(space, architectures, timings, session_speed)
         if found:
             place, predicted = next(iter(found.items()))
             shown = self._board.unit.format
@@ -75,6 +67,24 @@ class Refinement:
                 f"{shown(timings[place].latency_ms)}, predicted {shown(predicted)}: such are timed again (said once)",
             )
         return found
+
+    def contradicted(
+        self,
+        space: SearchSpace,
+        architectures: Sequence[Architecture],
+        timings: Sequence[Timing],
+        session_speed: float = 1.0,
+    ) -> dict[int, float]:
+        """The profile's predictions, by place, that timings contradict, the worst first; none without a profile.
+
+        session_speed: how many times as long as at the session's start its reference takes undisturbed.
+        """
+        profile = BoardProfile.load(self._key)
+        if profile is None:
+            return {}
+        model = latency.load(profile.latency, str(BoardProfile.path(self._key)))
+        intervals = [_corrected(timing, session_speed) for timing in timings]
+        return contradicted(model, [space.blocks(a) for a in architectures], intervals)
 
     def _blocks(self, measurement: Measurement) -> Sequence[Block]:
         space = self._space(measurement)

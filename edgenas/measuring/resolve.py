@@ -3,52 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from typing import cast, get_args
 
-from edgenas.boards.board import Board
-from edgenas.conversion import Precision
+from edgenas.boards.board import PRECISIONS, Board, Precision
 from edgenas.errors import UsageError
+from edgenas.runtimes.registry import of_kind
 from firmware_tools.device import STATISTICS, DeviceInfo, RuntimeInfo, Statistic
 from firmware_tools.errors import RuntimeMissingError
 
-TENSORRT = "tensorrt"
-_QUANTISES = 8  # TensorRT, from this version on: see edgenas/conversion/tensorrt.py
-
 
 def precision_of(name: str, board: Board | None = None) -> Precision:
-    """`name` as a precision. Raises UsageError listing the known ones, or if `board` computes in int8 alone."""
-    for known in get_args(Precision):
-        if name == known:
-            if board is not None and board.kind == "mcu" and name != "int8":
-                raise UsageError(
-                    f"precision {name} on board {board.id}: the engine for microcontrollers computes in int8 alone, "
-                    "leave --precision out or say int8",
-                    value=name,
-                )
-            return cast("Precision", known)
-    raise UsageError(f"unknown precision {name!r}: choose one of {', '.join(get_args(Precision))}", value=name)
-
-
-def on_tensorrt(info: DeviceInfo) -> bool:
-    """Whether the runtime in use on a device is TensorRT, which takes ONNX models."""
-    return [runtime.name for runtime in info.runtimes][:1] == [TENSORRT]
-
-
-def tensorrt_precision(asked: str | None, runtime: RuntimeInfo) -> Precision:
-    """float32, which its engines are built from in half precision, unless int8 was asked for.
-
-    Raises UsageError if this version of it takes no int8 models.
-    """
-    if asked != "int8":
-        return "float32"
-    if int(runtime.version.partition(".")[0]) < _QUANTISES:
+    """`name` as a precision. Raises UsageError listing the known ones, or if `board` computes in another one alone."""
+    precision = next((known for known in PRECISIONS if known == name), None)
+    if precision is None:
+        raise UsageError(f"unknown precision {name!r}: choose one of {', '.join(PRECISIONS)}", value=name)
+    if board is not None and precision not in (runtime := of_kind(board.kind)).precisions:
+        only = " or ".join(runtime.precisions)
         raise UsageError(
-            f"precision int8 with TensorRT {runtime.version}: it takes int8 models from version {_QUANTISES} on; leave "
-            "--precision out for half precision",
-            value=runtime.version,
-            limit=_QUANTISES,
+            f"precision {name} on board {board.id}: {runtime.title} computes in {only} alone, "
+            f"leave --precision out or say {only}",
+            value=name,
         )
-    return "int8"
+    return precision
 
 
 def governor_of(name: str | None, info: DeviceInfo) -> str | None:

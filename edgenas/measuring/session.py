@@ -131,9 +131,9 @@ class Session(Connection):
         return 1.0 if self._referenced is None else self._referenced.session_speed
 
     def convert_untrained(self, space: SearchSpace, architectures: Networks) -> Iterator[bytes]:
-        """Models of random weights that the device times, one by one: .tflite files, or ONNX files for TensorRT."""
-        convert = probe_models.for_tensorrt if self.on_tensorrt else partial(probe_models.for_tflite, self.converter)
-        for index, model in enumerate(convert(space, architectures, self.precision)):
+        """Models of random weights that the device times, one by one, in the format that its runtime takes."""
+        models = probe_models.convert(self.runtime.format, self.converter, space, architectures, self.precision)
+        for index, model in enumerate(models):
             self.reporter.progress(index + 1, len(architectures), "conversions")
             yield model
 

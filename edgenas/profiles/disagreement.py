@@ -19,6 +19,7 @@ from edgenas.profiles.evidence import ENOUGH, BlocksOf, Layer, Row, rows_of, sam
 from edgenas.profiles.measurement import Measurement, Origin
 from edgenas.profiles.profile import BoardProfile, ProfileKey, list_profiles
 from edgenas.profiles.refine import nearest
+from edgenas.runtimes.registry import of_kind
 
 FACTOR = 3.0
 _TOGETHER = 100  # networks that are predicted at a time: memory
@@ -71,14 +72,15 @@ def disagreements(
     It is held against one's own measurements; where there are too few, against the present profile, the board's prior
     and a profile of the emulated board that this is counted on, other boards' profiles, or the file itself.
     """
+    exact = of_kind(board.kind).exact
     rows = rows_of(imported, blocks_of)
     own = [m for m in known_before if m.origin is None]
     expected = (
-        _by_own(own, rows, blocks_of, board.kind == "mcu")
+        _by_own(own, rows, blocks_of, exact)
         or _by_profile(key, rows)
         or _by_prior(board, key, rows)
-        or _by_others(key, rows, board.kind == "mcu")
-        or _by_itself(rows, board.kind == "mcu")
+        or _by_others(key, rows, exact)
+        or _by_itself(rows, exact)
     )
     if expected is None:
         return []

@@ -196,7 +196,7 @@ def _scales(sessions: Mapping[Key, Session]) -> dict[Key, float]:
 
     References that differ from the latest one's by no jump are of one board at one speed: their middle counts.
     """
-    latest = list(sessions.values())[-1]
+    latest = _anchor(sessions)
     scales = {key: drift(session, latest) for key, session in sessions.items()}
     linked = [scales[key] for key, session in sessions.items() if _references(session, latest)]
     same = [scale for scale in linked if abs(log(scale)) < SMOOTH]
@@ -204,9 +204,15 @@ def _scales(sessions: Mapping[Key, Session]) -> dict[Key, float]:
     return {key: scale / middle for key, scale in scales.items()}
 
 
+def _anchor(sessions: Mapping[Key, Session]) -> Session:
+    """The last session that timed a reference, else the last: a model timed alone says nothing of the board's speed."""
+    found = list(sessions.values())
+    return next((each for each in reversed(found) if any(map(_is_reference, each.values()))), found[-1])
+
+
 def _fading(sessions: Mapping[Key, Session], exact: bool, alone: bool) -> dict[Key, tuple[int, float]]:
     """The age of each session, 0 of the latest, and what it counts. alone: nothing of one's own is there."""
-    latest = list(sessions.values())[-1]
+    latest = _anchor(sessions)
     found = {}
     for age, (key, session) in enumerate(reversed(list(sessions.items()))):
         weight = max(_FADING**age, _FLOOR)

@@ -16,6 +16,7 @@ from edgenas.profiles import other_boards
 from edgenas.profiles.evidence import Evidence, evidence, name_of
 from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.profile import BoardProfile, ProfileKey, list_profiles
+from edgenas.runtimes.registry import of_kind
 from edgenas.spaces.architecture import Block
 
 _STDS_99 = 2.576  # half of an interval that holds 99 of 100 normal values, in standard deviations
@@ -122,8 +123,8 @@ def refreshed(
     The first profile of a key is drawn towards the nearest one of the same board, else to other boards' if that helps.
     without: keys of which the present profiles are not to be learnt from, as if they were not there.
     """
-    exact = board.kind == "mcu"
-    model = "engine" if exact else latency.DEFAULT
+    runtime = of_kind(board.kind)
+    exact, model = runtime.exact, runtime.latency_model
     present = before if key in without else BoardProfile.load(key) or before
     seed, seeded_by = None, None
     if present is None and (other := nearest(key, model, without)) is not None:

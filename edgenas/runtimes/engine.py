@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgenas.boards.board import Board
+from edgenas.artifacts.artifact import FLOAT_TOLERANCE, Artifact
+from edgenas.boards.board import Board, Precision
 from edgenas.boards.prior import Prior
 from edgenas.costs.limits import Limits
 from edgenas.errors import ProfileError, UsageError
+from edgenas.runtimes.memory import Memory
+from edgenas.runtimes.runtime import Format
 from firmware_tools.device import DeviceInfo
 from firmware_tools.mcu import MACHINES, timings
 from firmware_tools.plan import compile_plan, simulate
@@ -20,22 +23,35 @@ from firmware_tools.plan.footprint import Footprint, footprints
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What a model takes of a board: the arena, the engine's stack beside it, the plan."""
+class Engine:
+    """See `edgenas.runtimes.runtime.Runtime`. Counted operations explain its latencies, within 0.3 %."""
 
-    arena_bytes: int
-    stack_bytes: int
-    plan_bytes: int
+    title: str = "the engine for microcontrollers"
+    format: Format = "tflite"
+    precisions: tuple[Precision, ...] = ("int8",)
+    exact: bool = True
+    latency_model: str = "engine"
+    automatic: bool = True
 
-    @property
-    def ram_bytes(self) -> int:
-        """Arena and stack."""
-        return self.arena_bytes + self.stack_bytes
+    def precision(self, asked: Precision | None, default: Precision, version: str) -> Precision:
+        """The default: it was held against `precisions`."""
+        return default
 
-    def fits(self, limits: Limits) -> bool:
-        """Whether arena and plan are within `limits`."""
-        ram, flash = limits.ram_bytes, limits.flash_bytes
-        return (ram is None or self.arena_bytes <= ram) and (flash is None or self.plan_bytes <= flash)
+    def float_tolerance(self, precision: Precision) -> float:
+        """Its outputs are integers."""
+        return FLOAT_TOLERANCE
+
+    def limits(self, board: Board, info: DeviceInfo) -> Limits:
+        """Of arena and plan: see `limits`."""
+        return limits(board, info)
+
+    def memory(self, board: Board, tflite: bytes) -> Memory | None:
+        """See `memory`."""
+        return memory(board, tflite)
+
+    def simulated(self, artifact: Artifact) -> npt.NDArray[Any] | None:
+        """See `simulated`."""
+        return simulated(artifact.tflite, artifact.golden_vectors()[0])
 
 
 def engine_of(board: Board) -> tuple[str, Footprint]:
@@ -43,7 +59,7 @@ def engine_of(board: Board) -> tuple[str, Footprint]:
 
     Raises UsageError for another kind of board, ProfileError if its file names no kernel set that there is.
     """
-    if board.kind != "mcu":
+    if not board.has_firmware:
         raise UsageError(
             f"board {board.id} is of kind {board.kind}: plans are for microcontrollers, `edgenas boards` lists them",
             board=board.id,

@@ -31,7 +31,7 @@ class LatencyBudget:
         """
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Zµ%]*)\s*", text)
         if match is None:
-            examples = "350us, 2.5ms or 40%" if unit is MS else "800kinsn, 8Minsn or 40%"
+            examples = "800kinsn, 8Minsn or 40%" if unit.counted else "350us, 2.5ms or 40%"
             raise BudgetError(f"latency budget {text!r} is not a number with a unit: write {examples}", value=text)
         number, name = float(match[1]), match[2]
         if not name:
@@ -48,7 +48,7 @@ class LatencyBudget:
         if size is None:
             raise BudgetError(f"latency budget {text!r} {_other(name, unit)}: write {unit.choices}", value=text)
         if number == 0:
-            what = "duration" if unit is MS else "number of instructions"
+            what = "number of instructions" if unit.counted else "duration"
             raise BudgetError(
                 f"latency budget {text!r} is zero: write a positive {what}, as {unit.example}", value=text
             )
@@ -82,8 +82,8 @@ class LatencyBudget:
 
 def _other(name: str, unit: Unit) -> str:
     """Why a unit is refused that is not among the board's."""
-    if unit is MINSN and MS.size(name) is not None:
+    if unit.counted and MS.size(name) is not None:
         return "is a time, but this board counts instructions"
-    if unit is MS and MINSN.size(name) is not None:
+    if not unit.counted and MINSN.size(name) is not None:
         return "counts instructions, but this board's latencies are times"
     return f"has the unknown unit {name!r}"

@@ -53,6 +53,11 @@ def is_shipped(name: str) -> bool:
     return (resources.shipped("models") / f"{name}.toml").is_file() and Path(name).name == name
 
 
+def named(space: SearchSpace) -> dict[str, Any]:
+    """A space in an artifact's manifest: its name, and the table where the name alone does not tell, else None."""
+    return {"name": space.name, "table": None if is_shipped(space.name) else to_table(space)}
+
+
 def to_table(space: SearchSpace) -> dict[str, Any]:
     """The table of a space's .toml file."""
     return {

@@ -16,7 +16,7 @@ from edgenas.conversion.gate import GUESSING
 from edgenas.measuring.session import Session
 from edgenas.profiles.measurement import Measurement
 from edgenas.progress import Reporter
-from edgenas.runtimes.engine import Memory
+from edgenas.runtimes.memory import Memory
 from edgenas.search.problem import Candidate
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace

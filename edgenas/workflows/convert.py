@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from edgenas import tasks
 from edgenas.artifacts.artifact import MODEL, Artifact, Tensor
-from edgenas.conversion import Converted, Converter, Precision, describe, quantised, reference_outputs, run_tflite
+from edgenas.boards.board import Precision
+from edgenas.conversion import Converted, Converter, describe, quantised, reference_outputs, run_tflite
 from edgenas.conversion.gate import check_accuracy_drop, check_argmax_agreement, check_guessing, gate
 from edgenas.costs import estimate
 from edgenas.errors import ConversionError
 from edgenas.measuring.resolve import precision_of
 from edgenas.progress import Reporter, Silent
+from edgenas.spaces import catalogue
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.batches import as_input, calibration, golden
@@ -265,6 +267,9 @@ def _artifact(
         held_out=held_out(recalls).summary(),
         preprocessing=preprocessing(data, info.input, known.get("onnx") is not None),
         postprocessing=postprocessing(data, info.output),
+        architecture=str(architecture),
+        space=catalogue.named(space),
+        task=data.task,
         **known,
     )
 

@@ -104,7 +104,7 @@ def flash(
 
 
 def _way(board: Board, tool: str | None) -> Way:
-    if board.kind != "mcu":
+    if not board.has_firmware:
         raise UsageError(f"board {board.id} is of kind {board.kind}: it has no firmware to flash", board=board.id)
     if "machine" in board.facts:
         raise UsageError(f"board {board.id} is emulated: its firmware comes along, nothing to flash", board=board.id)

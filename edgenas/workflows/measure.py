@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgenas.artifacts.artifact import read_model, read_onnx
+from edgenas.artifacts.artifact import Artifact, read_model, read_onnx
 from edgenas.boards import inventory
 from edgenas.errors import UsageError
-from edgenas.measuring.connection import connect
+from edgenas.measuring.artifact_record import Record, record
+from edgenas.measuring.connection import Connection
 from edgenas.measuring.operator_profile import OF_ONE, Layers, time_layers
-from edgenas.measuring.resolve import governor_of, on_tensorrt, runtime_of, statistic_of
 from edgenas.progress import Reporter, Silent
-from edgenas.runtimes.engine import Memory, memory
+from edgenas.runtimes.memory import Memory
 from edgenas.units import Unit
 from firmware_tools.connect import Access
 from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
@@ -23,7 +23,8 @@ from firmware_tools.device import Device, DeviceInfo, Timing, TimingPlan
 class Measured:
     """A model's timing on a device; `memory` is what it takes of a microcontroller, None on other boards.
 
-    `layers` are None unless they were asked for.
+    `layers` are None unless they were asked for. `record` says what became of an artifact's measurement, None
+    for a file.
     """
 
     board: str
@@ -34,6 +35,7 @@ class Measured:
     timing: Timing
     memory: Memory | None
     layers: Layers | None = None
+    record: Record | None = None
 
     @property
     def peak_ram_bytes(self) -> int | None:
@@ -47,6 +49,7 @@ class Measured:
             "device": asdict(self.device),
             "model": {"path": self.model, "sha256": self.timing.sha256, "bytes": self.bytes},
             "measured": {**asdict(self.timing), "peak_ram_bytes": self.peak_ram_bytes},
+            "recorded": None if self.record is None else self.record.to_json(),
         }
         if self.layers is not None:
             table["layers"] = self.layers.to_json()
@@ -67,35 +70,35 @@ def measure(
 ) -> Measured:
     """Time `model`, a .tflite file or an artifact's folder, by the board's protocol.
 
+    The measurement of an artifact is recorded, and the board's profile is refined and saved: see `Record`.
+
     layers: also what each operator takes; everything is then timed for 0.1 s in each process, the model itself too.
     set_governor: a frequency governor for the time of the measurement; what was set before is put back.
-    runtime: what runs the model on the device (litert, tflite, tensorflow, tensorrt), else its first. TensorRT runs an
-    .onnx file, or that of an artifact.
+    runtime: what runs the model on the device (litert, tflite, tensorflow, tensorrt, onnxruntime), else its first. The
+    last two run an .onnx file, or that of an artifact.
 
     Raises UsageError if the file cannot be read or is no TFLite model, or if the governor cannot be set, DeviceError if
     the device fails.
     """
     reporter = reporter or Silent()
     described, url = inventory.resolve(board, device)
-    chosen = statistic_of(statistic or described.statistic)
     source = Path(model)
     path, data = read_onnx(source) if source.suffix == ".onnx" else read_model(source)
-    plan = TimingPlan(processes=described.processes, threads=described.threads, statistic=chosen)
     reporter.stage("measure")
-    with connect(url, runtime=runtime, access=access) as opened:
-        info = opened.info()
-        described.check_device(info)
-        runtime_of(info)
-        plan = replace(plan, governor=governor_of(set_governor, info))
-        if on_tensorrt(info):
-            path, data = read_onnx(source)
+    with Connection(
+        described, device=url, access=access, statistic=statistic, governor=set_governor, runtime=runtime
+    ) as opened:
+        if opened.runtime.format == "onnx":
+            path, data = read_onnx(source, opened.runtime.title, opened.key.runtime)
         elif source.suffix == ".onnx":
             raise UsageError(
                 f"{source} is for TensorRT: say --runtime tensorrt, or name a .tflite file", file=str(source)
             )
-        timing, found = _timed(opened, data, plan, layers, reporter)
-    taken = memory(described, data) if described.kind == "mcu" else None
-    return Measured(described.id, described.unit, info, str(path), len(data), timing, taken, found)
+        timing, found = _timed(opened.device, data, opened.plan(), layers, reporter)
+        memory = opened.memory(data)
+        recorded = record(opened, Artifact.load(source), timing, reporter) if source.is_dir() else None
+        info = opened.info
+    return Measured(described.id, described.unit, info, str(path), len(data), timing, memory, found, recorded)
 
 
 def _timed(

@@ -267,7 +267,7 @@ class ProfilingSession:
         self._known = self._stored()
         model = session.model()
         self._lattice = Lattice(self._space, model.block_ms, model.bias_ms, session.limits, session.precision)
-        name, exact = model.to_json()["model"], session.board.kind == "mcu"
+        name, exact = model.to_json()["model"], session.runtime.exact
         self._mape = cross_validated(self._space, self._known, name, exact)
 
     def _status(self, device: ReferencedDevice | None) -> str:

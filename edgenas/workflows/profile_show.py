@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgenas import latency, resources
+from edgenas import resources
 from edgenas.boards.board import Board
 from edgenas.errors import UsageError
 from edgenas.profiles.evidence import name_of
 from edgenas.profiles.measurement import blocks_of
 from edgenas.profiles.review import Review, review
 from edgenas.profiles.store import Store
+from edgenas.runtimes.registry import of_kind
 from edgenas.units import Unit
 from firmware_tools.plain_text import plain
 
@@ -45,7 +46,7 @@ def show_profile(board: str = "host", *, picture: str | Path | None = None) -> S
     described = Board.load(board)
     if picture is not None and Path(picture).suffix.lower() not in PICTURES:
         raise UsageError(f"picture {picture}: name a file that ends in {', '.join(PICTURES)}", file=str(picture))
-    model = "engine" if described.kind == "mcu" else latency.DEFAULT
+    model = of_kind(described.kind).latency_model
     found = []
     with Store() as store:
         for key in store.keys(described.id):

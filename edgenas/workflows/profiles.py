@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgenas import latency, resources
+from edgenas import resources
 from edgenas.boards.board import Board
 from edgenas.checks import check_text, printable
 from edgenas.errors import ProfileError, UsageError
@@ -19,6 +19,7 @@ from edgenas.profiles.profile import BoardProfile, ProfileKey
 from edgenas.profiles.refine import refine, refreshed
 from edgenas.profiles.store import Store
 from edgenas.progress import Reporter, Silent
+from edgenas.runtimes.registry import of_kind
 from edgenas.spaces import catalogue
 from edgenas.units import Unit
 
@@ -161,11 +162,10 @@ def merge_profiles(files: Sequence[str | Path], out: str | Path) -> Exported:
     resources.require_new(Path(out), "merge")
     paths = [Path(file) for file in files]
     together, left_out = exchange.merged([exchange.read(path) for path in paths], [str(path) for path in paths])
-    exact = together.kind == "mcu"
-    model = "engine" if exact else latency.DEFAULT
+    runtime = of_kind(together.kind)
     anybody = Origin("", "", None, "")  # none of it is one's own: see what is fitted of imported measurements
     profiles = [
-        refine(together.profile(key), key, found, together.blocks, model=model, exact=exact)
+        refine(together.profile(key), key, found, together.blocks, model=runtime.latency_model, exact=runtime.exact)
         for key in together.keys
         if (found := [replace(m, origin=anybody) for m in together.of(key)])
     ]

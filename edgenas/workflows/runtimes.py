@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from edgenas.conversion import Precision
+from edgenas.boards.board import Precision
 from edgenas.costs import estimate
 from edgenas.errors import ConversionError, UsageError
 from edgenas.measuring.session import Session
 from edgenas.progress import Reporter
+from edgenas.runtimes.registry import unasked
 from edgenas.search.lattice import Lattice
 from edgenas.search.scaling import scale_to_budget
 from edgenas.spaces.architecture import Architecture
@@ -39,7 +40,7 @@ def fastest(
     `passed_over`; and what was compared for that, nothing if there was no choice. Raises as `compare` does.
     """
     session = stack.enter_context(open_on(named))
-    names = [runtime.name for runtime in session.info.runtimes]
+    names = unasked(session.info)
     if named is not None or len(names) < 2:
         return session, ()
     stack.close()  # a device speaks to one session at a time

@@ -12,7 +12,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from helpers.conversion import conversion_nets as nets
 from helpers.tflite_builder import Op, T, constant, model
 
-from edgenas.conversion import Converter, Precision
+from edgenas.boards.board import Precision
+from edgenas.conversion import Converter
 from edgenas.conversion.cut import cut
 from edgenas.errors import ConversionError
 

@@ -17,8 +17,8 @@ import pytest
 
 import edgenas
 from edgenas.artifacts.artifact import Artifact
-from edgenas.boards.board import Board
-from edgenas.conversion import Precision, describe, reference_outputs, run_tflite
+from edgenas.boards.board import Board, Precision
+from edgenas.conversion import describe, reference_outputs, run_tflite
 from edgenas.errors import ConversionError, UsageError
 from edgenas.measuring.install import install
 from edgenas.measuring.session import Session

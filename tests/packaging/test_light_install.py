@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from edgenas import latency
+from edgenas.artifacts.artifact import Artifact, Tensor
+from edgenas.profiles.profile import BoardProfile, ProfileKey
+from edgenas.profiles.store import Store
+from edgenas.spaces import catalogue
+from edgenas.spaces.architecture import Architecture
+from edgenas.spaces.space import SearchSpace
 from firmware_tools.connect import connect
 
 if TYPE_CHECKING:
@@ -107,7 +114,7 @@ def test_a_device_without_a_runtime_is_said_with_exit_4(light: Environment, tmp_
 
 
 def test_measuring_and_sessions_import_without_torch_or_a_converter(light: Environment) -> None:
-    names = ("connection", "session", "recorder", "retiming", "drift", "probe_models", "refinement")
+    names = ("connection", "session", "artifact_record", "recorder", "retiming", "drift", "probe_models", "refinement")
     code = "".join(f"import edgenas.measuring.{name}; " for name in names)
     done = light.run("python", "-W", "error", "-c", code)
     assert (done.returncode, done.stderr) == (0, "")
@@ -121,6 +128,43 @@ def test_measure_runs(light: Environment, tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["measured"]["latency_ms"] > 0
     assert found["model"]["path"] == str(model)
+
+
+def test_measure_of_an_artifact_records_it_and_says_what_refining_needs(
+    light: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zeros, tensor = np.zeros((1, 8, 8, 1), np.float32), Tensor((1, 8, 8, 1), "float32")
+    space = SearchSpace.load("tiny", (1, 8, 8), 10)
+    text = "stem-8s2/plain-16x1/plain-16x1/plain-32x1"
+    artifact = Artifact.build(
+        name="dense",
+        tflite=_model(1.0),
+        precision="float32",
+        input=tensor,
+        output=Tensor((1, 10), "float32"),
+        golden_inputs=zeros,
+        golden_outputs=np.zeros((1, 10), np.float32),
+        architecture=text,
+        space=catalogue.named(space),
+        task="images",
+    )
+    artifact.save(tmp_path / "run")
+    measure = ("edgenas", "measure", str(tmp_path / "run"), "--device", _here(tmp_path), "--json")
+    done = light.run(*measure)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert "no profile to refine yet" in found["recorded"]["note"]
+    key = ProfileKey(**found["recorded"]["key"])
+    with monkeypatch.context() as patch:
+        patch.setenv("EDGENAS_HOME", light.variables["EDGENAS_HOME"])
+        blocks, latency_ms = space.blocks(Architecture.parse(text)), found["measured"]["latency_ms"]
+        model = latency.create("features").fit([blocks] * 2, [latency_ms, 1.1 * latency_ms])
+        BoardProfile(key, "tiny", (1, 8, 8), model.to_json(), 2, "2026-01-01", "2026-01-01").save()
+        done = light.run(*measure)
+        assert done.returncode == 0, done.stderr
+        assert "needs scipy: pip install 'edgenas[search]'" in json.loads(done.stdout)["recorded"]["note"]
+        with Store() as store:
+            assert [m.architecture for m in store.read(key)] == [text] * 2
 
 
 def test_devices_and_rollback_run(light: Environment, tmp_path: Path) -> None:

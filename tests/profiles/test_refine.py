@@ -78,6 +78,19 @@ def test_the_reference_that_sessions_timed_the_others_in_turn_with_is_enough_to_
     assert mean_ratio(after, range(32, 68)) == pytest.approx(1.3, abs=0.04)
 
 
+def test_a_network_measured_alone_leaves_the_sessions_before_it_linked() -> None:
+    def reference(m: Measurement) -> Measurement:
+        return replace(m, conditions={"reference": True})
+
+    first = [reference(taken(0)), *(taken(i) for i in range(1, 30))]
+    later = [reference(taken(0, session="b", factor=1.3, hour=5)), taken(31, session="b", factor=1.3, hour=5)]
+    alone = [replace(taken(5, session="c", factor=1.3, hour=9), trained=True)]
+    profile = refine(None, KEY, first + later + alone, blocks_of)
+    assert profile.provenance["drift"] == pytest.approx([1.3, 1.0, 1.0], abs=1e-3)
+    rows = evidence(first + later + alone, blocks_of).rows
+    assert {row.age: row.weight for row in rows} == pytest.approx({0: 1.0, 1: 0.95, 2: 0.95**2})
+
+
 def beside(session: str, reference_factor: float, factors: Sequence[float], first: int, hour: int) -> list[Measurement]:
     """A session that began `reference_factor` times as slow as the board is, and then was as slow as `factors`."""
     reference = taken(0, session=session, factor=reference_factor, hour=hour)

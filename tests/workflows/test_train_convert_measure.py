@@ -56,10 +56,16 @@ def test_train_then_convert_then_measure(profiled: tuple[Place, Profiled], copy:
     assert table["model"]["sha256"] == artifact.sha256
     assert Path(table["model"]["path"]).read_bytes() == artifact.tflite
 
+    assert (manifest["architecture"], manifest["space"]) == (TEXT, {"name": "tiny", "table": None})
+    assert manifest["task"] == "images"
+
     by_folder, by_file = edgenas.measure(folder), edgenas.measure(folder / "model.tflite", statistic="p95")
     assert by_folder.timing.sha256 == by_file.timing.sha256 == artifact.sha256
     assert (by_folder.timing.statistic, by_file.timing.statistic) == ("p10", "p95")
     assert by_file.timing.latency_ms == by_file.timing.p95_ms
+    assert by_folder.record is not None
+    assert (by_folder.record.architecture, by_folder.record.space) == (TEXT, "tiny")
+    assert by_file.record is None
     assert json.loads(json.dumps(by_folder.to_json()))["model"]["bytes"] == len(artifact.tflite)
 
 
