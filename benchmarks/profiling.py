@@ -154,7 +154,7 @@ def speed(session: Session, reference: bytes | None) -> float:
     measured = session.store.read(session.key)
     names = {m.architecture for m in measured if m.conditions.get("reference")}
     data = evidence(measured, lambda m: SPACE.blocks(Architecture.parse(m.architecture)))
-    return next(ms for name, ms in zip(data.names, data.latency_ms, strict=True) if name[0] in names)
+    return next(ms for one, ms in zip(data.networks, data.latency_ms, strict=True) if one.architecture in names)
 
 
 def refine(board: str, device: str, seed: int, hidden: set[Architecture]) -> None:

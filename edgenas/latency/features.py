@@ -1,11 +1,11 @@
-"""A few features of every layer, priced by non-negative least squares on whole measured networks.
+"""A few features of every layer; non-negative least squares on whole measured networks gives the cost of each.
 
-Kernel-level predictors such as nn-Meter (Zhang et al., MobiSys 2021) learn each kernel from thousands measured
-alone; here whole networks are regressed on few features, because a minute of measuring yields some thirty networks, and
-because kernels measured alone do not add up to a network. What makes few features enough is the tile: engines compute
-channels in tiles and pay for the padding. With multiply-accumulates as counted, the cross-validated error on random
-networks of one x86 host was 12 %; with those of the engine's tile, about 2 %. The tile differs by board, runtime and
-precision, so it is chosen from `TILES` by cross-validation together with the prices.
+Kernel-level predictors such as nn-Meter (Zhang et al., MobiSys 2021) learn each kernel from thousands of isolated
+measurements. This model regresses whole networks on few features, because a minute of measuring yields about thirty
+networks, and because isolated kernels do not add up to a network. Few features suffice thanks to the tile: engines
+compute channels in tiles and pay for the padding. With plain multiply-accumulates the cross-validated error on random
+networks of one x86 host was 12 %; with those padded to the engine's tile, about 2 %. The tile differs by board, runtime
+and precision, so it is chosen from `TILES` by cross-validation together with the unit costs.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Tile(NamedTuple):
 
     @property
     def lanes(self) -> int:
-        """Depthwise convolutions pad to a multiple of these: vectors compute them even where there are matrix units."""
+        """Depthwise convolutions pad to a multiple of this: vectors compute them even on boards with matrix units."""
         return min(self.small, _LANES)
 
     @property
     def rows(self) -> int:
-        """Other convolutions pad their places to a multiple of these: 1, but of matrix units those of an operand."""
+        """Other convolutions pad their pixels to a multiple of this: the rows of a matrix unit's operand, else 1."""
         return _UNIT_ROWS if self.small > _LANES else 1
 
 
@@ -75,15 +75,14 @@ FEATURES = (
     "operators",
     *(f"{kind}.macs" for kind in _TILED),  # multiply-accumulates with padded channels
     *(f"{kind}.outputs" for kind in _TILED),  # output elements with padded channels: requantise, activate, store
-    *(f"{kind}.pixels" for kind in _TILED),  # places, whatever the channels: where matrix units leave only the set-up
+    *(f"{kind}.pixels" for kind in _TILED),  # without channels: with matrix units only the set-up remains
     "elements",  # read and written by all other layers
     "weights",  # loaded, whatever the layer
 )
-# Prices relative to each other before anything is measured, from two precisions of one host and a Cortex-M4; those of
-# pixels are a guess.
+# Relative costs before any measurement, from two precisions of one host and a Cortex-M4; those of pixels are guesses.
 _START = (2000.0, 1.0, 1.0, 5.0, 20.0, 20.0, 20.0, 5.0, 5.0, 5.0, 4.0, 5.0)
-_ADDED = tuple(f"{kind}.pixels" for kind in _TILED)  # since profiles were first written
-_MIN_SHARE = 0.1  # of a latency: a price that was learnt is not free where what is measured now has little of it
+_ADDED = tuple(f"{kind}.pixels" for kind in _TILED)  # older profiles do not have them
+_MIN_SHARE = 0.1  # a learnt cost stays regularised even if its feature is a small share of the new latencies
 _MAX_TILE = 1 << 12  # of a saved model, channels
 _MIN_FOR_TILE = 8  # fewer architectures cannot tell tiles apart
 
@@ -130,7 +129,7 @@ class FeatureModel:
         latency_ms: Sequence[float],
         weights: Sequence[float] | None = None,
     ) -> FeatureModel:
-        """Only the prices anew, as `fit` does: the tile and the standard deviation stay."""
+        """Fit only the unit costs; the tile and the standard deviation stay."""
         return self.priced(self.matrix(architectures), *observations(architectures, latency_ms, weights))
 
     def matrix(self, architectures: Sequence[Sequence[Part]]) -> Array:
@@ -144,12 +143,12 @@ class FeatureModel:
         return replace(self, unit_costs=tuple(map(float, solved[1:])), bias_ms=float(solved[0]), measurements=len(y))
 
     def _trust(self, y: Array) -> tuple[float, float]:
-        """`ridge` and `least` of `solve`: prices are held to more where they rest on more than is measured now."""
+        """`ridge` and `least` of `solve`: unit costs fitted on more measurements than the given ones change less."""
         more = self.measurements / len(y)
         return (RIDGE * more, _MIN_SHARE) if more > 1 else (RIDGE, 0.0)
 
     def mixed(self, other: FeatureModel, share: float) -> FeatureModel:
-        """`share` of this model's prices and 1 - share of the `other`'s, which are of the same tile."""
+        """The weighted mean of this model (`share`) and of the `other` (1 - share), which has the same tile."""
         pairs = zip(self.unit_costs, other.unit_costs, strict=True)
         unit_costs = tuple(share * mine + (1 - share) * its for mine, its in pairs)
         return replace(self, unit_costs=unit_costs, bias_ms=share * self.bias_ms + (1 - share) * other.bias_ms)
@@ -161,7 +160,7 @@ class FeatureModel:
         return costs
 
     def corrected(self, shares: Array) -> FeatureModel:
-        """Each price times 1 + its share, shape (FEATURES,), and none negative."""
+        """Each unit cost times 1 + its share, shape (FEATURES,), and at least 0."""
         return replace(self, unit_costs=tuple(map(float, np.maximum(1 + shares, 0.0) * np.array(self.unit_costs))))
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
@@ -170,7 +169,7 @@ class FeatureModel:
         return mean, mean * self.relative_std
 
     def block_ms(self, block: Part) -> float:
-        """As `LatencyModel.block_ms`; cached. Thousands of blocks are priced faster by `predict`, one per row."""
+        """As `LatencyModel.block_ms`; cached. For thousands of blocks `predict`, with one block a row, is faster."""
         require_fit(self.measurements)
         return _block_ms(self, block)
 
@@ -227,7 +226,7 @@ def _rows(block: Part) -> tuple[tuple[int, ...], ...]:
 
 
 def _layers(architectures: Sequence[Sequence[Part]]) -> tuple[Array, Indices]:
-    """All layers, one under the other (layers, 7), and the architecture that each belongs to (layers,)."""
+    """All layers, stacked (layers, 7), and the index of each one's architecture (layers,)."""
     rows = [(index, *row) for index, blocks in enumerate(architectures) for block in blocks for row in _rows(block)]
     table = np.array(rows, dtype=np.float64).reshape(len(rows), 8)
     return table[:, 1:], table[:, 0].astype(np.int64)

@@ -1,7 +1,7 @@
-"""A Gaussian process whose prior mean is the features' prediction: the most exact of these models, and not additive.
+"""A Gaussian process whose prior mean is the features' prediction: the most accurate of these models, but not additive.
 
-Linear in counts of parts like `auto`, plus a Matern 3/2 kernel on them for what parts do to each other. A network's
-cost is then no sum over its parts, so no budget can be solved exactly by it: it is for predicting and ranking.
+It is linear in counts of parts like `auto`, plus a Matern 3/2 kernel on the counts for interactions of parts. Because a
+network's latency is then not a sum over its parts, a search cannot use it: it is for predicting and ranking.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _ENOUGH = 8  # architectures that can be cross-validated
 _MAX_THETA = 50.0  # of a saved model; those that are learnt are within 18
-_RELEARN = 100  # measurements up to which hyperparameters are fitted closely enough to flatter what is left out
+_RELEARN = 100  # up to so many measurements each fold learns hyperparameters anew: else held-out errors are too small
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class GaussianProcess:
     """Milliseconds as the features' prediction x (1 + the process).
 
     design: its columns. rows, targets: of the measured networks, as `Design.rows` gives them, and their relative
-    errors, shapes (measurements, columns) and (measurements,). theta: logarithms of hyperparameters. scale: what the
-    standard deviation is multiplied by to be honest, cross-validated. measurements: 0 before `fit`.
+    errors, shapes (measurements, columns) and (measurements,). theta: logarithms of hyperparameters. scale: factor on
+    the standard deviation that calibrates it, cross-validated. measurements: 0 before `fit`.
     """
 
     features: FeatureModel = field(default_factory=FeatureModel)
@@ -51,7 +51,7 @@ class GaussianProcess:
         latency_ms: Sequence[float],
         weights: Sequence[float] | None = None,
     ) -> GaussianProcess:
-        """As `LatencyModel.fit`; of an earlier model the prices of features are what new ones are drawn towards."""
+        """As `LatencyModel.fit`; the features are regularised towards those of this model."""
         y, w = observations(architectures, latency_ms, weights)
         folds = folds_of(architectures)
         if len(np.unique(folds)) < _ENOUGH:
@@ -60,7 +60,7 @@ class GaussianProcess:
         features = prior(self.features, architectures, y, w)
         design = Design.of(architectures, float(np.median(y)), tail=True)
         model, kernel = _fitted(features, design, design.kernel(), architectures, y, w, learn=True)
-        start = replace(self.features, tile=features.tile)  # prices that know nothing of what is left out
+        start = replace(self.features, tile=features.tile)  # not fitted on the rows left out
         held = np.empty((2, len(y)))
         for fold in np.unique(folds):
             out, rest = np.flatnonzero(folds == fold).tolist(), np.flatnonzero(folds != fold).tolist()
@@ -71,7 +71,7 @@ class GaussianProcess:
         return replace(model, scale=scaling(held[0] - y, held[1]))
 
     def predict(self, architectures: Sequence[Sequence[Part]]) -> tuple[Array, Array]:
-        """As `LatencyModel.predict`; the standard deviation grows away from what was measured."""
+        """As `LatencyModel.predict`; the standard deviation is larger for networks unlike the measured ones."""
         if self.measurements == 0:
             raise ValueError("a latency model predicts only after fit")
         mean, std = self.features.predict(architectures)

@@ -1,4 +1,4 @@
-"""The covariance that the Gaussian processes here share. Imports scikit-learn: import it where a process is fitted."""
+"""The covariance of the Gaussian processes. It imports scikit-learn, so it is imported only where one is fitted."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PartsKernel(Kernel):  # type: ignore[misc]
     """Sum over groups of columns of variance x (X_g X_g^T), noise, and if `tail` > 0 a Matern 3/2 on the last columns.
 
     A linear kernel per group is Bayesian linear regression with one prior variance per group (Rasmussen and Williams,
-    Gaussian Processes for Machine Learning, 2006, section 2.1): variances that maximise the marginal likelihood
-    are how far each group may move prices. Column 0 is each row's noise variance, relative to the others'.
+    Gaussian Processes for Machine Learning, 2006, section 2.1): the variances that maximise the marginal
+    likelihood say how much each group may contribute. Column 0 is each row's noise variance, relative to the others'.
 
     widths: columns of each group, from column 1 on. tail: columns of the Matern kernel, behind the groups. theta: log
     variances of the groups and of the noise, then the Matern kernel's log variance and log length.

@@ -33,7 +33,7 @@ Weights = tuple[Array, ...]
 class MLPModel:
     """Milliseconds as `offset_ms` + `unit_ms` x the network's output.
 
-    level, names: the input's columns, as `parts.counts` takes them; other parts are not seen. weights: of the three
+    level, names: the input's columns, as `parts.counts` takes them; other parts are ignored. weights: of the three
     layers, each a matrix (outputs, inputs) and a vector (outputs,). relative_std: of a prediction, cross-validated.
     measurements: 0 before `fit`.
     """
@@ -52,7 +52,7 @@ class MLPModel:
         latency_ms: Sequence[float],
         weights: Sequence[float] | None = None,
     ) -> MLPModel:
-        """As `LatencyModel.fit`. Training starts from the weights of a fitted model that sees the same parts."""
+        """As `LatencyModel.fit`. Training starts from this model's weights if it has the same columns."""
         y, w = observations(architectures, latency_ms, weights)
         same = len({len(parts) for parts in architectures}) == 1
         level = self.level if self.names else ("place" if same else "identity")
@@ -157,7 +157,7 @@ def _descended(x: Array, target: Array, w: Array, start: Weights) -> Weights:
 
 
 def _network(inputs: int, start: Weights, generator: torch.Generator) -> list[torch.Tensor]:
-    """The layers' matrices and biases, from `start` or as torch.nn.Linear starts them."""
+    """The layers' matrices and biases, from `start` or initialised as in torch.nn.Linear."""
     import torch
 
     if start:

@@ -1,12 +1,11 @@
-"""A new board's latency model from a few measurements and the models of boards that are known already.
+"""A new board's latency model from a few measurements and the models of other boards.
 
-Few-shot predictors such as HELP (Lee et al., NeurIPS 2021) and OneProxy (Wang et al., SIGMETRICS 2022) learn from
-known devices, too; what a search needs is a sum over parts. So this is a sum: of the known boards' models, each times
-a weight, and of a few features' prices for what no known board has in it, by non-negative least squares on relative
-errors. The weights are drawn towards each board's agreement with the measurements, so that boards that agree speak and
-others do not; units and speeds do not matter. That is mixed with the model of the measurements alone, in the share that
-predicts measurements left out best (stacking: Breiman, Machine Learning 24, 1996), and refused if that is not clearly
-better.
+Few-shot predictors such as HELP (Lee et al., NeurIPS 2021) and OneProxy (Wang et al., SIGMETRICS 2022) also learn from
+known devices, but a search needs a sum over parts. This model is a weighted sum of the other boards' models and of a
+few features for what no other board explains, fitted by non-negative least squares on relative errors. Each weight is
+regularised towards its board's agreement with the measurements, so that boards that agree dominate; units and speeds do
+not matter. The sum is mixed with the model of the measurements alone, in the share that predicts held-out
+measurements best (stacking: Breiman, Machine Learning 24, 1996), and refused unless the mixture is clearly better.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from edgenas.latency.calibration import stacked
 from edgenas.latency.features import FEATURES, FeatureModel
 from edgenas.latency.regression import damaged, folds_of, number, observations
 
-LEAST, MOST = 5, 50  # architectures: fewer cannot tell whether others help; by more a board explains itself
-_RIDGE = 0.01  # of the boards' weights against one measurement ...
-_RIDGE_PRICES = 0.03  # ... and of the features' prices, which are drawn towards 0
+LEAST, MOST = 5, 50  # architectures: fewer cannot show whether other boards help, more suffice without them
+_RIDGE = 0.01  # weight of the boards' prior against one measurement
+_RIDGE_PRICES = 0.03  # the same for the features' costs, which are regularised towards 0
 _FOLDS = 5
 _MAX_KNOWN = 64  # boards of a saved model
-_GAIN = 0.9  # of the error alone, which others have to leave at most: few measurements flatter who explains them last
-_MIN_RELATIVE = 0.05  # of its median: what a model predicts at least, where it is far from what it has seen
+_GAIN = 0.9  # other boards must reduce the error to this part, because few measurements flatter the richer model
+_MIN_RELATIVE = 0.05  # lower bound of a prediction, relative to the median, for networks unlike the measured ones
 
 
 @dataclass(frozen=True)
 class Source:
-    """A known board's model. weight: the part of the new board's latency, in the mean, that it explains."""
+    """Another board's model. weight: the mean part of the new board's latency that it explains."""
 
     name: str
     model: AdditiveModel
@@ -44,11 +43,11 @@ class Source:
 
 @dataclass(frozen=True)
 class TransferModel:
-    """Milliseconds as `share` x (what known boards and features' prices say) + (1 - share) x what `alone` says.
+    """Milliseconds as `share` x (prediction by other boards and features) + (1 - share) x prediction by `alone`.
 
-    known: the boards to learn from before `fit`, after it those with a weight. rest: the prices beyond them. share: 0
-    before `fit`, and where the known boards are refused. refused: why, else "". error_alone, error_transferred: root
-    mean squares of relative errors on measurements left out; 0 where there are too few. measurements: 0 before `fit`.
+    known: the boards to learn from before `fit`; after it, those with a weight. rest: features beyond them. share: 0
+    before `fit` and if the other boards are refused. refused: the reason, else "". error_alone, error_transferred: root
+    mean squares of relative errors on held-out measurements; 0 if there are too few. measurements: 0 before `fit`.
     """
 
     known: tuple[Source, ...] = ()
@@ -74,7 +73,7 @@ class TransferModel:
     ) -> TransferModel:
         """As `LatencyModel.fit`. With fewer than LEAST different architectures, or more than MOST, alone.
 
-        What was fitted on a part of the same measurements starts anew: it would flatter `alone` when some are left out.
+        Models fitted on a part of the same measurements start anew: in cross-validation they would flatter `alone`.
         """
         y, w = observations(architectures, latency_ms, weights)
         if 0 < self.measurements <= len(y):
@@ -119,7 +118,7 @@ class TransferModel:
         return self.share * transferred + (1 - self.share) * alone
 
     def provenance(self) -> dict[str, Any]:
-        """What was learnt from which boards, for people: the boards' weights, or why they were refused."""
+        """The boards' weights, or why they were refused, as text for people."""
         if not self.share:
             return {"refused": self.refused}
         weights = {source.name: round(source.weight, 3) for source in self.known}
@@ -166,7 +165,7 @@ class TransferModel:
         return cast("AdditiveModel", self.alone.fit(architectures, y.tolist(), w.tolist()))
 
     def _left_out(self, architectures: Sequence[Sequence[Part]], y: Array, w: Array) -> tuple[Array, Array]:
-        """Relative errors on architectures left out: of the model alone and of the combination."""
+        """Relative errors on held-out architectures, of the model alone and of the combination."""
         folds = folds_of(architectures) % _FOLDS
         alone, combined = np.empty_like(y), np.empty_like(y)
         for fold in np.unique(folds).tolist():
@@ -183,7 +182,7 @@ class TransferModel:
 def _combined(
     known: Sequence[Source], architectures: Sequence[Sequence[Part]], y: Array, w: Array
 ) -> tuple[tuple[Source, ...], FeatureModel]:
-    """Boards' factors and features' prices that explain `y` best; boards without a weight are left out."""
+    """The boards' factors and the features' costs that explain `y` best; boards without a weight are dropped."""
     from scipy.optimize import nnls
 
     predicted = np.stack([source.model.predict(architectures)[0] for source in known], axis=1)
@@ -211,7 +210,7 @@ def _combined(
 
 
 def _units(model: FeatureModel) -> list[FeatureModel]:
-    """Models with the tile of `model` of which each counts one thing: inferences, then each feature."""
+    """Models with the tile of `model`, each of which counts one quantity: inferences, then each feature."""
     nothing = replace(model, bias_ms=0.0, unit_costs=(0.0,) * len(FEATURES))
     each = (tuple(map(float, row)) for row in np.eye(len(FEATURES)))
     return [replace(nothing, bias_ms=1.0), *(replace(nothing, unit_costs=prices) for prices in each)]
@@ -222,7 +221,7 @@ def _new_alone(name: str = latency.DEFAULT) -> AdditiveModel:
 
 
 def _part(table: Mapping[str, Any], file: str) -> AdditiveModel:
-    """A model that leans on no others. Raises ProfileError for what holds models in models without an end."""
+    """A model that does not refer to others. Raises ProfileError for nested transfer models."""
     if table.get("model") == "transfer":
         raise damaged(file, "model", table)
     return latency.load_additive(table, file)

@@ -97,7 +97,9 @@ def _found(key: ProfileKey, rows: Sequence[Row], expected: _Expected) -> list[Di
     for row, ms in pairs:
         ratio = scale * row.latency_ms / ms
         if not _agree(ratio):
-            found.append(Disagreement(key, row.name[0], row.latency_ms, ms, scale, ratio, expected.against))
+            found.append(
+                Disagreement(key, row.network.architecture, row.latency_ms, ms, scale, ratio, expected.against)
+            )
     return found
 
 
@@ -113,11 +115,11 @@ def _by_own(own: Sequence[Measurement], rows: Sequence[Row], blocks_of: BlocksOf
     layer = scaled(Layer(Origin("", "", None, ""), 0, 0), mine, sampled(rows), exact)
     if not layer.compared:
         return None
-    measured = {row.name: row.latency_ms for row in sorted(mine, key=lambda row: row.age, reverse=True)}
+    measured = {row.network: row.latency_ms for row in sorted(mine, key=lambda row: row.age, reverse=True)}
     predicted: Sequence[float | None] = [None] * len(rows)
     if len(measured) >= ENOUGH:
         predicted = _predicted(_fitted(mine, exact), rows)
-    values = [measured.get(row.name, ms) for row, ms in zip(rows, predicted, strict=True)]
+    values = [measured.get(row.network, ms) for row, ms in zip(rows, predicted, strict=True)]
     return _Expected(values, layer.scale, "your measurements", absolute=True)
 
 
@@ -173,7 +175,7 @@ def _nearest(expected_ms: Sequence[float | None], row: Row) -> float | None:
 def _by_itself(rows: Sequence[Row], exact: bool) -> _Expected | None:
     """By a model of the file's own measurements, in which those that are far off weigh little."""
     some = sampled(rows)
-    if len({row.name for row in some}) < ENOUGH:
+    if len({row.network for row in some}) < ENOUGH:
         return None
     measured, weights = np.array([row.latency_ms for row in some]), np.ones(len(some))
     for _ in range(_REWEIGHTED):

@@ -18,9 +18,9 @@ from edgenas import latency
 from edgenas.profiles.measurement import Measurement, Origin
 from edgenas.profiles.reference_speed import SMOOTH, quick
 from edgenas.spaces.architecture import Block
+from edgenas.spaces.network_id import NetworkId
 
-Name = tuple[str, tuple[int, int, int], int, str]  # an architecture bound to an input, classes and a space
-Session = Mapping[Name, Sequence[Measurement]]
+Session = Mapping[NetworkId, Sequence[Measurement]]
 Key = tuple[str | None, str]  # a session: the id of the file that it was imported with, None for one's own; its name
 BlocksOf = Callable[[Measurement], Sequence[Block]]
 
@@ -69,7 +69,7 @@ class Layer:
 class Row:
     """A network of one session. latency_ms: in the latest session's scale. age: how many sessions came after it."""
 
-    name: Name
+    network: NetworkId
     blocks: tuple[Block, ...]
     latency_ms: float
     weight: float
@@ -90,9 +90,9 @@ class Evidence:
     layers: tuple[Layer, ...] = ()
 
     @property
-    def names(self) -> tuple[Name, ...]:
-        """What identifies the networks."""
-        return tuple(row.name for row in self.rows)
+    def networks(self) -> tuple[NetworkId, ...]:
+        """The network of each row."""
+        return tuple(row.network for row in self.rows)
 
     @property
     def architectures(self) -> tuple[tuple[Block, ...], ...]:
@@ -147,17 +147,12 @@ def rows_of(measurements: Sequence[Measurement], blocks_of: BlocksOf) -> list[Ro
     return [row for key in sessions for row in _rows(key, sessions[key], scales[key], fading[key], blocks_of, False)]
 
 
-def name_of(m: Measurement) -> Name:
-    """What identifies a measured network: the architecture bound to an input, classes and space."""
-    return m.architecture, m.input_shape, m.classes, m.space
-
-
 def by_session(measurements: Sequence[Measurement]) -> dict[Key, Session]:
     """The measurements by session, the oldest first and imported ones before one's own, and in it by network."""
-    found: dict[Key, dict[Name, list[Measurement]]] = {}
+    found: dict[Key, dict[NetworkId, list[Measurement]]] = {}
     for m in sorted(measurements, key=lambda m: (m.origin is None, m.taken_utc)):
         key = (None if m.origin is None else m.origin.id, m.session)
-        found.setdefault(key, {}).setdefault(name_of(m), []).append(m)
+        found.setdefault(key, {}).setdefault(m.network, []).append(m)
     return dict(found)
 
 
@@ -256,8 +251,8 @@ def sampled(rows: Sequence[Row], files: int = 1) -> list[Row]:
 
 def scaled(layer: Layer, own: Sequence[Row], theirs: Sequence[Row], exact: bool) -> Layer:
     """The layer with the factor that brings its rows to one's own: by the networks that both have, else by a model."""
-    mine = {row.name: row.latency_ms for row in sorted(own, key=lambda row: row.age, reverse=True)}
-    shared = [log(mine[row.name] / row.latency_ms) for row in theirs if row.name in mine]
+    mine = {row.network: row.latency_ms for row in sorted(own, key=lambda row: row.age, reverse=True)}
+    shared = [log(mine[row.network] / row.latency_ms) for row in theirs if row.network in mine]
     if len(shared) >= _SHARED_FOR_DRIFT:
         return by_ratios(layer, shared, "networks")
     if len(mine) >= ENOUGH and theirs:
@@ -279,7 +274,7 @@ def by_ratios(layer: Layer, logs: Sequence[float], by: str) -> Layer:
     return replace(layer, scale=exp(middle), scale_std=std, compared=len(logs), by=by)
 
 
-def _references(session: Session, latest: Session) -> set[Name]:
+def _references(session: Session, latest: Session) -> set[NetworkId]:
     shared = session.keys() & latest.keys()
     return {name for name in shared if all(_is_reference(found[name]) for found in (session, latest))}
 

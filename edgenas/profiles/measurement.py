@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgenas.profiles.profile import ProfileKey
-from edgenas.spaces.architecture import Architecture, Block
-from edgenas.spaces.catalogue import recall
+from edgenas.spaces.architecture import Block
+from edgenas.spaces.network_id import NetworkId
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,14 @@ class Measurement:
     origin: Origin | None = None
 
     @property
+    def network(self) -> NetworkId:
+        """The measured network, whatever its weights."""
+        return NetworkId(self.architecture, self.input_shape, self.classes, self.space)
+
+    @property
     def identity(self) -> tuple[Any, ...]:
-        """What is equal of one measurement that came by two ways."""
-        network = (self.architecture, self.input_shape, self.classes, self.space, self.model_sha256)
-        return (self.key, self.session, self.taken_utc, *network, self.latency_ms)
+        """Equal for two copies of one measurement, however they were imported."""
+        return (self.key, self.session, self.taken_utc, self.network, self.model_sha256, self.latency_ms)
 
     @property
     def corrected_ms(self) -> float:
@@ -81,8 +85,5 @@ class Measurement:
 
 
 def blocks_of(m: Measurement) -> tuple[Block, ...] | None:
-    """The blocks of a measurement's architecture; None if its space is not known, or was changed since."""
-    space, architecture = recall(m.space, m.input_shape, m.classes), Architecture.parse(m.architecture)
-    if space is None or len(space.stages) != len(architecture.stages):
-        return None
-    return space.blocks(architecture)
+    """The blocks of a measurement's architecture; None if its space is unknown or has changed since."""
+    return m.network.blocks()

@@ -13,7 +13,7 @@ from edgenas import latency
 from edgenas.boards.board import Board
 from edgenas.latency import LatencyModel
 from edgenas.profiles import other_boards
-from edgenas.profiles.evidence import Evidence, evidence, name_of
+from edgenas.profiles.evidence import Evidence, evidence
 from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.profile import BoardProfile, ProfileKey, list_profiles
 from edgenas.runtimes.registry import of_kind
@@ -83,7 +83,7 @@ def refine(
             **told,
             **others,
             "sessions": len(data.drift),
-            "architectures": len({name_of(m) for m in measurements}),
+            "architectures": len({m.network for m in measurements}),
             "near_ms": focus_latency,
             "drift": [round(scale, 4) for scale in data.drift],
             "layers": [layer.to_json() for layer in data.layers],

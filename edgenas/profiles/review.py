@@ -11,10 +11,11 @@ import numpy as np
 
 from edgenas import latency
 from edgenas.latency import Array
-from edgenas.profiles.evidence import Evidence, Name, by_session, evidence, name_of
+from edgenas.profiles.evidence import Evidence, by_session, evidence
 from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.profile import ProfileKey
 from edgenas.spaces.architecture import Block
+from edgenas.spaces.network_id import NetworkId
 
 _FOLDS = 5
 _STDS_90 = 1.645  # half of an interval that holds 90 of 100 normal values, in standard deviations
@@ -88,23 +89,21 @@ class Review:
 
 
 def review(
-    key: ProfileKey, measurements: Sequence[Measurement], blocks: Mapping[Name, tuple[Block, ...]], model: str
+    key: ProfileKey, measurements: Sequence[Measurement], blocks: Mapping[NetworkId, tuple[Block, ...]], model: str
 ) -> Review:
     """Review the measurements of a key by 5-fold cross-validation of the latency model named `model`.
 
     blocks: of every network. Networks are left out as a whole, with all their measurements.
     """
-    data = evidence(measurements, lambda m: blocks[name_of(m)])
+    data = evidence(measurements, lambda m: blocks[m.network])
     sessions = tuple(_drifts(measurements, data))
     layers = tuple(layer.to_json() for layer in data.layers)
-    if len(set(data.names)) < 2:
+    if len(set(data.networks)) < 2:
         return Review(key, len(measurements), None, None, (), (), sessions, layers)
     predicted, std = left_out(data, model)
     measured = np.asarray(data.latency_ms)
-    networks = tuple(
-        Network(*name, float(ms), float(mean), float(spread))
-        for name, ms, mean, spread in zip(data.names, measured, predicted, std, strict=True)
-    )
+    rows = zip(data.networks, measured, predicted, std, strict=True)
+    networks = tuple(_network(network, float(ms), float(mean), float(spread)) for network, ms, mean, spread in rows)
     return Review(
         key=key,
         measurements=len(measurements),
@@ -117,12 +116,16 @@ def review(
     )
 
 
+def _network(of: NetworkId, measured_ms: float, predicted_ms: float, std_ms: float) -> Network:
+    return Network(of.architecture, of.input_shape, of.classes, of.space, measured_ms, predicted_ms, std_ms)
+
+
 def left_out(data: Evidence, model: str) -> tuple[Array, Array]:
     """(mean_ms, std_ms) of every row by a model fitted without the rows of its fold."""
-    names = sorted(set(data.names))
-    order = np.random.default_rng(0).permutation(len(names))
-    fold_of = {names[i]: place % _FOLDS for place, i in enumerate(order)}
-    folds = np.array([fold_of[name] for name in data.names])
+    networks = sorted(set(data.networks))
+    order = np.random.default_rng(0).permutation(len(networks))
+    fold_of = {networks[i]: place % _FOLDS for place, i in enumerate(order)}
+    folds = np.array([fold_of[network] for network in data.networks])
     mean, std = np.empty(len(folds)), np.empty(len(folds))
     for fold in np.unique(folds):
         rest = np.flatnonzero(folds != fold)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from edgenas import resources
 from edgenas.boards.board import Board
 from edgenas.errors import UsageError
-from edgenas.profiles.evidence import name_of
 from edgenas.profiles.measurement import blocks_of
 from edgenas.profiles.review import Review, review
 from edgenas.profiles.store import Store
@@ -51,8 +50,8 @@ def show_profile(board: str = "host", *, picture: str | Path | None = None) -> S
     with Store() as store:
         for key in store.keys(described.id):
             measured = store.read(key)
-            blocks = {name_of(m): known for m in measured if (known := blocks_of(m)) is not None}
-            priced = [m for m in measured if name_of(m) in blocks]
+            blocks = {m.network: known for m in measured if (known := blocks_of(m)) is not None}
+            priced = [m for m in measured if m.network in blocks]
             if priced:
                 last = max(m.taken_utc for m in priced)
                 found.append((last, review(key, priced, blocks, model)))

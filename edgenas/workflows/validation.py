@@ -31,6 +31,6 @@ def cross_validated(space: SearchSpace, measurements: Sequence[Measurement], mod
     data = evidence(measurements, blocks_of, exact=exact)
     quiet = [name for name, found in last.items() if not all(m.disturbed for m in found)]
     latest = [place for place, row in enumerate(data.rows) if row.age == 0]
-    judged = [place for place in latest if data.names[place] in quiet or len(quiet) < ENOUGH]
+    judged = [place for place in latest if data.networks[place] in quiet or len(quiet) < ENOUGH]
     measured = np.array(data.latency_ms)[judged]
     return float(np.mean(np.abs(left_out(data, model)[0][judged] / measured - 1)))

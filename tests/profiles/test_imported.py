@@ -103,7 +103,7 @@ def test_a_layer_is_scaled_by_the_networks_that_both_measured() -> None:
     (layer,) = data.layers
     assert (layer.by, layer.compared, layer.measurements) == ("networks", 3, 17)
     assert layer.scale == pytest.approx(0.5)
-    rows = {(row.name[0], row.origin is None): row for row in data.rows}
+    rows = {(row.network.architecture, row.origin is None): row for row in data.rows}
     assert rows[mine[4].architecture, False].latency_ms == pytest.approx(mine[4].latency_ms)
     assert rows[mine[4].architecture, False].weight == 0.5
     assert rows[mine[4].architecture, True].weight == 1.0
@@ -133,7 +133,7 @@ def test_layers_have_scales_of_their_own_and_a_session_of_mine_is_mine() -> None
         row.latency_ms == pytest.approx(m.latency_ms)
         for row in data.rows
         for m in mine
-        if m.architecture == row.name[0]
+        if m.architecture == row.network.architecture
     )
 
 

@@ -11,7 +11,7 @@ from helpers.recorded import KEY, NETWORKS, taken
 
 from edgenas import latency
 from edgenas.boards.board import Board
-from edgenas.profiles.evidence import evidence, name_of
+from edgenas.profiles.evidence import evidence
 from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.profile import BoardProfile
 from edgenas.profiles.refine import contradicted, refine, refreshed
@@ -144,9 +144,9 @@ def test_a_session_fades_and_slowly_if_the_reference_links_it_to_the_latest(
     if not linked:
         sessions = [session[1:] for session in sessions]
     found = evidence([m for session in sessions for m in session], blocks_of)
-    weight = dict(zip(found.names, found.weights, strict=True))
-    assert weight[name_of(sessions[-1][-1])] == 1.0
-    assert [weight[name_of(sessions[i][-1])] for i in (-2, -3, 0)] == pytest.approx(weights)
+    weight = dict(zip(found.networks, found.weights, strict=True))
+    assert weight[sessions[-1][-1].network] == 1.0
+    assert [weight[sessions[i][-1].network] for i in (-2, -3, 0)] == pytest.approx(weights)
 
 
 def test_counts_do_not_age() -> None:
