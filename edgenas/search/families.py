@@ -44,7 +44,7 @@ def random(rng: np.random.Generator, n: int) -> Family:
     return propose
 
 
-def mutated(rng: np.random.Generator, parents: Sequence[Candidate], n: int) -> Family:
+def mutations(rng: np.random.Generator, parents: Sequence[Candidate], n: int) -> Family:
     """At most `n` variants of `parents` in turn, from 96 to 100 % of the latency."""
 
     def propose(lattice: Lattice, aim: float) -> list[Candidate]:

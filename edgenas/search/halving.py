@@ -30,7 +30,7 @@ def halving(problem: Problem, evaluator: Evaluator, say: Callable[[str], None] =
         raise nothing_fits(problem, evaluator)
     first = train(evaluator, first, FIRST_RUNG)
     parents = sorted(first, key=loss)[:2]
-    children = admit(problem, evaluator, [families.mutated(rng, parents, _MUTATED)], say, known=first)
+    children = admit(problem, evaluator, [families.mutations(rng, parents, _MUTATED)], say, known=first)
     everyone = first + train(evaluator, children, FIRST_RUNG)
     survivors = _keep(everyone, _SURVIVORS)
     say(f"{len(everyone)} candidates trained, {len(survivors)} go on: {', '.join(c.origin for c in survivors)}")
