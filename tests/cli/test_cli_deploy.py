@@ -100,10 +100,14 @@ def test_rollback_to_nothing_is_refused(deployed: Deployed) -> None:
     assert "no previous model" in done.message
 
 
-def test_agent_killed_in_mid_measurement_then_finished_on_a_terminal_then_rolled_back(program: Program) -> None:
+def test_agent_killed_in_mid_measurement_then_finished_on_a_terminal_then_rolled_back(
+    program: Program, deployed: Deployed
+) -> None:
+    """The finished deploy as if its last step had not been: everything is there but the installation."""
     before = program.device()
-    command = (*DEPLOY, "--seed", "1")
-    running = program.start(*command).until("] install and measure")
+    shutil.copytree(deployed.program.folder / "runs", program.folder / "runs")
+    (program.folder / deployed.result["folder"] / "result.json").unlink()
+    running = program.start(*DEPLOY).until("] install and measure")
     time.sleep(0.5)
     agents = [pid for pid, line in program.processes().items() if "firmware_tools/agent" in line]
     assert agents
@@ -115,7 +119,7 @@ def test_agent_killed_in_mid_measurement_then_finished_on_a_terminal_then_rolled
     assert program.processes() == {}
     assert program.device() == before
 
-    finished = _on_a_terminal(program, *command)
+    finished = _on_a_terminal(program, *DEPLOY)
     assert finished.code == 0, finished.stdout
     assert "\x1b[" in finished.stdout
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", finished.stdout)

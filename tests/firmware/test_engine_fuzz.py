@@ -18,11 +18,11 @@ def _make(target: str, build: Path, *variables: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("target", "seconds"), [("loader", 15), ("run", 15), ("frames", 5), ("session", 5)])
-def test_a_short_run(target: str, seconds: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["loader", "run", "frames", "session"])
+def test_a_short_run(target: str, tmp_path: Path) -> None:
     if shutil.which("make") is None or _make("can-fuzz", tmp_path).returncode != 0:
         pytest.skip("needs make, clang and its libFuzzer: apt-get install make clang libclang-rt-dev")
-    done = _make(f"fuzz-{target}", tmp_path, f"SECONDS={seconds}")
+    done = _make(f"fuzz-{target}", tmp_path, "SECONDS=5")
     assert done.returncode == 0, done.stderr[-3000:]
     runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
     assert runs is not None
