@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from firmware_tools.plan import encode, layout, tflite_file
+from firmware_tools.plan import encode, layout, tflite_file, wire
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.graph import Graph, Tensor
 from firmware_tools.plan.lowering.context import Step
@@ -45,7 +45,7 @@ class PlannedOperator:
     weight_bytes: int  # as packed
     live_bytes: int  # of the arena, while it runs
     scratch_bytes: int
-    record: plan.Operator  # as encoded, arena offsets included
+    record: wire.Operator  # as encoded, arena offsets included
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _compiled(file: _Source) -> Plan:
     return Plan(blob, arranged.arena_bytes, planned, source, result, unused)
 
 
-def _placed(arranged: layout.Layout, position: int) -> plan.Operator:
+def _placed(arranged: layout.Layout, position: int) -> wire.Operator:
     step = arranged.steps[position]
     places = {**step.reads, "output": step.writes}
     fields = {name: arranged.offsets[place.buffer] + place.at for name, place in places.items()}
@@ -116,7 +116,7 @@ def _port(graph: Graph, index: int, offset: int) -> Port:
     return Port(tensor.name, tensor.shape, *quantization(tensor), offset)
 
 
-def _planned(operator: plan.Operator, step: Step, live: int) -> PlannedOperator:
+def _planned(operator: wire.Operator, step: Step, live: int) -> PlannedOperator:
     weights = getattr(operator, "weights", b"")
     return PlannedOperator(
         *(operator.label, step.source.index, step.source.kind, step.shape, step.macs, len(weights), live),

@@ -1,4 +1,4 @@
-"""The operators of a plan, as plan.h declares them: one frozen dataclass for each record.
+"""The operators of a plan, as plan.h declares them: one frozen dataclass for each record, and its bytes.
 
 Arena offsets are numbers; what a record points to inside the plan (weights, tables) is held as its bytes. Fields are in
 the order of the C structs; PLAN.md says what they mean.
@@ -6,64 +6,22 @@ the order of the C structs; PLAN.md says what they mean.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from firmware_tools.plan.wire import Constants, Operator, Reader, Requant, Window
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PIXELS = 3  # a convolution computes at a time
 CONV_CHANNELS = 2
 DENSE_CHANNELS = 4
 LANES = 4  # channels that a depthwise convolution gathers at a time
 GROUP = 4  # inputs in a word
-
-
-@dataclass(frozen=True)
-class Requant:
-    """en_requant: from accumulators to int8; tables with an entry for each packed channel."""
-
-    bias: bytes  # int32
-    multiplier: bytes  # int32
-    shift: bytes  # int8
-    zero_point: int
-    low: int
-    high: int
-    fast: int
-
-
-@dataclass(frozen=True)
-class Window:
-    """en_window: sizes, strides and padding of what slides over an input."""
-
-    in_h: int
-    in_w: int
-    in_c: int
-    out_h: int
-    out_w: int
-    out_c: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    pad_top: int
-    pad_left: int
-    in_zero_point: int
-
-    @property
-    def in_bytes(self) -> int:
-        """Of the whole input."""
-        return self.in_h * self.in_w * self.in_c
-
-    @property
-    def out_bytes(self) -> int:
-        """Of the whole output."""
-        return self.out_h * self.out_w * self.out_c
-
-
-@dataclass(frozen=True)
-class Operator:
-    """What all records have in common: `kind` is the number of plan.h, `label` what people read."""
-
-    kind: ClassVar[int]
-    label: ClassVar[str]
+_BINARY = struct.Struct("<5I3i3b3bbbB3x")
+_CLAMP = struct.Struct("<bb2x")
 
 
 @dataclass(frozen=True)
@@ -72,12 +30,26 @@ class Conv(Operator):
 
     kind: ClassVar[int] = 1
     label: ClassVar[str] = "conv"
+    record_bytes: ClassVar[int] = 56
     input: int
     output: int
     scratch: int
     weights: bytes
     window: Window
     requant: Requant
+
+    def pack(self, constants: Constants) -> bytes:
+        """As wire.Operator."""
+        return _places(self, constants) + self.window.pack() + self.requant.pack(constants)
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> Self:
+        """As wire.Operator."""
+        input_, output, scratch, weights = reader.words(4)
+        window = Window.unpack(reader)
+        channels = _up(window.out_c, CONV_CHANNELS)
+        packed = reader.table(weights, channels * groups(window.taps * window.in_c) * GROUP)
+        return cls(input_, output, scratch, packed, window, Requant.unpack(reader, channels))
 
 
 @dataclass(frozen=True)
@@ -86,6 +58,7 @@ class Dense(Operator):
 
     kind: ClassVar[int] = 2
     label: ClassVar[str] = "dense"
+    record_bytes: ClassVar[int] = 44
     input: int
     output: int
     scratch: int
@@ -94,6 +67,19 @@ class Dense(Operator):
     outputs: int
     requant: Requant
 
+    def pack(self, constants: Constants) -> bytes:
+        """As wire.Operator."""
+        sizes = struct.pack("<II", self.inputs, self.outputs)
+        return _places(self, constants) + sizes + self.requant.pack(constants)
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> Self:
+        """As wire.Operator."""
+        input_, output, scratch, weights, inputs, outputs = reader.words(6)
+        channels = _up(outputs, DENSE_CHANNELS)
+        packed = reader.table(weights, channels * groups(inputs) * GROUP)
+        return cls(input_, output, scratch, packed, inputs, outputs, Requant.unpack(reader, channels))
+
 
 @dataclass(frozen=True)
 class Depthwise(Operator):
@@ -101,6 +87,7 @@ class Depthwise(Operator):
 
     kind: ClassVar[int] = 3
     label: ClassVar[str] = "depthwise"
+    record_bytes: ClassVar[int] = 60
     input: int
     output: int
     scratch: int
@@ -108,6 +95,21 @@ class Depthwise(Operator):
     window: Window
     requant: Requant
     strip: int
+
+    def pack(self, constants: Constants) -> bytes:
+        """As wire.Operator."""
+        strip = struct.pack("<I", self.strip)
+        return _places(self, constants) + self.window.pack() + self.requant.pack(constants) + strip
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> Self:
+        """As wire.Operator."""
+        input_, output, scratch, weights = reader.words(4)
+        window = Window.unpack(reader)
+        packed = reader.table(weights, window.out_c * window.taps)
+        requant = Requant.unpack(reader, window.out_c)
+        (strip,) = reader.words(1)
+        return cls(input_, output, scratch, packed, window, requant, strip)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,22 @@ class Binary(Operator):
     low: int
     high: int
 
+    def pack(self, constants: Constants) -> bytes:
+        """As wire.Operator."""
+        constant = isinstance(self.input2, bytes)
+        second = constants.add(self.input2) if isinstance(self.input2, bytes) else self.input2
+        return _BINARY.pack(
+            *(self.input1, second, self.output, self.count, self.period),
+            *(self.multiplier1, self.multiplier2, self.multiplier, self.shift1, self.shift2, self.shift),
+            *(self.zero_point1, self.zero_point2, self.zero_point, self.low, self.high, constant),
+        )
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> Self:
+        """As wire.Operator."""
+        input1, input2, output, count, period, *rest, constant = reader.take(_BINARY)
+        return cls(input1, reader.table(input2, period) if constant else input2, output, count, period, *rest)
+
 
 @dataclass(frozen=True)
 class Add(Binary):
@@ -138,6 +156,7 @@ class Add(Binary):
 
     kind: ClassVar[int] = 4
     label: ClassVar[str] = "add"
+    record_bytes: ClassVar[int] = 48
 
 
 @dataclass(frozen=True)
@@ -146,6 +165,7 @@ class Mul(Binary):
 
     kind: ClassVar[int] = 5
     label: ClassVar[str] = "mul"
+    record_bytes: ClassVar[int] = 48
 
 
 @dataclass(frozen=True)
@@ -158,6 +178,18 @@ class Pool(Operator):
     low: int
     high: int
 
+    def pack(self, constants: Constants) -> bytes:
+        """As wire.Operator."""
+        return struct.pack("<II", self.input, self.output) + self.window.pack() + _CLAMP.pack(self.low, self.high)
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> Self:
+        """As wire.Operator."""
+        input_, output = reader.words(2)
+        window = Window.unpack(reader)
+        low, high = reader.take(_CLAMP)
+        return cls(input_, output, window, low, high)
+
 
 @dataclass(frozen=True)
 class AveragePool(Pool):
@@ -165,6 +197,7 @@ class AveragePool(Pool):
 
     kind: ClassVar[int] = 6
     label: ClassVar[str] = "average pool"
+    record_bytes: ClassVar[int] = 36
 
 
 @dataclass(frozen=True)
@@ -173,6 +206,7 @@ class MaxPool(Pool):
 
     kind: ClassVar[int] = 7
     label: ClassVar[str] = "max pool"
+    record_bytes: ClassVar[int] = 36
 
 
 @dataclass(frozen=True)
@@ -181,6 +215,8 @@ class Mean(Operator):
 
     kind: ClassVar[int] = 8
     label: ClassVar[str] = "mean"
+    record_bytes: ClassVar[int] = 32
+    layout: ClassVar[struct.Struct] = struct.Struct("<4Iiibb2x")
     input: int
     output: int
     count: int
@@ -197,6 +233,8 @@ class Copy(Operator):
 
     kind: ClassVar[int] = 9
     label: ClassVar[str] = "copy"
+    record_bytes: ClassVar[int] = 28
+    layout: ClassVar[struct.Struct] = struct.Struct("<6I")
     input: int
     output: int
     rows: int
@@ -211,6 +249,8 @@ class Fill(Operator):
 
     kind: ClassVar[int] = 10
     label: ClassVar[str] = "fill"
+    record_bytes: ClassVar[int] = 16
+    layout: ClassVar[struct.Struct] = struct.Struct("<IIb3x")
     output: int
     count: int
     value: int
@@ -222,10 +262,21 @@ class Lut(Operator):
 
     kind: ClassVar[int] = 11
     label: ClassVar[str] = "lut"
+    record_bytes: ClassVar[int] = 20
     input: int
     output: int
     count: int
     table: bytes  # int8 [256], from -128 on
+
+    def pack(self, constants: Constants) -> bytes:
+        """As wire.Operator."""
+        return struct.pack("<4I", self.input, self.output, self.count, constants.add(self.table))
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> Self:
+        """As wire.Operator."""
+        input_, output, count, table = reader.words(4)
+        return cls(input_, output, count, reader.table(table, 256))
 
 
 @dataclass(frozen=True)
@@ -234,16 +285,36 @@ class Softmax(Operator):
 
     kind: ClassVar[int] = 12
     label: ClassVar[str] = "softmax"
+    record_bytes: ClassVar[int] = 24
     input: int
     output: int
     rows: int
     depth: int
     table: bytes  # int32 [256]
 
+    def pack(self, constants: Constants) -> bytes:
+        """As wire.Operator."""
+        return struct.pack("<5I", self.input, self.output, self.rows, self.depth, constants.add(self.table))
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> Self:
+        """As wire.Operator."""
+        input_, output, rows, depth, table = reader.words(5)
+        return cls(input_, output, rows, depth, reader.table(table, 1024))
+
 
 OPERATORS: tuple[type[Operator], ...] = (
     *(Conv, Dense, Depthwise, Add, Mul, AveragePool, MaxPool, Mean, Copy, Fill, Lut, Softmax),
 )
+
+
+def _places(operator: Conv | Dense | Depthwise, constants: Constants) -> bytes:
+    weights = constants.add(operator.weights)
+    return struct.pack("<4I", operator.input, operator.output, operator.scratch, weights)
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
 
 
 def groups(inputs: int) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from firmware_tools.plan import fixed_point as fp
 from firmware_tools.plan import operators as plan
-from firmware_tools.plan import simulate
+from firmware_tools.plan import simulate, wire
 from firmware_tools.plan.encode import Port, Program, encode
 
 pytestmark = pytest.mark.skipif(
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("engine")
 
 
-def _run(step: plan.Operator, inputs: int, outputs: int, data: np.ndarray, folder: Path) -> list[int]:
+def _run(step: wire.Operator, inputs: int, outputs: int, data: np.ndarray, folder: Path) -> list[int]:
     """One inference with the input at 0 and the output behind it."""
     arena = -(-(inputs + outputs) // 4) * 4
     blob = encode(Program((step,), arena, Port(0, inputs, 0, 1.0), Port(inputs, outputs, 0, 1.0)))
@@ -94,7 +94,7 @@ def test_pools(kind: type[plan.Pool], folder: Path) -> None:
         )
         pad = int(rng.integers(0, kernel))
         outs = [int(rng.integers(1, (size + pad - 1) // stride + 2)) for size in (height, width)]
-        window = plan.Window(height, width, channels, *outs, channels, kernel, kernel, stride, stride, pad, pad, 0)
+        window = wire.Window(height, width, channels, *outs, channels, kernel, kernel, stride, stride, pad, pad, 0)
         step = kind(0, window.in_bytes, window, -90, 80)
         data = rng.integers(-128, 128, (height, width, channels)).astype(np.int8)
         expected = []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from firmware_tools.plan import operators as plan
-from firmware_tools.plan import simulate
+from firmware_tools.plan import simulate, wire
 from firmware_tools.plan.encode import Port, Program, encode
 
 pytestmark = pytest.mark.skipif(
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("engine")
 
 
-def _window(rng: np.random.Generator, same_channels: bool) -> plan.Window:
+def _window(rng: np.random.Generator, same_channels: bool) -> wire.Window:
     kernels, strides = rng.integers(1, 5, 2), rng.integers(1, 4, 2)
     pads = [int(rng.integers(0, kernel)) for kernel in kernels]
     ins = rng.integers(1, 9, 2)
@@ -33,18 +33,18 @@ def _window(rng: np.random.Generator, same_channels: bool) -> plan.Window:
     outs = [int(rng.integers(1, count + 1)) for count in most]
     in_c = int(rng.integers(1, 10))
     out_c = in_c if same_channels else int(rng.integers(1, 20))
-    return plan.Window(*map(int, (*ins, in_c, *outs, out_c, *kernels, *strides, *pads, rng.integers(-128, 128))))
+    return wire.Window(*map(int, (*ins, in_c, *outs, out_c, *kernels, *strides, *pads, rng.integers(-128, 128))))
 
 
-def _distance(window: plan.Window) -> int:
+def _distance(window: wire.Window) -> int:
     """D by its definition."""
     row, in_row = window.out_w * window.out_c, window.in_w * window.in_c
     rows = range(window.out_h)
     return max((y + 1) * row - max(0, y * window.stride_h - window.pad_top) * in_row for y in rows)
 
 
-def _requant(rng: np.random.Generator, channels: int) -> plan.Requant:
-    return plan.Requant(
+def _requant(rng: np.random.Generator, channels: int) -> wire.Requant:
+    return wire.Requant(
         rng.integers(-9999, 9999, channels).astype("<i4").tobytes(),
         rng.integers(1 << 30, 1 << 31, channels).astype("<i4").tobytes(),
         rng.integers(-12, -6, channels).astype(np.int8).tobytes(),
@@ -52,7 +52,7 @@ def _requant(rng: np.random.Generator, channels: int) -> plan.Requant:
     )
 
 
-def _conv(rng: np.random.Generator, window: plan.Window) -> plan.Conv:
+def _conv(rng: np.random.Generator, window: wire.Window) -> plan.Conv:
     packed = -(-window.out_c // 2) * 2
     count = packed * plan.groups(window.kernel_h * window.kernel_w * window.in_c) * 4
     weights = rng.integers(-128, 128, count).astype(np.int8).tobytes()
@@ -70,7 +70,7 @@ def _blob(step: Windowed, at_input: int, at_output: int) -> bytes:
     return encode(Program((placed,), arena, *ports))
 
 
-def _inputs(rng: np.random.Generator, window: plan.Window) -> np.ndarray:
+def _inputs(rng: np.random.Generator, window: wire.Window) -> np.ndarray:
     return rng.integers(-128, 128, (2, window.in_bytes)).astype(np.int8)
 
 

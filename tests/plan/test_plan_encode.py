@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_tools.errors import PlanError
-from firmware_tools.plan import compile_plan
+from firmware_tools.plan import compile_plan, wire
 from firmware_tools.plan import operators as plan
 from firmware_tools.plan.encode import Port, Program, decode, encode
 
@@ -34,8 +34,9 @@ def conv(out_c: int, in_c: int, kernel: int = 1, zero_point: int = 5) -> bytes:
 
 def test_kinds_and_record_sizes_are_those_of_plan_h() -> None:
     text = PLAN_H.read_text()
-    names = re.findall(r"DO\(EN_(\w+), (\d+),", text)
-    assert [(of.label.replace(" ", "_").upper(), str(of.kind)) for of in plan.OPERATORS] == names
+    records = re.findall(r"DO\(EN_(\w+), (\d+), \w+, (\d+),", text)
+    ours = [(of.label.replace(" ", "_").upper(), str(of.kind), str(of.record_bytes)) for of in plan.OPERATORS]
+    assert ours == records
     assert len({of.kind for of in plan.OPERATORS}) == len(plan.OPERATORS)
     assert f"EN_LANES {plan.LANES}u" in text
     assert f"EN_PIXELS {plan.PIXELS}u" in text
@@ -63,17 +64,17 @@ def test_packed_weights(out_c: int, in_c: int, kernel: int) -> None:
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> plan.Window:
+def windows(draw: st.DrawFn) -> wire.Window:
     in_h, kernel, stride = draw(st.integers(1, 20)), draw(st.integers(1, 7)), draw(st.integers(1, 4))
     pad = draw(st.integers(0, kernel - 1))
     out_h = draw(st.integers(1, (in_h + pad - 1) // stride + 1))
     sizes = [draw(st.integers(1, 6)) for _ in range(4)]
-    return plan.Window(in_h, sizes[0], sizes[1], out_h, sizes[2], sizes[3], kernel, 1, stride, 1, pad, 0, 0)
+    return wire.Window(in_h, sizes[0], sizes[1], out_h, sizes[2], sizes[3], kernel, 1, stride, 1, pad, 0, 0)
 
 
 @quick
 @given(windows())
-def test_the_distance_is_the_largest_over_all_rows(w: plan.Window) -> None:
+def test_the_distance_is_the_largest_over_all_rows(w: wire.Window) -> None:
     rows = range(w.out_h)
     needed = [max(0, y * w.stride_h - w.pad_top) * w.in_w * w.in_c for y in rows]
     expected = max((y + 1) * w.out_w * w.out_c - needed[y] for y in rows)
@@ -100,8 +101,8 @@ def test_the_header() -> None:
 
 
 def test_every_operator_survives_the_way_there_and_back() -> None:
-    requant = plan.Requant(bytes(16), bytes(16), bytes(4), -1, -2, 3, 1)
-    window = plan.Window(1, 2, 3, 4, 5, 4, 7, 1, 9, 10, 11, 12, -13)
+    requant = wire.Requant(bytes(16), bytes(16), bytes(4), -1, -2, 3, 1)
+    window = wire.Window(1, 2, 3, 4, 5, 4, 7, 1, 9, 10, 11, 12, -13)
     operators = (
         plan.Conv(1, 2, 3, bytes(range(96)), window, requant),
         plan.Dense(1, 2, 3, bytes(range(16)), 3, 4, requant),

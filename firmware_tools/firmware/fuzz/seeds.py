@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from firmware_tools.plan import operators as plan
+from firmware_tools.plan import wire
 from firmware_tools.plan.encode import Port, Program, encode
 
 _OUT = 512  # arena offsets: the input is at 0
@@ -19,19 +20,19 @@ _SCRATCH = 1024
 _ARENA = 4096
 
 
-def _window(height: int, width: int, in_c: int, out_c: int, kernel: int, stride: int) -> plan.Window:
+def _window(height: int, width: int, in_c: int, out_c: int, kernel: int, stride: int) -> wire.Window:
     """The window with "same" padding."""
     outs = [-(-size // stride) for size in (height, width)]
     pads = [max(0, (out - 1) * stride + kernel - size) // 2 for out, size in zip(outs, (height, width), strict=True)]
-    return plan.Window(
+    return wire.Window(
         height, width, in_c, outs[0], outs[1], out_c, kernel, kernel, stride, stride, pads[0], pads[1], -3
     )
 
 
-def _requant(channels: int, fast: int) -> plan.Requant:
+def _requant(channels: int, fast: int) -> wire.Requant:
     rng = np.random.default_rng(channels)
     shifts = rng.integers(-9, -5, channels) if fast else rng.integers(-9, 3, channels)
-    return plan.Requant(
+    return wire.Requant(
         rng.integers(-2000, 2000, channels).astype("<i4").tobytes(),
         rng.integers(1 << 30, 1 << 31, channels).astype("<i4").tobytes(),
         shifts.astype(np.int8).tobytes(),
@@ -43,13 +44,13 @@ def _weights(count: int) -> bytes:
     return np.random.default_rng(count).integers(-128, 128, count).astype(np.int8).tobytes()
 
 
-def _conv(window: plan.Window, fast: int) -> plan.Conv:
+def _conv(window: wire.Window, fast: int) -> plan.Conv:
     packed = -(-window.out_c // 2) * 2
     inputs = plan.groups(window.kernel_h * window.kernel_w * window.in_c) * 4
     return plan.Conv(0, _OUT, _SCRATCH, _weights(packed * inputs), window, _requant(packed, fast))
 
 
-def _depthwise(window: plan.Window, strip: int) -> plan.Depthwise:
+def _depthwise(window: wire.Window, strip: int) -> plan.Depthwise:
     weights = _weights(window.out_c * window.kernel_h * window.kernel_w)
     return plan.Depthwise(0, _OUT, _SCRATCH, weights, window, _requant(window.out_c, 1), strip)
 
@@ -64,7 +65,7 @@ def _softmax() -> plan.Softmax:
     return plan.Softmax(0, _OUT, 3, 10, table.tobytes())
 
 
-def operators() -> dict[str, plan.Operator]:
+def operators() -> dict[str, wire.Operator]:
     """Operators that read their input at 0 and write their output at 512, by a name."""
     return {
         "conv": _conv(_window(5, 6, 3, 5, 3, 2), 1),
@@ -86,7 +87,7 @@ def operators() -> dict[str, plan.Operator]:
     }
 
 
-def output_bytes(step: plan.Operator) -> int:
+def output_bytes(step: wire.Operator) -> int:
     """What an operator writes from 512 on."""
     if isinstance(step, plan.Conv | plan.Depthwise | plan.Pool):
         return step.window.out_bytes
@@ -102,7 +103,7 @@ def output_bytes(step: plan.Operator) -> int:
     return step.count
 
 
-def program(steps: tuple[plan.Operator, ...]) -> bytes:
+def program(steps: tuple[wire.Operator, ...]) -> bytes:
     """A plan of these, with an input of 512 bytes at 0; the last one writes the output."""
     ports = Port(0, _OUT, -3, 0.5), Port(_OUT, output_bytes(steps[-1]), 5, 0.25)
     return encode(Program(steps, _ARENA, *ports))

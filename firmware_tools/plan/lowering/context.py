@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from firmware_tools.plan import operators as plan
+from firmware_tools.plan import wire
 from firmware_tools.plan.graph import Array, Graph, Operator, Tensor
 from firmware_tools.plan.quantization import check_int8
 from firmware_tools.plan.support import refuse
@@ -31,7 +31,7 @@ class Place:
 class Step:
     """One operator of the plan, what its arena fields refer to, and what it came from."""
 
-    operator: plan.Operator
+    operator: wire.Operator
     reads: Mapping[str, Place]
     writes: Place
     source: Operator
@@ -83,7 +83,7 @@ class Lowering:
     def add(
         self,
         source: Operator,
-        operator: plan.Operator,
+        operator: wire.Operator,
         reads: Mapping[str, int | Place],
         at: int = 0,
         macs: int = 0,

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from firmware_tools.plan import operators as plan
+from firmware_tools.plan import wire
 from firmware_tools.plan.graph import Array, Operator, Tensor
 from firmware_tools.plan.lowering.context import Lowering
 from firmware_tools.plan.quantization import clamp, quantization, requantize
@@ -17,7 +18,7 @@ _MAX_SIZE = 65535
 _MAX_KERNEL = 255
 
 
-def window(operator: Operator, input_: Tensor, output: Tensor, kernel: tuple[int, int]) -> plan.Window:
+def window(operator: Operator, input_: Tensor, output: Tensor, kernel: tuple[int, int]) -> wire.Window:
     """The window of a convolution or a pool over [1, height, width, channels]."""
     for what, shape in (("input", input_.shape), ("output", output.shape)):
         if len(shape) != 4:
@@ -52,7 +53,7 @@ def window(operator: Operator, input_: Tensor, output: Tensor, kernel: tuple[int
         raise refuse(operator, f"has the output shape {list(output.shape)} where {sizes} follow: convert it again")
     (_, in_h, in_w, in_c), (_, out_h, out_w, out_c) = input_.shape, output.shape
     point = int(input_.zero_points[0])
-    return plan.Window(in_h, in_w, in_c, out_h, out_w, out_c, *kernel, *strides, pads[0], pads[1], point)
+    return wire.Window(in_h, in_w, in_c, out_h, out_w, out_c, *kernel, *strides, pads[0], pads[1], point)
 
 
 def _option(operator: Operator, name: str) -> int:
@@ -97,7 +98,7 @@ def _multipliers(input_: Tensor, weights: Tensor, output: Tensor, channels: int)
 
 def _requant(
     lowering: Lowering, operator: Operator, tensors: tuple[Tensor, Tensor, Tensor], rows: Array, block: int
-) -> plan.Requant:
+) -> wire.Requant:
     """`rows`: the weights as [channels][inputs]; the tables are filled up to a multiple of `block` channels."""
     input_, weights, output = tensors
     channels = len(rows)
@@ -118,7 +119,7 @@ def _requant(
     shifts = [shift if multiplier else -1 for multiplier, shift in pairs]
     fill = -channels % block
     low, high = clamp(operator, output)
-    return plan.Requant(
+    return wire.Requant(
         np.pad(bias, (0, fill)).astype("<i4").tobytes(),
         np.pad(np.array([multiplier for multiplier, _ in pairs], "<i4"), (0, fill)).tobytes(),
         np.pad(np.array(shifts, np.int8), (0, fill), constant_values=-1).tobytes(),
@@ -156,7 +157,7 @@ def _check_channels(operator: Operator, weights: int, output: int) -> None:
 
 
 def _add_conv(
-    lowering: Lowering, operator: Operator, view: plan.Window, rows: Array, tensors: tuple[Tensor, Tensor, Tensor]
+    lowering: Lowering, operator: Operator, view: wire.Window, rows: Array, tensors: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     requant = _requant(lowering, operator, tensors, rows, plan.CONV_CHANNELS)
     packed = _pack(rows, plan.CONV_CHANNELS)
@@ -200,7 +201,7 @@ def _dense(lowering: Lowering, operator: Operator) -> None:
                 operator, f"maps {inputs} values to {outputs} at {positions} positions: at most {_MAX_SIZE} each"
             )
         point = quantization(input_)[1]
-        view = plan.Window(1, positions, inputs, 1, positions, outputs, 1, 1, 1, 1, 0, 0, point)
+        view = wire.Window(1, positions, inputs, 1, positions, outputs, 1, 1, 1, 1, 0, 0, point)
         _add_conv(lowering, operator, view, rows, (input_, weights, output))
         return
     requant = _requant(lowering, operator, (input_, weights, output), rows, plan.DENSE_CHANNELS)
