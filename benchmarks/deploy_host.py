@@ -81,8 +81,8 @@ def _seconds(command: list[str]) -> float:
 def conversions_per_minute() -> float:
     """int8 conversions of random architectures of the default space by a warm worker."""
     from edgenas.conversion import Converter
-    from edgenas.search.lattice import Lattice
-    from edgenas.search.problem import operator_weight
+    from edgenas.nas.lattice import Lattice
+    from edgenas.nas.problem import operator_weight
     from edgenas.spaces.network import network
     from edgenas.spaces.space import SearchSpace
 

@@ -36,11 +36,11 @@ from report import ROOT, publish
 from edgenas import latency
 from edgenas.boards.board import Board
 from edgenas.measuring.session import Session
+from edgenas.nas import sampling
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.problem import operator_weight
 from edgenas.profiles.evidence import evidence
 from edgenas.progress import Silent
-from edgenas.search import sampling
-from edgenas.search.lattice import Lattice
-from edgenas.search.problem import operator_weight
 from edgenas.spaces.architecture import Architecture, Block
 from edgenas.spaces.space import SearchSpace
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenas.search.budget import LatencyBudget
+from edgenas.nas.budget import LatencyBudget
 from edgenas.units import MINSN, MS, UNITS
 
 

@@ -9,7 +9,7 @@ import typer
 
 from edgenas.cli import streams
 from edgenas.errors import EdgenasError, UsageError
-from edgenas.search import STRATEGIES
+from edgenas.nas import STRATEGIES
 
 Data = Annotated[
     str,

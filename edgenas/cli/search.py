@@ -11,7 +11,7 @@ from edgenas.cli import options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgenas.search.problem import Candidate
+    from edgenas.nas.problem import Candidate
     from edgenas.workflows.search import Searched
 
 

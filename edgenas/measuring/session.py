@@ -19,11 +19,11 @@ from edgenas.measuring.notes import Notes
 from edgenas.measuring.recorder import Recorder
 from edgenas.measuring.refinement import Refinement
 from edgenas.measuring.retiming import Retiming
+from edgenas.nas import sampling
 from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.store import Store
 from edgenas.progress import Reporter
 from edgenas.resources import require_package, writable_home
-from edgenas.search import sampling
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from firmware_tools.device import Timing, TimingPlan

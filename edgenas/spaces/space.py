@@ -22,7 +22,7 @@ from firmware_tools.reading import UnreadableError, read_toml
 
 @dataclass(frozen=True)
 class Template:
-    """A named family of architectures: one operator, widths in a ratio, scaled to a budget by `search.scaling`."""
+    """A named family of architectures: one operator, widths in a ratio, scaled to a budget by `nas.scaling`."""
 
     name: str
     operator: str

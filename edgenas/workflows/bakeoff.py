@@ -14,10 +14,10 @@ import numpy.typing as npt
 from edgenas.artifacts.artifact import Artifact
 from edgenas.conversion.gate import GUESSING
 from edgenas.measuring.session import Session
+from edgenas.nas.problem import Candidate
 from edgenas.profiles.measurement import Measurement
 from edgenas.progress import Reporter
 from edgenas.runtimes.memory import Memory
-from edgenas.search.problem import Candidate
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.dataset import Dataset

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
 from edgenas.latency import AdditiveModel
-from edgenas.search.lattice import Lattice
+from edgenas.nas.lattice import Lattice
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.dataset import InputSpec

@@ -15,8 +15,8 @@ from edgenas.artifacts.artifact import MANIFEST, Artifact
 from edgenas.errors import BudgetMissedError, ConversionError, EdgenasError, GuessingError
 from edgenas.measuring.install import Installed, install
 from edgenas.measuring.operator_profile import OF_ONE, Layers, time_layers
+from edgenas.nas.problem import MIN_FILL, Projection
 from edgenas.progress import Reporter, Silent
-from edgenas.search.problem import MIN_FILL, Projection
 from edgenas.spaces.architecture import Architecture
 from edgenas.training.pool import Pool
 from edgenas.workflows import bakeoff

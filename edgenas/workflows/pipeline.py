@@ -17,14 +17,14 @@ from edgenas.latency import AdditiveModel
 from edgenas.measuring.instruction_time import ms_per_minsn
 from edgenas.measuring.resolve import precision_of, statistic_of
 from edgenas.measuring.session import Session
+from edgenas.nas import STRATEGIES
+from edgenas.nas.budget import LatencyBudget
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.problem import Candidate, Problem, Projection, SearchResult
+from edgenas.nas.ranking import with_references
 from edgenas.profiles.profile import BoardProfile
 from edgenas.progress import Reporter
 from edgenas.resources import home, require_package
-from edgenas.search import STRATEGIES
-from edgenas.search.budget import LatencyBudget
-from edgenas.search.lattice import Lattice
-from edgenas.search.problem import Candidate, Problem, Projection, SearchResult
-from edgenas.search.ranking import with_references
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks.arrays import save_arrays
@@ -188,7 +188,7 @@ class Walk:
         return beyond.note(self.budget.text, budget_ms, priced, self.data.spec)
 
     def _search(self, pool: Pool, aim: Aim) -> SearchResult:
-        from edgenas.search.lightnas import propose  # torch takes seconds: what is mistyped is told before
+        from edgenas.nas.lightnas import propose  # torch takes seconds: what is mistyped is told before
         from edgenas.supernet.cache import cached
 
         options, session = self.options, self.session

@@ -16,12 +16,12 @@ import numpy as np
 from edgenas.boards import inventory
 from edgenas.measuring.drift import ReferencedDevice
 from edgenas.measuring.session import Session
+from edgenas.nas import sampling
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.sampling import Coverage
 from edgenas.profiles.measurement import Measurement
 from edgenas.profiles.profile import BoardProfile
 from edgenas.progress import Reporter, Silent
-from edgenas.search import sampling
-from edgenas.search.lattice import Lattice
-from edgenas.search.sampling import Coverage
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.units import Unit, fraction

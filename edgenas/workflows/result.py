@@ -9,7 +9,7 @@ from typing import Any
 
 from edgenas.measuring.operator_profile import Layers
 from edgenas.measuring.retiming import Effort
-from edgenas.search.problem import Projection
+from edgenas.nas.problem import Projection
 from edgenas.tasks.recalls import Recalls, accuracies
 from edgenas.units import Unit
 from edgenas.workflows.bakeoff import Row

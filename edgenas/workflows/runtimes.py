@@ -10,10 +10,10 @@ from edgenas.boards.board import Precision
 from edgenas.costs import estimate
 from edgenas.errors import ConversionError, UsageError
 from edgenas.measuring.session import Session
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.scaling import scale_to_budget
 from edgenas.progress import Reporter
 from edgenas.runtimes.registry import unasked
-from edgenas.search.lattice import Lattice
-from edgenas.search.scaling import scale_to_budget
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from firmware_tools.errors import DeviceError, InferenceError, RuntimeMissingError

@@ -9,8 +9,8 @@ from typing import Any
 
 from edgenas.boards.prior import Prior
 from edgenas.errors import InfeasibleError
+from edgenas.nas.problem import Candidate, SearchResult
 from edgenas.progress import Reporter, Silent
-from edgenas.search.problem import Candidate, SearchResult
 from edgenas.units import Unit
 from edgenas.workflows.pipeline import Options, opened
 from firmware_tools.connect import Access

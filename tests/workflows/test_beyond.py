@@ -9,7 +9,7 @@ import pytest
 from edgenas.costs import estimate
 from edgenas.costs.limits import Limits
 from edgenas.latency import AdditiveModel
-from edgenas.search.lattice import Lattice
+from edgenas.nas.lattice import Lattice
 from edgenas.spaces.architecture import Block
 from edgenas.spaces.space import SearchSpace
 from edgenas.tasks import InputSpec

@@ -6,15 +6,15 @@ from math import inf, nan
 
 import numpy as np
 import pytest
-from helpers.search.synthetic_device import SyntheticDevice
+from helpers.nas.synthetic_device import SyntheticDevice
 
 from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
-from edgenas.search.admission import fills, nothing_fits
-from edgenas.search.halving import halving
-from edgenas.search.lattice import Edge, Lattice
-from edgenas.search.problem import LAST_RUNG, MIN_FILL, Candidate, Problem, SearchResult
-from edgenas.search.ranking import with_references
+from edgenas.nas.admission import fills, nothing_fits
+from edgenas.nas.halving import halving
+from edgenas.nas.lattice import Edge, Lattice
+from edgenas.nas.problem import LAST_RUNG, MIN_FILL, Candidate, Problem, SearchResult
+from edgenas.nas.ranking import with_references
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace, Template
 from edgenas.training import Outcome

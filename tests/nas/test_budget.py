@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenas.errors import BudgetError, InfeasibleError
-from edgenas.search.budget import LatencyBudget
+from edgenas.nas.budget import LatencyBudget
 from edgenas.units import MINSN, MS, Unit
 
 UNITS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}

@@ -14,7 +14,7 @@ from scipy.stats import chisquare
 from edgenas.costs import estimate
 from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
-from edgenas.search.lattice import GRID, Edge, Lattice
+from edgenas.nas.lattice import GRID, Edge, Lattice
 from edgenas.spaces.architecture import Architecture, Block, Stage
 from edgenas.spaces.space import SearchSpace, StageChoices
 

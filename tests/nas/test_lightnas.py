@@ -13,9 +13,9 @@ from edgenas import tasks
 from edgenas.costs import estimate
 from edgenas.costs.limits import Limits
 from edgenas.errors import InfeasibleError
-from edgenas.search.lattice import Lattice
-from edgenas.search.lightnas import BAND, Alpha, lightnas, propose, train_alpha
-from edgenas.search.problem import LAST_RUNG, Problem
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.lightnas import BAND, Alpha, lightnas, propose, train_alpha
+from edgenas.nas.problem import LAST_RUNG, Problem
 from edgenas.spaces.architecture import Architecture, Block
 from edgenas.spaces.operators import STAGE_OPERATORS
 from edgenas.spaces.space import SearchSpace, StageChoices
@@ -65,7 +65,7 @@ def state(data: Dataset, tmp_path_factory: pytest.TempPathFactory, one_thread: N
         patch.setenv("EDGENAS_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setattr(training, "_JUDGED", 80)
         patch.setattr(training, "_STEPS", 100)
-        patch.setattr("edgenas.search.lightnas._STEPS", 100)
+        patch.setattr("edgenas.nas.lightnas._STEPS", 100)
         yield obtain(SPACE, data, 0, RECIPE)
 
 

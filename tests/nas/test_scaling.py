@@ -7,8 +7,8 @@ from math import log2
 
 import pytest
 
-from edgenas.search.lattice import GRID, Lattice
-from edgenas.search.scaling import FILLED, scale_to_budget
+from edgenas.nas.lattice import GRID, Lattice
+from edgenas.nas.scaling import FILLED, scale_to_budget
 from edgenas.spaces.architecture import Architecture, Block, Stage
 from edgenas.spaces.space import SearchSpace, Template
 

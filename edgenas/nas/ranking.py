@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf, isfinite
 
-from edgenas.search.admission import admit
-from edgenas.search.families import templates
-from edgenas.search.problem import FIRST_RUNG, Candidate, Evaluator, Problem, SearchResult
+from edgenas.nas.admission import admit
+from edgenas.nas.families import templates
+from edgenas.nas.problem import FIRST_RUNG, Candidate, Evaluator, Problem, SearchResult
 
 
 def train(evaluator: Evaluator, candidates: Sequence[Candidate], until: float) -> list[Candidate]:

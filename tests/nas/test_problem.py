@@ -4,9 +4,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from helpers.search.synthetic_device import SyntheticDevice
+from helpers.nas.synthetic_device import SyntheticDevice
 
-from edgenas.search.problem import Candidate, mutate, operator_weight
+from edgenas.nas.problem import Candidate, mutate, operator_weight
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.training import Outcome

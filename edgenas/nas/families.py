@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgenas.search.lattice import Lattice
-from edgenas.search.problem import Candidate, Problem, mutate, operator_weight
-from edgenas.search.scaling import scale_to_budget
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.problem import Candidate, Problem, mutate, operator_weight
+from edgenas.nas.scaling import scale_to_budget
 from edgenas.spaces.architecture import Architecture
 
 Family = Callable[[Lattice, float], list[Candidate]]  # (lattice, highest latency) -> candidates of at most that latency

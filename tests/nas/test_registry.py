@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from edgenas.search import STRATEGIES
+from edgenas.nas import STRATEGIES
 from edgenas.tasks import ImageData
 
 NO_DATA = cast(ImageData, None)

@@ -15,8 +15,8 @@ import numpy as np
 from edgenas import latency
 from edgenas.costs.limits import Limits
 from edgenas.latency import AdditiveModel
-from edgenas.search.lattice import Lattice
-from edgenas.search.problem import Problem
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.problem import Problem
 from edgenas.spaces.architecture import Architecture, Block
 from edgenas.spaces.space import SearchSpace
 from edgenas.training import Outcome

@@ -7,9 +7,9 @@ from dataclasses import replace
 from math import isfinite
 
 from edgenas.errors import InfeasibleError
-from edgenas.search.families import Family
-from edgenas.search.lattice import Lattice
-from edgenas.search.problem import MIN_FILL, TARGET_FILL, Candidate, Evaluator, Problem
+from edgenas.nas.families import Family
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.problem import MIN_FILL, TARGET_FILL, Candidate, Evaluator, Problem
 from edgenas.spaces.architecture import Architecture
 
 _STEPS = (1.0, 0.97, 0.94)  # parts of the aim that a family tries in turn until it proposes something unmeasured

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgenas.costs.limits import Limits
 from edgenas.latency import AdditiveModel
-from edgenas.search.lattice import GRID, Edge, Lattice
+from edgenas.nas.lattice import GRID, Edge, Lattice
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 from edgenas.training.recipe import Outcome
@@ -114,7 +114,7 @@ class SearchResult:
 
 
 class Strategy(Protocol):
-    """A way to search: `edgenas.search.STRATEGIES` registers them by name."""
+    """A way to search: `edgenas.nas.STRATEGIES` registers them by name."""
 
     def __call__(self, problem: Problem, evaluator: Evaluator, say: Callable[[str], None]) -> SearchResult:
         """Search; `say` receives a line for each step. Raises InfeasibleError if nothing measures within the budget."""

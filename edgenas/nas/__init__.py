@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from edgenas.search.problem import Strategy
+    from edgenas.nas.problem import Strategy
     from edgenas.supernet.training import SupernetState
     from edgenas.tasks.dataset import Dataset
 
@@ -35,6 +35,6 @@ class StrategyEntry:
 
 
 STRATEGIES: Mapping[str, StrategyEntry] = {
-    "halving": StrategyEntry("edgenas.search.halving:halving"),
-    "lightnas": StrategyEntry("edgenas.search.lightnas:lightnas", needs_supernet=True),
+    "halving": StrategyEntry("edgenas.nas.halving:halving"),
+    "lightnas": StrategyEntry("edgenas.nas.lightnas:lightnas", needs_supernet=True),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from edgenas.search.lattice import Edge, Lattice
+from edgenas.nas.lattice import Edge, Lattice
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import Template
 

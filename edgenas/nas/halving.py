@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgenas.search import families
-from edgenas.search.admission import admit, nothing_fits
-from edgenas.search.problem import FIRST_RUNG, LAST_RUNG, Candidate, Evaluator, Problem, SearchResult
-from edgenas.search.ranking import loss, train
+from edgenas.nas import families
+from edgenas.nas.admission import admit, nothing_fits
+from edgenas.nas.problem import FIRST_RUNG, LAST_RUNG, Candidate, Evaluator, Problem, SearchResult
+from edgenas.nas.ranking import loss, train
 
 _RANDOM, _MUTATED, _SURVIVORS, _FINALISTS = 5, 3, 3, 2
 

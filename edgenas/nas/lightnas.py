@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from edgenas.search.admission import admit, nothing_fits
-from edgenas.search.lattice import GRID, Edge, Lattice
-from edgenas.search.problem import LAST_RUNG, Candidate, Evaluator, Problem, Projection, SearchResult, Strategy
-from edgenas.search.ranking import loss, train
+from edgenas.nas.admission import admit, nothing_fits
+from edgenas.nas.lattice import GRID, Edge, Lattice
+from edgenas.nas.problem import LAST_RUNG, Candidate, Evaluator, Problem, Projection, SearchResult, Strategy
+from edgenas.nas.ranking import loss, train
 from edgenas.spaces.architecture import Architecture, Stage
 from edgenas.spaces.network import one_thread
 from edgenas.supernet.additive import Surrogate, fit_surrogate

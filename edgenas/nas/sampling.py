@@ -21,9 +21,9 @@ import numpy as np
 from edgenas.costs import estimate
 from edgenas.costs.limits import Limits
 from edgenas.latency import Array
-from edgenas.search.lattice import Lattice
-from edgenas.search.problem import operator_weight
-from edgenas.search.scaling import scale_to_budget
+from edgenas.nas.lattice import Lattice
+from edgenas.nas.problem import operator_weight
+from edgenas.nas.scaling import scale_to_budget
 from edgenas.spaces.architecture import Architecture, Block, Stage
 from edgenas.spaces.layer import Layer
 from edgenas.spaces.space import SearchSpace

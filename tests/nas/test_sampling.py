@@ -9,8 +9,8 @@ import pytest
 
 from edgenas import latency
 from edgenas.costs import estimate
-from edgenas.search import sampling
-from edgenas.search.lattice import Lattice
+from edgenas.nas import sampling
+from edgenas.nas.lattice import Lattice
 from edgenas.spaces.architecture import Architecture
 from edgenas.spaces.space import SearchSpace
 
