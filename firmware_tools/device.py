@@ -20,8 +20,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class RuntimeInfo:
-    """What runs models on the device: `name` is litert, tflite, tensorflow or tensorrt, on a microcontroller
-    edgenas-engine. TensorRT is given ONNX models in place of .tflite files by `time` and `time_operators`.
+    """What runs models on the device: `name` is litert, tflite, tensorflow, tensorrt or onnxruntime, on a
+    microcontroller edgenas-engine. TensorRT and ONNX Runtime are given ONNX models in place of .tflite files by `time`
+    and `time_operators`.
     """
 
     name: str

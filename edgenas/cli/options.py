@@ -79,15 +79,16 @@ Runtime = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="What runs models on the board: litert, tflite, tensorflow or tensorrt; else the board's first.",
+        help="What runs models on the board: litert, tflite, tensorflow, tensorrt or onnxruntime; else the board's "
+        "first.",
     ),
 ]
 RuntimeOrFastest = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="What runs models on the board: litert, tflite, tensorflow or tensorrt; else the fastest of those that it "
-        "has, by one network timed on each.",
+        help="What runs models on the board: litert, tflite, tensorflow, tensorrt or onnxruntime; else the fastest of "
+        "those that it has, by one network timed on each; onnxruntime only by name.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Seed of everything random.")]

@@ -4,7 +4,7 @@ A reference network is timed in turn with each of the others, where the device c
 network takes repeats to 2 % on a computer that others keep so busy that latencies differ by half. What it takes itself
 is measured first, and the product is what is learnt from.
 
-A session may begin while the board is slow. Its quick moments tell what its reference takes undisturbed, see `quick`.
+A session may begin while the board is slow. Its fastest decile tells what its reference takes undisturbed.
 
 Elsewhere the reference is timed between the others. How much slower it runs than at the session's start is how much
 slower the others ran, too: the ratio goes into their conditions, and whoever learns from them divides by it. That holds
@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 from edgenas.measuring.retiming import Retiming
-from edgenas.profiles.reference_speed import SMOOTH, quick
+from edgenas.profiles.reference_speed import SMOOTH, fastest_decile
 from firmware_tools.device import Device, Progress, Timing, TimingPlan
 from firmware_tools.timing import interval95
 
@@ -73,8 +73,8 @@ class ReferencedDevice:
 
     @property
     def session_speed(self) -> float:
-        """How many times as long as at first the reference takes in the quick moments so far."""
-        return quick(self.told)
+        """How many times as long as at first the reference takes undisturbed, by what was timed so far."""
+        return fastest_decile(self.told)
 
     def _paired(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None) -> list[Timing]:
         if self._first_ms is None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgenas import latency
 from edgenas.profiles.measurement import Measurement, Origin
-from edgenas.profiles.reference_speed import SMOOTH, quick
+from edgenas.profiles.reference_speed import SMOOTH, fastest_decile
 from edgenas.spaces.architecture import Block
 from edgenas.spaces.network_id import NetworkId
 
@@ -156,10 +156,10 @@ def by_session(measurements: Sequence[Measurement]) -> dict[Key, Session]:
     return dict(found)
 
 
-def level(session: Session) -> float:
-    """How many times as long as at its start a session's reference takes in its quick moments; `measuring.drift`."""
+def session_speed(session: Session) -> float:
+    """How many times as long as at its start a session's reference takes undisturbed; see `measuring.drift`."""
     found = [m for each in session.values() for m in each if not (m.trained or _is_reference([m]))]
-    return quick([m.conditions.get("reference_ratio") or 1.0 for m in found])
+    return fastest_decile([m.conditions.get("reference_ratio") or 1.0 for m in found])
 
 
 def drift(session: Session, latest: Session) -> float:
@@ -170,7 +170,7 @@ def drift(session: Session, latest: Session) -> float:
     shared = references or session.keys() & latest.keys()
     if not references and len(shared) < _SHARED_FOR_DRIFT:
         return 1.0
-    now, then = level(latest), level(session)
+    now, then = session_speed(latest), session_speed(session)
     return median(_middle(latest[name], now) / _middle(session[name], then) for name in shared)
 
 
@@ -224,14 +224,14 @@ def _rows(
     key: Key, session: Session, scale: float, fading: tuple[int, float], blocks_of: BlocksOf, exact: bool
 ) -> Iterator[Row]:
     age, faded = fading
-    at = level(session)
+    speed = session_speed(session)
     for name, found in sorted(session.items()):
         weight = faded
         if exact and age == 0 and any(m.trained for m in found):
             weight *= _EXACT
         if all(m.disturbed for m in found):
             weight *= _DISTURBED
-        yield Row(name, tuple(blocks_of(found[0])), scale * _middle(found, at), weight, age, key[0])
+        yield Row(name, tuple(blocks_of(found[0])), scale * _middle(found, speed), weight, age, key[0])
 
 
 def sampled(rows: Sequence[Row], files: int = 1) -> list[Row]:
@@ -283,13 +283,13 @@ def _is_reference(found: Sequence[Measurement]) -> bool:
     return any(m.conditions.get("reference") for m in found)
 
 
-def _middle(found: Sequence[Measurement], level: float) -> float:
-    """Of a network's measurements in a session of that `level`; disturbed ones count where there are no others.
+def _middle(found: Sequence[Measurement], speed: float) -> float:
+    """Of a network's measurements in a session of that `speed`; disturbed ones count where there are no others.
 
     What was trained was timed by itself, not beside the reference.
     """
     taken = [m for m in found if not m.disturbed] or found
-    return median(m.latency_ms if m.trained else level * m.corrected_ms for m in taken)
+    return median(m.latency_ms if m.trained else speed * m.corrected_ms for m in taken)
 
 
 def _nearness(latency_ms: float, focus_latency: float | None) -> float:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SMOOTH = 0.15  # a larger change, within a batch or from one to the next, is a jump
+_UNDISTURBED = 0.1  # of a session's ratios: at least so many are taken while nothing disturbs the board
 
 
-_QUICK = 0.1  # of a session's ratios: so many are at most as the board is undisturbed
-
-
-def quick(ratios: Sequence[float]) -> float:
-    """How many times as long as at its start a session's reference takes in its quick moments; 1 at most.
+def fastest_decile(ratios: Sequence[float]) -> float:
+    """How many times as long as at its start a session's reference takes undisturbed; 1 at most.
 
     A computer that others share is half as quick for seconds, and may have been when the session began. The quickest
     tenth of the ratios tells: of six sessions of such a computer the starts differed by 2.1 times, this by 4 %.
     """
     ordered = sorted(ratios) or [1.0]
-    return min(1.0, ordered[int(_QUICK * (len(ordered) - 1))])
+    return min(1.0, ordered[int(_UNDISTURBED * (len(ordered) - 1))])

@@ -46,8 +46,8 @@ def refine(
     Repeated measurements of an architecture in one session become their median, undisturbed ones if there are any. A
     session counts half as much as the one after it, 0.95 times as much if it has the latest one's reference, unless it
     is exact. An older session that shares at least three architectures, or the reference, with the latest is rescaled
-    to it, since a board's clock or load drifts. A session's speed is that of its quick moments, see
-    `edgenas.profiles.evidence.level`, and where the references of several sessions agree, it is their median.
+    to it, since a board's clock or load drifts. A session's speed is that of its fastest decile, see
+    `edgenas.profiles.evidence.session_speed`, and where the references of several sessions agree, it is their median.
 
     Imported sessions are taken as older than one's own, and count half as much at most. Those of a file are rescaled
     together, by one factor, to one's own: see `edgenas.profiles.evidence.Layer`.

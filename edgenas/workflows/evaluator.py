@@ -35,7 +35,7 @@ class DeviceEvaluator:
     def measure(self, architectures: Sequence[Architecture]) -> list[float]:
         """Latencies of random weights, on the device or by a prior; infinite for what does not fit the board.
 
-        They are as in the session's quick moments, so that a board that gets slower does not shrink what is found.
+        They are those of the undisturbed board, so that a board that gets slower does not shrink what is found.
         """
         new = [a for a in dict.fromkeys(architectures) if a not in self._measured]
         if new:
