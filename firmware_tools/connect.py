@@ -15,7 +15,7 @@ from firmware_tools.linux.local import open_local
 from firmware_tools.meant import meant
 from firmware_tools.passwords import holds_password
 
-RUNTIMES = ("litert", "tflite", "tensorflow", "tensorrt")
+RUNTIMES = ("litert", "tflite", "tensorflow", "tensorrt", "onnxruntime")
 # What a board's file, which a stranger may have written, may say in a URL: see `refused_in_data`.
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _DIGITS = re.compile(r"[0-9]{1,8}")

@@ -25,6 +25,7 @@ PROTOCOL = 2
 CHUNK_BYTES = 32 << 10
 WORKER_TIMEOUT_S = 120.0
 TENSORRT = "tensorrt"
+ONNX_RUNTIMES = (TENSORRT, "onnxruntime")
 ENGINE_TIMEOUT_S = 1800.0  # TensorRT tries many kernels for every layer, in silence
 # sha256, data, how many of its bytes the agent has: brings the others into the agent's scratch/SHA256.part.
 Upload = Callable[[str, bytes, int], None]
@@ -99,7 +100,7 @@ class AgentDevice:
     @property
     def pairs(self) -> bool:
         """TFLite runtimes time models in turn with a reference, TensorRT does not: see `Device.pairs`."""
-        return not self._on_tensorrt()
+        return not self._builds_engines()
 
     def time(self, models: Sequence[bytes], plan: TimingPlan, progress: Progress | None = None) -> list[Timing]:
         """Measure the latency of each of `models`: see `Device.time`."""
@@ -110,7 +111,7 @@ class AgentDevice:
 
     def time_operators(self, model: bytes, plan: TimingPlan) -> list[OperatorTime] | None:
         """What TensorRT's layers take: see `Device.time_operators`. From Python no TFLite runtime tells."""
-        if not self._on_tensorrt():
+        if not self._builds_engines():
             return None
         return self._session.request(
             "time_operators",
@@ -132,7 +133,7 @@ class AgentDevice:
                 model=sha256,
             )
         self._put(model, sha256)
-        beside = self._put(onnx) if onnx is not None and TENSORRT in self._runtimes() else None
+        beside = self._put(onnx) if onnx is not None and not set(ONNX_RUNTIMES).isdisjoint(self._runtimes()) else None
         slot = self._session.request(
             "stage", answer=agent_answers.slot, sha256=sha256, manifest=dict(manifest), onnx=beside
         )
@@ -217,12 +218,12 @@ class AgentDevice:
         """The device's runtimes; the one in use is the first."""
         return [runtime.name for runtime in (self._info or self.info()).runtimes]
 
-    def _on_tensorrt(self) -> bool:
+    def _builds_engines(self) -> bool:
         return self._runtimes()[:1] == [TENSORRT]
 
     def _patience_s(self) -> float:
         """How long a worker may be silent."""
-        return ENGINE_TIMEOUT_S if self._on_tensorrt() else WORKER_TIMEOUT_S
+        return ENGINE_TIMEOUT_S if self._builds_engines() else WORKER_TIMEOUT_S
 
     def _put(self, data: bytes, sha256: str | None = None) -> str:
         """Bring `data` into the scratch folder, going on where an interrupted upload stopped; its sha256."""
