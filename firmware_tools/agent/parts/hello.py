@@ -14,7 +14,7 @@ from .slots import Store
 from .system import cpu_name, machine, ram_bytes
 
 PROTOCOL = 2
-VERSION = "2.1"
+VERSION = "2.2"
 
 
 def hello(store: Store) -> dict[str, Any]:

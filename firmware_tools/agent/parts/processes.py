@@ -16,8 +16,8 @@ from typing import Any
 # Nothing else is imported from there, from the folder around it, which holds what hosts sent, or from the working
 # folder ("" in sys.path). Python writes no bytecode beside the package, but may for what is installed.
 BOOT = "import sys; del sys.argv[0]; sys.path[:] = [sys.argv[0], *filter(None, sys.path)]; "
-BOOT += "kept = sys.dont_write_bytecode; sys.dont_write_bytecode = True; from parts.main import main; "
-BOOT += "sys.dont_write_bytecode = kept; del sys.path[0]; main()"
+BOOT += "kept = sys.dont_write_bytecode; sys.dont_write_bytecode = True; from parts.main import program; "
+BOOT += "run = program(); sys.dont_write_bytecode = kept; del sys.path[0]; run()"
 TOOL_S = 3.0  # how long a program of the board's may take to answer
 # Where programs of boards are that a login without a terminal does not find.
 TOOL_PATHS = ("/usr/sbin", "/sbin", "/opt/vc/bin", "/usr/src/tensorrt/bin")

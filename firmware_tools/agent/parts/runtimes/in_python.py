@@ -147,14 +147,15 @@ def time_models(job: dict[str, Any], load: Load) -> Iterator[dict[str, Any]]:
         yield dict(run, **met, min=low, p10=p10, p50=p50, p95=p95, max=high)
 
 
-def infer(job: dict[str, Any], load: Load) -> dict[str, Any]:
-    """The outputs for each of the job's inputs, as base64 of the raw array."""
+def infer(job: dict[str, Any], load: Load, arranged: Callable[[Any], Any] = lambda inputs: inputs) -> dict[str, Any]:
+    """The outputs for each of the job's inputs, as base64 of the raw array; the model takes them `arranged`."""
     import numpy as np
 
     loaded = load(job["model"], 1)
     if len(loaded.inputs) != 1:
         raise Refusal("inference", "the model has not one input but several", reason="refused")
     (wanted, dtype), inputs = loaded.inputs[0], np.fromfile(job["inputs"], dtype=job["dtype"]).reshape(job["shape"])
+    inputs = arranged(inputs)
     if inputs.dtype != dtype or list(inputs.shape[1:]) != wanted[1:] or wanted[0] != 1:
         takes = f"{np.dtype(dtype)} {wanted}"
         message = f"inputs are {inputs.dtype} {list(inputs.shape)}, the model takes {takes}, one at a time"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from .onnx_runtime import ONNX_RUNTIME
 from .runtime import Runtime
 from .tensorrt import TENSORRT
 from .tflite import TFLITE
 
-RUNTIMES: tuple[Runtime, ...] = (TFLITE, TENSORRT)
+RUNTIMES: tuple[Runtime, ...] = (TFLITE, TENSORRT, ONNX_RUNTIME)
 
 
 def find_runtimes() -> tuple[list[list[str]], list[str]]:

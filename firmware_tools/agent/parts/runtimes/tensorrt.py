@@ -19,7 +19,7 @@ import sys
 from typing import Any, Iterator
 
 from ..files import remove, sha256_of, sync_folder
-from ..onnx_files import onnx_of
+from ..onnx_files import require_onnx
 from ..processes import TOOL_PATHS, program, start, tool
 from ..refusal import Refusal
 from ..system import first_line
@@ -126,14 +126,7 @@ def trtexec(work: str, *arguments: str) -> None:
 
 def engine_of(model: str, engines: str, work: str) -> str:
     """The engine of a model, built here if there is none: it runs on this GPU with this TensorRT only."""
-    onnx = onnx_of(model)
-    try:
-        with open(onnx, "rb") as file:
-            if file.read(8)[4:] == b"TFL3":
-                raise Refusal("inference", "TensorRT takes ONNX models, this is a .tflite file", reason="refused")
-    except FileNotFoundError:
-        message = "no ONNX file came with this model: convert and install it again, with --runtime tensorrt"
-        raise Refusal("inference", message, reason="refused") from None
+    onnx = require_onnx(model, "TensorRT", NAME)
     flags = engine_flags(onnx)
     identity = json.dumps([sha256_of(onnx), tensorrt_version(), gpu_name(), flags])
     engine = os.path.join(engines, hashlib.sha256(identity.encode()).hexdigest() + ".plan")
