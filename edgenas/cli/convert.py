@@ -18,6 +18,8 @@ def convert(
     precision: Annotated[str, typer.Option(metavar="NAME", help="int8 or float32.")] = "int8",
     seed: options.Seed = 0,
     size: options.Size = None,
+    task: options.Task = None,
+    group_by: options.GroupBy = None,
     as_json: options.Json = False,
 ) -> None:
     """Convert a checkpoint to a TFLite model and judge it.
@@ -32,7 +34,16 @@ def convert(
 
     with output.working() as reporter:
         built = edgenas.convert(
-            checkpoint, data=data, out=out, space=space, precision=precision, seed=seed, size=size, reporter=reporter
+            checkpoint,
+            data=data,
+            out=out,
+            space=space,
+            precision=precision,
+            seed=seed,
+            size=size,
+            task=task,
+            group_by=group_by,
+            reporter=reporter,
         )
     manifest = built.artifact.manifest
     pairs = [

@@ -16,7 +16,7 @@ Data = Annotated[
     typer.Option(
         metavar="DATA",
         help="Labelled images: a folder of class folders (with train/ and test/ or without), an .npz with x and y, "
-        "or a built-in set: mnist, digits.",
+        "or a built-in set: mnist, digits. Or keywords: a folder of class folders of .wav files.",
     ),
 ]
 Latency = Annotated[
@@ -97,6 +97,18 @@ Epochs = Annotated[
 ]
 Size = Annotated[
     int | None, typer.Option(metavar="N", help="Scale images to N x N pixels; else by the size of the images.")
+]
+Task = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="What the data are: images or audio; else recognised from the files."),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Files that belong together, as all of a speaker, go to one part: the expression's first group in a "
+        "file's path names them. Recordings named 0_theo_12.wav or 0a7c2a8d_nohash_0.wav go without it.",
+    ),
 ]
 Runs = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the folder of this run is made.")]
 

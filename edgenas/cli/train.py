@@ -18,6 +18,8 @@ def train(
     epochs: options.Epochs = None,
     seed: options.Seed = 0,
     size: options.Size = None,
+    task: options.Task = None,
+    group_by: options.GroupBy = None,
     as_json: options.Json = False,
 ) -> None:
     """Train one architecture fully and write a checkpoint.
@@ -29,7 +31,16 @@ def train(
 
     with output.working() as reporter:
         trained = edgenas.train(
-            architecture, data=data, out=out, space=space, epochs=epochs, seed=seed, size=size, reporter=reporter
+            architecture,
+            data=data,
+            out=out,
+            space=space,
+            epochs=epochs,
+            seed=seed,
+            size=size,
+            task=task,
+            group_by=group_by,
+            reporter=reporter,
         )
     pairs = [
         ("architecture", trained.architecture),

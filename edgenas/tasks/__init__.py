@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Name: the package whose TASK it is. A folder is of the first that recognises its files; images take what is left.
 TASKS = {
+    "audio": "edgenas.tasks.audio.task",
     "images": "edgenas.tasks.images.task",
 }
 

@@ -31,6 +31,10 @@ _FILLERS = frozenset(
         "photos",
         "pictures",
         "pics",
+        "audio",
+        "sounds",
+        "recordings",
+        "wav",
     )
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_]+")

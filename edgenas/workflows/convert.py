@@ -113,6 +113,8 @@ def convert(
     precision: str = "int8",
     seed: int = 0,
     size: int | None = None,
+    task: str | None = None,
+    group_by: str | None = None,
     reporter: Reporter | None = None,
 ) -> Built:
     """Convert the checkpoint that `edgenas train` wrote and save the artifact into the folder `out`.
@@ -125,7 +127,7 @@ def convert(
     from edgenas.training.checkpoints import load_job  # torch takes seconds: what is mistyped is told before
 
     job = load_job(Path(checkpoint))
-    dataset = load_data(data, seed=seed, size=size, reporter=reporter)
+    dataset = load_data(data, task=task, seed=seed, size=size, group_by=group_by, reporter=reporter)
     bound = SearchSpace.load(space, dataset.input_shape, dataset.classes)
     architecture = bound.parse(job.architecture)
     reporter.stage("convert")

@@ -7,10 +7,19 @@ from edgenas.progress import Reporter
 from edgenas.tasks.dataset import Dataset
 
 
-def load_data(source: str, *, seed: int, size: int | None, reporter: Reporter) -> Dataset:
+def load_data(
+    source: str, *, task: str | None, seed: int, size: int | None, group_by: str | None, reporter: Reporter
+) -> Dataset:
     """`edgenas.tasks.load` as the stage "data"; the notes are said to `reporter`. Raises DataError as `load` does."""
     reporter.stage("data")
-    data = tasks.load(source, seed=seed, size=size, progress=lambda i, n: reporter.progress(i, n, "images"))
+    data = tasks.load(
+        source,
+        task=task,
+        seed=seed,
+        size=size,
+        group_by=group_by,
+        progress=lambda i, n: reporter.progress(i, n, "files"),
+    )
     for note in data.notes:
         reporter.say(note)
     return data

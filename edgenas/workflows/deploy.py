@@ -44,6 +44,8 @@ def deploy(
     seed: int = 0,
     epochs: int | None = None,
     size: int | None = None,
+    task: str | None = None,
+    group_by: str | None = None,
     set_governor: str | None = None,
     runtime: str | None = None,
     layers: bool = False,
@@ -60,7 +62,7 @@ def deploy(
     set before is put back. runtime: what runs models on the device (litert, tflite, tensorflow, tensorrt), else the
     fastest that it has, by one network that is timed on each; the next one where no model passes the gate. layers: in
     the end also time what each operator of the installed model takes. access: how to get into a board that asks who
-    comes.
+    comes. task, group_by: as `edgenas.tasks.load` takes them.
 
     Raises UsageError (and DataError, BudgetError, ProfileError) for input that cannot be used, InfeasibleError if
     nothing of the space can meet the budget, BudgetMissedError if the device measured more in every round,
@@ -82,6 +84,8 @@ def deploy(
         size,
         set_governor,
         runtime,
+        task,
+        group_by,
     )
     passed_over: list[str] = []
     while True:

@@ -65,6 +65,8 @@ class Options:
     size: int | None
     set_governor: str | None = None
     runtime: str | None = None
+    task: str | None = None
+    group_by: str | None = None
 
     def check(self, board: Board) -> LatencyBudget:
         """The parsed budget. Raises UsageError or BudgetError for a value that cannot be used."""
@@ -235,7 +237,14 @@ def opened(
     options = replace(options, board=board.id, device=None if options.device is None else url)
     budget = options.check(board)
     require_package("torch")  # before data are prepared for nothing
-    data = load_data(options.data, seed=options.seed, size=options.size, reporter=reporter)
+    data = load_data(
+        options.data,
+        task=options.task,
+        seed=options.seed,
+        size=options.size,
+        group_by=options.group_by,
+        reporter=reporter,
+    )
     space = SearchSpace.load(options.space, data.input_shape, data.classes)
     reporter.stage("device")
     prior = options.prior(board) if purpose == "search" else None
@@ -252,6 +261,9 @@ def opened(
             raise DeviceLostError(f"{error.message}{_without(board)}", **error.fields) from error
         session.use(space)
         asked = {"purpose": purpose, **asdict(options)}
+        for name in ("task", "group_by"):  # runs from before there were these go on
+            if asked[name] is None:
+                del asked[name]
         key, fingerprint = asdict(session.key), data.fingerprint
         question = {**asked, "key": key, "url": session.device.url, "data": fingerprint, "stages": _STAGES}
         run = Run.open(Path(runs), board.id, question)

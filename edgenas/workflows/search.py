@@ -67,6 +67,8 @@ def search(
     seed: int = 0,
     epochs: int | None = None,
     size: int | None = None,
+    task: str | None = None,
+    group_by: str | None = None,
     set_governor: str | None = None,
     runtime: str | None = None,
     runs: str | Path = "runs",
@@ -82,6 +84,8 @@ def search(
         *(board, data, latency, device, strategy, space, precision, statistic, 1, seed, epochs, size),
         set_governor=set_governor,
         runtime=runtime,
+        task=task,
+        group_by=group_by,
     )
     with opened(options, runs, reporter or Silent(), access, purpose="search") as walk:
         session, run = walk.session, walk.run

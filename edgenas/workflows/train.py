@@ -62,6 +62,8 @@ def train(
     epochs: int | None = None,
     seed: int = 0,
     size: int | None = None,
+    task: str | None = None,
+    group_by: str | None = None,
     reporter: Reporter | None = None,
 ) -> Trained:
     """Train `architecture` (as `edgenas search` prints it) on `data` and write the checkpoint `out`.
@@ -72,7 +74,7 @@ def train(
     resources.require_new(out, "train")
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}, the least is 1", value=epochs, limit=1)
-    dataset = load_data(data, seed=seed, size=size, reporter=reporter)
+    dataset = load_data(data, task=task, seed=seed, size=size, group_by=group_by, reporter=reporter)
     bound = SearchSpace.load(space, dataset.input_shape, dataset.classes)
     genes = bound.parse(architecture)
     recipe = Recipe.of(dataset, epochs or default_epochs(dataset))

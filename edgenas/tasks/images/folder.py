@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from edgenas.errors import DataError
+from edgenas.tasks.class_folders import ClassFiles, check_names, collected
 from edgenas.tasks.images.decode import read_images, readable_suffixes
 from edgenas.tasks.images.kinds import kinds, way_out
 from edgenas.tasks.images.source import RawImages
 from edgenas.tasks.layout import Layout, decide
-from edgenas.tasks.names import alike_names, name_notes
-from edgenas.tasks.raw import PART_NAMES, TRAIN, counted, cut, listed, shown
+from edgenas.tasks.names import name_notes
+from edgenas.tasks.raw import counted, cut, listed, shown
 from edgenas.tasks.splits import check_classes
 from edgenas.tasks.tree import Folder, read_tree
 
@@ -30,9 +30,9 @@ def read_folder(root: Path, size: int | None, progress: Callable[[int, int], Non
             f"{shown(error.filename or root)} cannot be listed ({error.strerror}): mend its permissions", path=str(root)
         ) from error
     layout = decide(tree, "image")
-    found = _collected(layout)
+    found = collected(layout)
     labels = tuple(sorted(found.others))
-    _check_names(labels, found)
+    check_names(labels, found)
     if not found.files:
         raise DataError(
             f"{shown(root)} holds {len(labels)} class folders but no images{_unread(found.all_others())}: add images "
@@ -49,52 +49,7 @@ def read_folder(root: Path, size: int | None, progress: Callable[[int, int], Non
     return RawImages(name, x, y[kept], part[kept], labels, (*before, *notes), files, source=source)
 
 
-@dataclass
-class _Found:
-    """Image files in a fixed order with the class and part of each; other files of each class, empty ones too."""
-
-    files: list[Path] = field(default_factory=list)
-    label: list[str] = field(default_factory=list)
-    part: list[int] = field(default_factory=list)
-    others: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-
-    def all_others(self) -> Counter[str]:
-        return sum(self.others.values(), Counter())
-
-    def labels_of(self, part: int) -> set[str]:
-        return {label for label, which in zip(self.label, self.part, strict=True) if which == part}
-
-
-def _collected(layout: Layout) -> _Found:
-    found = _Found()
-    for which, part in layout.parts:
-        for class_folder in part.folders:
-            images = [image for folder in class_folder.below() for image in folder.files]
-            found.files += images
-            found.label += [class_folder.name] * len(images)
-            found.part += [which] * len(images)
-            found.others[class_folder.name] += class_folder.others_below()
-    return found
-
-
-def _check_names(labels: tuple[str, ...], found: _Found) -> None:
-    for label in labels:
-        if any("\udc80" <= letter <= "\udcff" for letter in label):  # how Python shows bytes that are no UTF-8
-            raise DataError(f"class folder '{shown(label)}' has a name that is not UTF-8: rename it", label=label)
-    train = found.labels_of(TRAIN)
-    for same in alike_names(labels):
-        elsewhere = [label for label in same if label not in train]
-        if elsewhere and train.intersection(same):
-            trained = min(train.intersection(same))
-            part = PART_NAMES[found.part[found.label.index(elsewhere[0])]] if elsewhere[0] in found.label else "train"
-            raise DataError(
-                f"class folders '{shown(trained)}' in train and '{shown(elsewhere[0])}' in {part} differ in case or "
-                "accents' encoding only: rename one",
-                label=elsewhere[0],
-            )
-
-
-def _check_classes(name: str, y: np.ndarray, part: np.ndarray, labels: tuple[str, ...], found: _Found) -> None:
+def _check_classes(name: str, y: np.ndarray, part: np.ndarray, labels: tuple[str, ...], found: ClassFiles) -> None:
     """`check_classes`, and what there is of the class that cannot be read."""
     try:
         check_classes(name, y, part, labels, item="image")

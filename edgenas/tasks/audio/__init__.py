@@ -1,0 +1,1 @@
+"""Keywords from short recordings: .wav files to log-mel features."""
