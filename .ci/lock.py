@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write the lists of packages with their versions and hashes: what edgenas installs by itself, and what CI tests.
 
     .venv/bin/python .ci/lock.py             the converter's list and the boards', or:  make locks

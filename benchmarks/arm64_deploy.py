@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas deploy` to a virtual arm64 board over SSH with both runtimes: what it comes to and what it takes.
 
     python benchmarks/arm64_deploy.py [--json] [--latency 50%] [--epochs N]

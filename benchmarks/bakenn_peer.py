@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyPI `bakenn`, an ahead-of-time compiler from int8 TFLite to C with CMSIS-NN's kernels, in the same runner.
 
 Its generated C and the CMSIS-NN sources that it brings take the engine's place in the image; the counted call is its

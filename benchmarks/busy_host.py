@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a busy computer costs: one deploy to it when nothing else runs, and beside programs that take half of it.
 
     python benchmarks/busy_host.py [--json] [--data mnist] [--epochs N] [--kept FILE]

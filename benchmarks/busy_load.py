@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What other programs do to a computer: processes that compute for a part of the time, until stdin ends.
 
 python benchmarks/busy_load.py [--processes 2] [--duty 0.5] [--period-ms 100] [--pinned]

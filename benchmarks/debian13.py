@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """README's commands in a Debian 13 made from nothing, as root: what they take, what they load, what the tests say.
 
     python benchmarks/debian13.py [COMMAND ..] [--without-torch]    needs root, mmdebstrap, git and a network

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether the budget holds: deploys of mnist to this computer at several budgets, every row of every bake-off.
 
 python benchmarks/deploy_budgets.py [--json] [--data mnist] [--budgets 20% 40% 60% 80%] [--seeds 0]

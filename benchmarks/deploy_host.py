@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a deploy to this computer costs: first deploy, second budget, conversions a minute, memory, the program's start.
 
     python benchmarks/deploy_host.py [--json] [--help-runs 15]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the search buys: both strategies on a folder of class folders, all rows, against the filled MobileNetV2.
 
 python benchmarks/deploy_strategies.py --data DIR [--json] [--latency 40%] [--epochs 24] [--seeds 0]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzz the firmware and the host's side of the wire, and print what was tried: executions, coverage, seed, commit.
 
 python benchmarks/fuzz.py [TARGET ..] [--seconds N] [--seed N]    the C targets need make, clang, libclang-rt-dev

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random networks on the microcontroller engine and in TFLite Micro's interpreter, compared bit for bit.
 
 python benchmarks/graphs.py [--graphs N] [--seed FIRST]    needs tflite-micro and a C compiler; for the emulated boards

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lie to the host for some minutes, as an agent or as firmware, and print what was tried.
 
 python benchmarks/hostile_answers.py [--minutes N] [--seed N] agent|firmware

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Give the program files of strangers, and print what was tried: board files, spaces, inventories, artifacts, data.
 
 python benchmarks/hostile_commands.py [SUBJECT ..] [--minutes M] [--seed N] [--again "SUBJECT SEED NUMBER"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that strangers wrote, changed at random, through what reads them: only errors that are meant, and no memory.
 
 python benchmarks/hostile_files.py [KIND ..] [--minutes N] [--seed N]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Profiles that somebody has edited, imported, merged, shown and forgotten, and planted in a home: what came of it.
 
 python benchmarks/hostile_profiles.py [--minutes N] [--seed N] [--again NUMBER]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files as somebody would write them who means harm: true ones, changed at random."""
 
 from __future__ import annotations

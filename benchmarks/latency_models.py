@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How well each latency model predicts networks that it has not seen, by device and by how many were measured; what
 known boards are worth to a new one; and what the published LightNAS predictor says through our encoding.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The microcontroller engine: instructions, arena, plan and code of models, beside TFLM's and bakenn's.
 
 python benchmarks/mcu_engine.py MODEL.tflite ... | --data DIR [--machine mps2-an386 mps2-an385] [--json]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cut a board's power everywhere in an installation and again everywhere in the recovery, and print what was tried.
 
 python benchmarks/power_cut.py [PART ..] [--seed N] [--cut OPERATION:STYLE ..]    needs make and gcc; for the emulated

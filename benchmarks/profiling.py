@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Profiling sessions, live: is a profile made in minutes right for networks that it has not seen, and does it learn?
 
 For each board, in a fresh EDGENAS_HOME: `edgenas profile --minutes`, then the error (MAPE) on 30 fresh architectures,

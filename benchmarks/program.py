@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the edgenas program as a user does, with its time and the memory of all its processes together."""
 
 from __future__ import annotations

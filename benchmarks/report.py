@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every benchmark here shares: the machine, the commit, one table for people, one JSON object for programs."""
 
 from __future__ import annotations

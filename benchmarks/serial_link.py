@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much of a serial line an installation uses, clean and with bytes lost, beside PyPI smpclient on the same line.
 
 python benchmarks/serial_link.py [--json] [--bytes 200000] [--bauds 115200 921600] [--lose-one-in 50000] [--repeats 5]

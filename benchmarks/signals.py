@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Interrupt every long command on every kind of device at random moments, and print how it ended.
 
 python benchmarks/signals.py [CASE ..] [--moments N] [--seed N] [--signals NAME ..]

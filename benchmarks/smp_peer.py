@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PyPI smpclient uploading an image to an SMP device (MCUmgr's console framing), the peer of benchmarks/serial_link.py.
 
 The device is a stand-in that answers at once. Its protocol: Zephyr's documentation, "SMP protocol specification", "SMP

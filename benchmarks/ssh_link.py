@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a Linux board over SSH costs: an installation beside plain scp, the first measurement, twenty devices at once.
 
     python benchmarks/ssh_link.py [--json] [--mebibytes 50] [--repeats 5] [--devices 20] [--limit 8]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Log in to, prepare and use boards of every kind of server, key, login shell and start-up file; print what happened.
 
     python benchmarks/ssh_matrix.py      needs root, dropbear-bin, openssh-server, busybox; takes other shells if here

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What it buys that classes weigh alike in the loss where they are uneven: balanced accuracy with and without, by seed.
 
 python benchmarks/uneven_classes.py [--json] [--data digits mnist] [--ratios 3 50] [--seeds 0 1 2]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Name a board and a latency budget, get a trained model that measurably meets it, installed on the board.
 
 The commands of the `edgenas` program are the functions of this package: `edgenas.deploy`, `edgenas.profile`,

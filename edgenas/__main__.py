@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m edgenas` is the `edgenas` program."""
 
 from edgenas.cli import program

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Zip archives that somebody else may have written: what they would take in memory is known before it is taken."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Types, lengths and ranges of values that a stranger may have written: one check for each kind of value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every error that edgenas raises on purpose.
 
     EdgenasError                exit 1  something failed that is not the user's input

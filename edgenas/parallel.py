@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many slow questions at once: so many at a time, each with its own time-out, whatever the others do."""
 
 from __future__ import annotations

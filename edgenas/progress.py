@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long work tells what it is doing: a passed object, never a global."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where shipped data and the user's folder are; nobody else builds such paths."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which files of a run's folder this user's edgenas wrote: `runs/` may have come with somebody else's repository.
 
 Beside a file NAME is NAME.seal, the HMAC-SHA-256 of the run's question, the file's place in the run's folder and its

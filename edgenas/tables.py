@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of TOML and JSON files that others may have written: the right type, or one line that says what is wrong."""
 
 from __future__ import annotations

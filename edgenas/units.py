@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What latencies are given in: milliseconds, or millions of instructions on a board that has no clock to speak of.
 
 Inside edgenas every number whose name ends in `_ms` is in its board's unit. Here, and nowhere else, it is named for

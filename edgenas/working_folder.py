@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The program imports nothing from the folder that it is started in, which may be a stranger's.
 
 Imports nothing that Python has not loaded itself: it would be looked for in that folder. So there is no

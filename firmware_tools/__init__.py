@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that speaks to a device; knows nothing of edgenas, torch or the converter."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Child processes, the only place that starts any: none outlives the program, whatever ends it.
 
 Each has a session of its own: a terminal's Ctrl-C reaches this program alone, which then ends its processes in order.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a URL to a Device: one back end for each scheme, in a plain dict."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a device is to its users: the `Device` Protocol and the values that pass through it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every error that a device can cause.
 
     DeviceError                  exit 4  the device, or the way to it, refused or failed

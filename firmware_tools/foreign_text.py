@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What other programs say when they fail, made short enough for one line of ours."""
 
 from __future__ import annotations

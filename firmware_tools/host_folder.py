@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A device's folder on this computer: what to tell the user when the system refuses it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Signals that end a program, kept out of what is to be done as a whole or not at all."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What somebody probably meant who wrote something else than the URL of a device."""
 
 from __future__ import annotations

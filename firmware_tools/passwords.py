@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Passwords that somebody wrote into a URL, or what was meant as one: others may read them, so none is repeated."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packages that pip installs for edgenas: only the wheels whose hashes stand in a list that edgenas ships.
 
 Where they come from is the user's choice (an index, a mirror, a folder), as pip is set up. What comes is not.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text from others (boards, files, servers, programs) made safe to print.
 
 A terminal obeys control characters: they move the cursor, erase what stands there, set its title, reverse the order of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files and texts that somebody else may have written: bounded in size and depth before they are parsed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From the latencies of several processes to one Timing."""
 
 from __future__ import annotations

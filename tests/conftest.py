@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tests of several folders share: architectures of a space, a conversion worker, a trained model, homes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files, and what is packed in them, are read through what is bounded; what else reads is named here, with a reason."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is decided in one room is asked for in the others: kinds of boards, runtimes, units."""
 
 from __future__ import annotations

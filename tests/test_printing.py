@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whoever prints or asks goes through edgenas.cli.output, which makes text from others plain."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `import edgenas` offers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What keeps the processes of a test run out of each other's way."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No child process, of whatever kind, runs code of the folder that edgenas is used in."""
 
 from __future__ import annotations

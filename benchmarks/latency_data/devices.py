@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every device of the public data sets: its networks as they run there, and how long they take."""
 
 from __future__ import annotations

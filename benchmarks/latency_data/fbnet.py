@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The FBNet space (Wu et al., CVPR 2019) in the form that HW-NAS-Bench (Li et al., ICLR 2021) trains it: 22 layers of
 nine operators on 32x32 images; latencies measured end to end, from HELP (Lee et al., NeurIPS 2021).
 """

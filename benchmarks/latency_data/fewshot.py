@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A new board from 10 and 20 measurements, with the other devices of its space as known boards and without.
 
 Every known board's model is fitted on 100 of its own measurements. What is measured on the new one is random; held out

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The space of LightNAS (Luo et al., DAC 2022), its six published networks and its latency predictor for a Jetson AGX
 Xavier, batch 8.
 """

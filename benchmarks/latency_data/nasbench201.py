@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The NAS-Bench-201 space (Dong and Yang, ICLR 2020): cells of six edges with five operations each, latencies from HELP
 (Lee et al., NeurIPS 2021), HW-NAS-Bench (Li et al., ICLR 2021) and Eagle (Dudziak et al., NeurIPS 2020).
 """

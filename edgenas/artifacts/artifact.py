@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An artifact: the model file, its manifest and golden vectors, in one folder that any machine can verify.
 
     model.tflite     what is installed

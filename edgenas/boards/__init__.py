@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards: their facts, and where the user's own are."""

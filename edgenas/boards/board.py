@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board's facts (written by hand, TOML) and its profile (measured, JSON).
 
 Look-up order of a board: an explicit path, `$EDGENAS_HOME/boards/<name>/board.toml`, the shipped ones.

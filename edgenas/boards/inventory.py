@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The user's devices by name, `$EDGENAS_HOME/devices.toml`, written by hand:
 
 [[device]]

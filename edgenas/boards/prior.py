@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What latencies of a board are taken for as long as nothing was measured on it."""
 
 from __future__ import annotations

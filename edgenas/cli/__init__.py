@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `edgenas` program: one file per command; each parses, calls one function of the library and prints.
 
 Nothing heavy is imported before a command runs: `edgenas --help` needs typer alone, rich is imported in `output` only.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas board ...`: what is done to a board itself."""
 
 from __future__ import annotations

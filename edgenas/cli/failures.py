@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every way to fail, as one line on stderr and an exit code.
 
 0 done, 1 error, 2 the command line or a value cannot be used, 3 infeasible or budget missed, 4 device,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIGINT, SIGTERM and SIGHUP end the program within two seconds, whatever it is doing.
 
 The first one raises KeyboardInterrupt in the main thread, so that all that is open closes. Three things can get in its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each operator of a model takes, as a table: for `edgenas measure` and `edgenas deploy`."""
 
 from __future__ import annotations

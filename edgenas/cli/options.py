@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options that several commands share, so that they read alike everywhere."""
 
 from __future__ import annotations

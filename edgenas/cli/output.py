@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What people see: progress on stderr, results on stdout. The only module that imports rich.
 
 Names and messages may come from boards, files and servers: every text is made plain here, whoever passes it.

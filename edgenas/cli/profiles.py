@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas profile export`, `import`, `merge`, `forget` and `show`."""
 
 from __future__ import annotations

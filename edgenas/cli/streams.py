@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """stdin, stdout and stderr where a service, a GUI or a shell (`>&-`) started the program without them.
 
 A closed stdout is the caller's choice: text for people goes nowhere, exit 0. A result that was asked for with --json

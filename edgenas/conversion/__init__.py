@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch module to a TFLite file that passed the gate. Nothing heavy is imported before it is used.
 
 `Converter` converts, `gate.gate` judges, `describe` and `run_tflite` read and run the result on the host.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch module to TFLite: the one way through export, conversion and quantisation."""
 
 from __future__ import annotations

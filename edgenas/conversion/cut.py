@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cuts a TFLite file into models of one operator each, which any runtime can time by themselves."""
 
 from __future__ import annotations

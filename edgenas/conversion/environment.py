@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The converter's own Python environment: created once below `$EDGENAS_HOME/converter`, verified, then reused.
 
 onnx2tf pins packages that the user's environment cannot hold (and asks for a newer Python than it needs), so it is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch module to ONNX, and its outputs on samples: the reference that a converted model is held against."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gate: what every artifact must pass before it leaves the host. One small function per check.
 
 | check                | passes when                                                                               |

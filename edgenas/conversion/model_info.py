@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads what a TFLite file says about itself: inputs, outputs, operators, buffers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The host's end of the conversion worker: one process for many models, started when first needed."""
 
 from __future__ import annotations

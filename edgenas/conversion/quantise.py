@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Float32 TFLite to int8: static, per-channel weights, ranges by minimum and maximum over the calibration samples."""
 
 from __future__ import annotations

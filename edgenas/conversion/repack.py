@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rewrites a TFLite file so that every runtime reads the same model from it."""
 
 from __future__ import annotations

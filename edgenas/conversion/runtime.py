@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs a TFLite file on the host, quietly."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch module to the ONNX file that TensorRT takes, in float32 or with int8 ranges written into it.
 
 int8 is by explicit quantisation: a QuantizeLinear and a DequantizeLinear before every input of a convolution, its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The conversion worker: runs inside the converter's environment, ONNX files in, float32 TFLite files out.
 
 Started by `process.OnnxWorker` as `python -I worker.py SCRATCH`. One JSON object a line:

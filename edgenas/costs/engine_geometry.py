@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How edgenas' engine for microcontrollers divides a layer: padding, words, packed channels, patches, strips of rows.
 
 `edgenas.costs.engine_plan` counts bytes with it, `edgenas.latency.engine` counts loops. The constants are those of the

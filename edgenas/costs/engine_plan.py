@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flash and RAM of blocks in a plan of edgenas' engine for microcontrollers, without compiling the plan.
 
 PLAN.md of `firmware_tools/plan` explains how weights are packed and which tensors may share bytes. The estimates are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Costs of blocks without running them: MACs, parameters, bytes of flash and of activations."""
 
 from __future__ import annotations

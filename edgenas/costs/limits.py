@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board's hard limits of RAM and flash, and how much of them a network uses."""
 
 from __future__ import annotations

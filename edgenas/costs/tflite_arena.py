@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The activation memory that TensorFlow Lite plans for a network on Linux, without converting or running it.
 
 TensorFlow Lite gives every activation and every scratch buffer a place in one arena, so that those alive at a time do

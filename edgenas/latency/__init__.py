@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Latency models: from an architecture's parts to milliseconds on one board. One Protocol, one file per model.
 
 Those that are additive over parts are what lets a search solve for a budget exactly.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The default model: features of every layer, corrected by residual terms of parts once there are measurements.
 
 The unit costs of features (`features.py`) generalise to parts that were never measured. Residual terms (`residual.py`)

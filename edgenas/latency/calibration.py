@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calibration by cross-validation: a model's uncertainty, and its share in a mixture of two models."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A latency model of edgenas' engine for microcontrollers: the cost of one turn of each of its loops.
 
 How often each loop of `firmware_tools/firmware/engine` turns follows from a layer's shape. The cost of a turn is the

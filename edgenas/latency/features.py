@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A few features of every layer; non-negative least squares on whole measured networks gives the cost of each.
 
 Kernel-level predictors such as nn-Meter (Zhang et al., MobiSys 2021) learn each kernel from thousands of isolated

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Gaussian process whose prior mean is the features' prediction: the most accurate of these models, but not additive.
 
 It is linear in counts of parts like `auto`, plus a Matern 3/2 kernel on the counts for interactions of parts. Because a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The covariance of the Gaussian processes. It imports scikit-learn, so it is imported only where one is fitted."""
 
 from __future__ import annotations

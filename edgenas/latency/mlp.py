@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small neural network on one-hot parts: LightNAS (Luo et al., DAC 2022), 128 and 64 hidden units with ReLU.
 
 It is exact after thousands of measurements and poor after tens; the published predictors can be loaded.

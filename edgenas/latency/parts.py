@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names and counts of an architecture's parts, for models with a separate term for each part."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A table of one cost for each distinct part, and a bias, regressed on whole measured networks.
 
 Ridge regression, its strength by generalised cross-validation (scikit-learn's RidgeCV).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unit costs from measured networks: non-negative least squares on relative errors, regularised towards a start."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Gaussian process on the relative errors of the feature model, robust to outliers.
 
 This is Bayesian linear regression on counts of parts, at several levels of detail at once. The prior variance of each

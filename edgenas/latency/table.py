@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A table of operators timed alone, plus the communication between them: HSCoNAS (Luo et al., DATE 2021).
 
 LAT(arch) = sum over layers of LUT(operator, channels) + B, where B is the mean difference, over measured networks,

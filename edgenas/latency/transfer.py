@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A new board's latency model from a few measurements and the models of other boards.
 
 Few-shot predictors such as HELP (Lee et al., NeurIPS 2021) and OneProxy (Wang et al., SIGMETRICS 2022) also learn from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The data of both tables: one cost for each distinct part and a bias, and their JSON."""
 
 from __future__ import annotations

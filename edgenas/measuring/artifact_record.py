@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The measurement of an artifact: recorded under its key, so that the board's profile learns from it."""
 
 from __future__ import annotations

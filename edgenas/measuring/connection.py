@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An open device of a board, with every choice resolved. It needs neither torch nor a converter."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drift of a board while it is measured: heat and clocks make everything slower or faster with time.
 
 A reference network is timed in turn with each of the others, where the device can do that: how many times as long a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Installing an artifact: stage it, compare its outputs, time it, and commit only what is within the budget."""
 
 from __future__ import annotations

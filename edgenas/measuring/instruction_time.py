@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long a board takes for the instructions that an emulator counts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lines for the user that are said once, however often there is a reason to."""
 
 from __future__ import annotations

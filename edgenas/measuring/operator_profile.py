@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each operator of a model takes: as the device tells, else by one-operator models, fitted to the whole."""
 
 from __future__ import annotations

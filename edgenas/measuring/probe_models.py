@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks with random weights, converted: latency does not depend on weights, so none are trained to be measured."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the store keeps of a timing: the network, under which key it was timed, and the circumstances."""
 
 from __future__ import annotations

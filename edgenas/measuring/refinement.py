@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The profile of one key: fitted again on all that the store holds, and held against new timings."""
 
 from __future__ import annotations

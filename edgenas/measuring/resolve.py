@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a user chooses by name, held against what there is: precision, statistic, governor, runtime."""
 
 from __future__ import annotations

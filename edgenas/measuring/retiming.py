@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Timing again: what that may cost, and what of several timings of one model counts.
 
 On a computer that others keep busy everything is disturbed, all the time. To time it again until it is quiet would take

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An open connection to one board. Every measurement is stored and refines the board's profile.
 
 Profiling and deploying are the same work on different networks, so both use this.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Searching the space: exact dynamic programs, templates, and the strategies behind one Protocol."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which candidates a search admits: those that measure within the budget without wasting it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The latency budget as a user writes it: a number with a unit, or a percentage of the space's range on the board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Families of candidates: each proposes architectures for a latency, from one source."""
 
 from __future__ import annotations

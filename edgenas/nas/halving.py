@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Successive halving from scratch: the default strategy.
 
 The candidates are scaled templates, random and mutated networks and, if a supernet is cached, its proposals. All of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The space as a layered graph, and exact dynamic programs over it.
 
 With an additive latency model an architecture is a path: a stem, then one edge a stage, each edge between two stage

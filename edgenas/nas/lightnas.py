@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gradient search on a weight-shared supernet, after LightNAS (Luo et al., DAC 2022), with an exact repair at the end.
 
 From the paper: one architecture parameter for each choice (alpha), single paths drawn by a hard Gumbel-softmax with a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The types of a search: candidates, the problem, the evaluator, the result, and the Protocol of strategies."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Candidates ranked by a short training, and the references that no ranking may leave out."""
 
 from __future__ import annotations

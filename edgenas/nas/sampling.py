@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which networks to measure next: half are drawn at random, half are the most informative about all others.
 
 Transductive experimental design (Yu, Bi and Tresp, ICML 2006, its sequential algorithm), which is greedy V-optimal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Templates scaled to a budget: the networks that a user would deploy without a search, at their best width."""
 
 from __future__ import annotations

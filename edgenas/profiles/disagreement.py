@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What imported measurements say that does not fit what is known: by more than three times, after their scale."""
 
 from __future__ import annotations

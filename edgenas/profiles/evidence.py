@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From all measurements of a board's key to the rows that a latency model is fitted on.
 
 One's own measurements are the truth. What was imported is a layer for each file: another board of the kind may be

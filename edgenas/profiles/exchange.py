@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board's measurements and profiles as one JSON file that people hand on to each other.
 
 The object in the file (schema 1): `format`, `schema`, `edgenas` (version), `created_utc`, `by` (who; or null), `board`

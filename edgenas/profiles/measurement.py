@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One network measured on one board, and where the measurement comes from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a board without a profile can learn from: the latency models of the boards that have one."""
 
 from __future__ import annotations

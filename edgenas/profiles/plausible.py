@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a measurement, a key or a name that a stranger wrote may be: types, lengths and ranges.
 
 The limits are far beyond what an honest computer writes. They keep a file from filling memory, from naming files that

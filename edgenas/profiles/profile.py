@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board's profile: the latency model fitted on what was measured on it, as a JSON file of the user's."""
 
 from __future__ import annotations

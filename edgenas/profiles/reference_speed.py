@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How fast a board was while it was measured, told by the reference network that others are timed in turn with."""
 
 from __future__ import annotations

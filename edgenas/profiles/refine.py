@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From all measurements of a board's key to its next profile, and what of a new measurement is to be believed.
 
 Who calls this saves the result.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How well a board's profile knows the board: predicted against measured, the error by operator, drift by session."""
 
 from __future__ import annotations

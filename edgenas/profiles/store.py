@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every measurement ever taken, append-only, in one SQLite file that several processes may write to at once.
 
 What was imported refers to the file that it came with. What is forgotten stays where it is, and a row of its own says

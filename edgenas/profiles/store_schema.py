@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tables of the store of measurements, and how a file that an older edgenas made becomes one of today."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a microcontroller's engine takes and leaves, and what it computes: exact figures from a model's plan."""
 
 from __future__ import annotations

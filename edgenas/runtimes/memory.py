@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a model takes of a microcontroller."""
 
 from __future__ import annotations

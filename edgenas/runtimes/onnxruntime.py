@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX Runtime on a Linux board's processor: it takes the ONNX files that TensorRT takes, in float32 or int8."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runtimes by the name that a device gives them, and the one that a kind of board has anyway."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a runtime on a board is to the host. Each has one file here and one line in `edgenas.runtimes.registry`."""
 
 from __future__ import annotations

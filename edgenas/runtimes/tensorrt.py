@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TensorRT on a Linux board: it takes ONNX files, and builds engines in half precision unless int8 is asked for."""
 
 from __future__ import annotations

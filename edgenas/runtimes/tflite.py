@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LiteRT, tflite-runtime and TensorFlow on a Linux board: they take .tflite files in the precision of the board."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Search spaces, and their architectures as blocks and as torch modules."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One architecture: its genes, its text form, and its blocks.
 
 Costs, latency models, torch modules and encodings all consume blocks; nothing else walks an architecture. This module

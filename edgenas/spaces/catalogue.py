@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The search spaces of stored measurements. A user's own space is saved, so that its measurements stay usable.
 
 A space is saved as the table of its .toml file, without input and classes, in the user's folder `spaces`.

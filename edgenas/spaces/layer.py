@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One operator of the converted model, on which costs are counted and latencies are predicted."""
 
 from __future__ import annotations

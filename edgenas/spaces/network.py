@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One architecture as a torch module, built from its blocks.
 
 Inputs are (N, C, H, W) float32 in [0, 1]; outputs are (N, classes) logits.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What identifies a network independently of its weights."""
 
 from __future__ import annotations

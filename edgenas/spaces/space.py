@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Search spaces as data: genes, architectures, and the one walk that turns an architecture into blocks and layers.
 
 Costs, latency models, torch modules and encodings all consume `SearchSpace.blocks`; nothing else walks an architecture.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An additive surrogate of a supernet's validation loss, fitted by ridge regression on randomly drawn paths.
 
 It makes the loss differentiable in the choices: the output of a path's stage runs into a convolution and a batch

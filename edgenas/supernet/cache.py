@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trained supernets in the user's folder: a second budget or board does not train one again."""
 
 from __future__ import annotations

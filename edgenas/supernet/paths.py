@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which paths a space has, without prices: what a supernet holds, samples and warms up with."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All networks of a space with one set of weights, each a slice of the largest.
 
 Per stage, block position and operator there is one weight for each convolution, as large as any path needs it; a path

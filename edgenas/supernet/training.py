@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training of a supernet: one operator first, then randomly drawn single paths (one path a step, as LightNAS).
 
 The operators of a stage share nothing but their neighbours, who must read the channels of each. Drawn with equal

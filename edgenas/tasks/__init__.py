@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is learnt: labelled data of several kinds, ready for training, calibration and golden inputs.
 
 `load("mnist")`, `load("./my_photos")`, `load("set.npz")` or `load("./keywords")` gives a `Dataset`;

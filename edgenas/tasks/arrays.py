@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A loaded data set as one file of plain arrays, for the processes that train on it."""
 
 from __future__ import annotations

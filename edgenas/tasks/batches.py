@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Model inputs from a data set: float32 NHWC in 0..1, the same for training, calibration and golden inputs."""
 
 from __future__ import annotations

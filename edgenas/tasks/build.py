@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From what a reader found to a `Dataset`: checked, split, fingerprinted."""
 
 from __future__ import annotations

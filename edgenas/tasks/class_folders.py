@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files of a folder of class folders, each with its class and part."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all tasks share whose output is one number for each class."""
 
 from __future__ import annotations

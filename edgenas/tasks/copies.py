@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Examples that stand in a data set more than once, as they are learnt."""
 
 from __future__ import annotations

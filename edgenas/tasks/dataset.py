@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A labelled data set in three parts, whatever its examples are."""
 
 from __future__ import annotations

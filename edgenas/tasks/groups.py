@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Examples that must stay together: all recordings of a speaker, all pictures of a scene."""
 
 from __future__ import annotations

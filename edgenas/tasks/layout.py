@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which folders of a tree are the parts of a data set and which are its classes, by their names and what they hold."""
 
 from __future__ import annotations

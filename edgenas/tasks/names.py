@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Class names that people may misread: alike but for case, or numbers that are sorted as text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every reader hands on: decoded examples that are not split yet; and how names and counts are put into words."""
 
 from __future__ import annotations

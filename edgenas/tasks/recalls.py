@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accuracy by class: the recalls, their mean, and how sure it is that a model does better than guessing.
 
 Recall of a class: the part of its images that is recognised. Balanced accuracy: the mean recall of the classes that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which example is for training, which for validation, which for the test: stratified, and fixed by the seed."""
 
 from __future__ import annotations

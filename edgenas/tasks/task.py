@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What edgenas must know of a kind of data: one Protocol, one folder for each task."""
 
 from __future__ import annotations

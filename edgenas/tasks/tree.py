@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder and everything below it, listed once: files that are read, others by kind, links followed once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoint files: what `fit` writes, read as data that somebody else may have written."""
 
 from __future__ import annotations

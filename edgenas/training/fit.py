@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training loop: one network, one process, deterministic for a seed and one thread."""
 
 from __future__ import annotations

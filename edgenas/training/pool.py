@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many training jobs on all cores: one process of one thread each.
 
 Networks this small do not fill two threads: two processes train 1.2 to 1.6 times as many images a second (measured on 2

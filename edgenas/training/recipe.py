@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a training run is told and what it tells: plain data, no torch."""
 
 from __future__ import annotations

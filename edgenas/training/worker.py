@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A training process: one JSON job a line on stdin, JSON progress and outcomes on stdout, until stdin ends.
 
 The end of its stdin means that the host has gone: it ends at once, also in mid-epoch.

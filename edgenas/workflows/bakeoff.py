@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bake-off: finalists, the best template and the baseline get the same full recipe; every row is shown."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A budget far beyond the space: how far, and what would use it."""
 
 from __future__ import annotations

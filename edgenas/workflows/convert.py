@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas convert`: a trained checkpoint to an artifact that passed the gate."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The data of a command: loaded, and what was decided about them told to the user, the same way in every command."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas deploy`: from a data set and a budget to a model that measurably meets it, installed.
 
 profile -> search -> bake-off -> convert -> install, measure -> refine, again if the measurement says so -> commit.

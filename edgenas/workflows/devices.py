@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas devices`: which devices there are, whether they answer, and which model each serves."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Evaluator that strategies get: latencies from the device, ranking from short training on all cores."""
 
 from __future__ import annotations

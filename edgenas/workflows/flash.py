@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas flash`: edgenas' firmware itself onto a microcontroller board; the models come later, by `deploy`."""
 
 from __future__ import annotations

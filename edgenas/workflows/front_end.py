@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the manifest tells whoever writes the program between a sensor and the model: bytes in, classes out.
 
 `preprocessing`, in the order of the steps:

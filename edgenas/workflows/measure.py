@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas measure`: the latency of a model file or an artifact on a board's device; nothing is installed."""
 
 from __future__ import annotations

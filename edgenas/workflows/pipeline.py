@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `deploy` and `search` share: the options, the open session, the run's folder, profile, budget and search."""
 
 from __future__ import annotations

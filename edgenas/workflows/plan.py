@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas plan`: what a model takes of a microcontroller, operator by operator, before anything is connected."""
 
 from __future__ import annotations

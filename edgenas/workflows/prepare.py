@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas board prepare`: a Linux board gets the TFLite runtime that fits it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas profile`: measure sampled architectures with random weights on the device and fit the latency model.
 
 What is measured is in the store at once, so a session that was interrupted, however hard, loses one batch at most: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas profile forget`: take back what a file or a session has taught a board's profiles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas profile show`: what the profiles of a board are worth, and a picture of it."""
 
 from __future__ import annotations

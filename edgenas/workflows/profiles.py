@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas profile export`, `import` and `merge`: what was measured on a board, as a file that people hand on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a deploy ends with, as an object and as the one JSON object that `--json` prints."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas rollback`: the previous model becomes the active one again."""
 
 from __future__ import annotations

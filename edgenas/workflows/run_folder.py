@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run's folder: what is finished stays finished, so an interrupted command goes on where it was.
 
 `runs/<time>-<board>/` holds run.json (what was asked for), stages/<name>.json (one finished stage each), checkpoints,

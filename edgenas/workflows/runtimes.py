@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Of the runtimes that a device has, the fastest: one architecture of the space is timed on each."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas search`: the finalists for a budget, measured on the device, without training them fully."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas train`: one architecture with the full recipe."""
 
 from __future__ import annotations

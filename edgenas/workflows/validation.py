@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far a latency model is off on networks that it was not fitted on."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What boards say, bounded and checked before anything of it is kept or believed."""

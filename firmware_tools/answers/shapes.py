@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shapes of JSON answers: what is not of the shape is refused by value, what is not known is ignored.
 
 A check takes a value and returns what it stands for. It raises ShapeError for a value that no honest program sends.

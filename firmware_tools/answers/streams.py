@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bytes that come from a board, as many as are kept and no more, however many it sends."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways to get edgenas' firmware itself onto a real board: one file each, by the name that a board's facts use."""
 
 from __future__ import annotations

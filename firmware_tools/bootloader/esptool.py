@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """esptool, a program of its own (GPL-2): through the serial bootloader in the ROM of Espressif's chips."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OpenOCD, a program of its own (GPL-2): through a debug probe, on the board or wired to it."""
 
 from __future__ import annotations

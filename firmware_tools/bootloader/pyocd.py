@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """pyOCD, a program of its own: through a debug probe, on the board or wired to it."""
 
 from __future__ import annotations

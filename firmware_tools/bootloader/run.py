@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Doing what a plan says: programs run one after the other, files are written to a bootloader's drive."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """stm32flash, a program of its own (GPL-2): through the serial bootloader in the ROM of ST's chips (AN3155)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """UF2: the bootloader shows a drive, and what is copied there it flashes. Needs no program.
 
 The format is Microsoft's (github.com/microsoft/uf2): blocks of 512 bytes, each with its own address, so that a drive

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a way to flash is: it looks at a board's facts and says which steps are to be done; `run` does them."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Builds every image that edgenas ships, and images/manifest.json, which says what they are and what they came from.
 
 make_images.py [--cross PREFIX] [--build FOLDER] [--into FOLDER]. Incremental: the build folder keeps the objects. The

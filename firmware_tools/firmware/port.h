@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a chip has to provide. core/ is the same everywhere and calls only this and the engine; a port is this file's
  * functions, a port_config.h, and start-up code that ends in core_run() (core/core.h).
  *

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What the engine takes of a microcontroller: flash and stack of each kernel set, into footprint.json.
 
 size.py [--cross PREFIX] [--build FOLDER]. Code is the sum of the objects, all operators included; stack is the deepest

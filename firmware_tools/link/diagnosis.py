@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is wrong when no board answers HELLO, from what was heard instead."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames of the wire (PROTOCOL.md): COBS with CRC-32, ended by a 0, and a receiver that survives any bytes.
 
 COBS: S. Cheshire, M. Baker, "Consistent Overhead Byte Stuffing", IEEE/ACM Transactions on Networking, 1999.

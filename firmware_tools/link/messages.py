@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The requests and answers of the wire (PROTOCOL.md): one frozen dataclass each.
 
 A request packs itself and parses the payload that answers it. Sizes are bytes, ticks what HELLO's tick unit says.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where bytes go: a serial port, or the stdin and stdout of a process that is a board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A conversation with a board over a pipe: requests that are repeated until answered, but never for ever."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a board refuses, as exceptions: the statuses of PROTOCOL.md."""
 
 from __future__ import annotations

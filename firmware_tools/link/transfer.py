@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many WRITEs under way at once, go-back-N: the line is never idle, and a lost frame costs one window."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all messages of the wire (PROTOCOL.md) have in common: their kinds, and how an answer's bytes are read."""
 
 from __future__ import annotations

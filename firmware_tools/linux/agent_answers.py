@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shapes of an agent's answers: its PROTOCOL.md, version 2, as checks.
 
 What is honest on a board that is damaged passes: a manifest that rotted has no sha256, and a rollback must still work.

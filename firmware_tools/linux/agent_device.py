@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Device behind an agent, however the agent was started."""
 
 from __future__ import annotations

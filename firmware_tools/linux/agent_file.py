@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The agent's parts as what Python runs: a folder on this computer, one zip file on a board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether others may change a board's folder, asked before anything in it is run: the agent's own functions as text."""
 
 from __future__ import annotations

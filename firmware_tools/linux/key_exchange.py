@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Why a board's SSH server hangs up before the login: what it offers in the key exchange, and how far that came."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The keys by which SSH hosts are known: what OpenSSH's known_hosts files say of one host, and what it then shows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`local:` this computer as a device: the agent of Linux boards as a child process."""
 
 from __future__ import annotations

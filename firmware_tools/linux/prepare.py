@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Making a board ready: a virtual environment with the runtime that fits, in the board's own folder for edgenas.
 
 What is installed there stands in a list for the board's machine and Python, with the hashes of all wheels: the list is

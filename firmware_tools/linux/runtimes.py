@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which TFLite runtime fits which Linux board: a table of what the package index has wheels for."""
 
 from __future__ import annotations

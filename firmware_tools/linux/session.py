@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A conversation with an agent over three byte streams, whoever carries them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`ssh://user@host` a board with Python, reached over SSH: the agent is pushed there when it is not there yet."""
 
 from __future__ import annotations

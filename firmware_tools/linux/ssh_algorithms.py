@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is offered to an SSH server: nothing that rests on SHA-1 or unpacks what it sends, unless the user says so."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the account's login shell is given to run: the same in every shell, whatever its start-up files do.
 
 The login shell (sh, bash, busybox, csh, fish, zsh, ...) only starts `/bin/sh` in its own place, with words that all of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A blocking SSH connection: commands, long-lived processes and uploads, over asyncssh on a thread of its own.
 
 Everything that asyncssh raises becomes one of `firmware_tools.errors` here and nowhere else.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Logging in by SSH: the user's ~/.ssh/config, keys, agents, and what only the user can answer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A program that runs at the other end of an SSH connection, with the blocking streams of a child process."""
 
 from __future__ import annotations

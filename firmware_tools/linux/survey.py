@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a Linux board offers to install a runtime on; looks only, changes nothing there."""
 
 from __future__ import annotations

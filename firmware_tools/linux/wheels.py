@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wheels for a board without a package index of its own: downloaded on this computer, pushed to the board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Microcontroller boards that are emulated: what a plan computes on one, and how many instructions that takes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The folder that an emulated board lives in: its flash as a file, and a lock, so that two never share it."""
 
 from __future__ import annotations

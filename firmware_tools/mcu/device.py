@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A microcontroller with edgenas' firmware as a Device: plans instead of .tflite files, over the serial wire."""
 
 from __future__ import annotations

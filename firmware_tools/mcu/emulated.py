@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`qemu:` and `unicorn:` as devices: the firmware in an emulator, its flash in a file that stays."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every emulated board shares: the machines, the job that the runner is given, the report that it writes.
 
 `firmware_tools/firmware/runner/main.c` reads the job and writes the report; both have to change together.

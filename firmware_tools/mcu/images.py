@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The images that edgenas ships: firmware and runner of the emulated boards, firmware of real ones.
 
 `make firmware` in a checkout builds them anew (firmware_tools/firmware/make_images.py); nothing here compiles.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a host knows of the plans that it sent to boards, whose own memory holds a plan and its sha256, no more.
 
 One JSON file for each plan, named by its sha256. A computer that did not send a plan knows neither its .tflite file nor

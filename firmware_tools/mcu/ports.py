@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which serial ports this computer has, and a short question to the board at one of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The board in QEMU. `-icount` makes its virtual time the number of executed instructions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`serial://PATH?baud=N`: a real board with edgenas' firmware on a serial port."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From ticks of a board to a Timing: instructions where a board counts those, else milliseconds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runner's board in Unicorn, QEMU's processor without devices: `pip install unicorn` is all it needs.
 
 It counts as QEMU does.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Cortex-M processor in Unicorn with its memories and peripherals, that counts what it executes.
 
 Time is the number of executed instructions: those of all blocks that were entered, the present one included. Unicorn

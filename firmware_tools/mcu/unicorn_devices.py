@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The peripherals of emulated boards in Unicorn, which has none: one class for each kind, as far as it is used.
 
 There is no interrupt controller: the firmware polls for bytes, and waits with WFI.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The firmware's board in Unicorn, a program of its own: the UART is its stdin and stdout, the flash a file.
 
     python -m firmware_tools.mcu.unicorn_firmware MACHINE IMAGE FLASH

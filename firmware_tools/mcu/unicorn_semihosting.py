@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The four calls of Arm's semihosting that the firmware uses for its flash, as QEMU serves them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The peripherals of ST's microcontrollers in Unicorn, as far as the firmware and QEMU's machines use them: RM0090."""
 
 from __future__ import annotations

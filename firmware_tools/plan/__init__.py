@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans: int8 networks as the microcontroller engine runs them. PLAN.md is the format."""
 
 from __future__ import annotations

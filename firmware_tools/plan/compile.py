@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a .tflite file to a plan: read, lower, lay out, encode."""
 
 from __future__ import annotations

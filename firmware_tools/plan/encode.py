@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A program as the bytes of a plan and back. plan.h declares the records, PLAN.md says what they mean."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TFLite's integer arithmetic on the host: quantised multipliers and gemmlowp's fixed-point functions.
 
 Sources: TFLite's quantization_util.cc and common.h (two roundings), gemmlowp's fixedpoint.h. Values are Python

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A PAD in front of a convolution becomes the convolution's own padding: neither time nor memory for a copy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the engine itself takes of a microcontroller, beside the plan and the arena."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A network as a file describes it, free of the file's format: what the lowering to a plan starts from."""
 
 from __future__ import annotations

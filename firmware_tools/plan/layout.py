@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """In which order the steps run and where everything lies in the arena."""
 
 from __future__ import annotations

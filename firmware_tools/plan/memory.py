@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where every buffer of a network goes in one arena: a small peak, outputs on top of inputs where that is allowed.
 
 Buffers are placed one after the other, each as low as it can go. Whatever the best placement is, placing its buffers

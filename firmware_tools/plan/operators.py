@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The operators of a plan, as plan.h declares them: one frozen dataclass for each record, and its bytes.
 
 Arena offsets are numbers; what a record points to inside the plan (weights, tables) is held as its bytes. Fields are in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """In which order to run a network's operators, so that few bytes are alive at a time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The numbers that say how int8 values of a tensor are to be read, and what follows from them for an operator."""
 
 from __future__ import annotations

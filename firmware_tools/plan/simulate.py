@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans run by the engine itself, compiled for this computer: exactly what a microcontroller computes."""
 
 from __future__ import annotations

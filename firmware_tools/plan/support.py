@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of a model's operators its output needs, and what to use instead of those that the engine does not run."""
 
 from __future__ import annotations

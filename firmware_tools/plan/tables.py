@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functions of one int8 as tables, computed with the reference's own integer arithmetic.
 
 Sources: TFLite Micro's activations, leaky_relu, hard_swish, logistic, tanh, quantize and softmax kernels for int8.

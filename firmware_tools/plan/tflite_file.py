@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads a .tflite file into a graph. Whatever the bytes are: a graph, or one PlanError."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the records of a plan are made of, and their bytes. Tables are stored behind the records, which say where."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each way to flash, with the real program where it is installed; the boards' facts; what fails is one line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One profile and one deployed home for all tests; a test that changes something gets a copy of its own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can be wrong: one clear line, the right exit code, nothing half-written, the active model untouched."""
 
 from __future__ import annotations

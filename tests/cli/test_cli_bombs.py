@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that would fill the memory or never end, in place of every file that a user names: one line, and no memory."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is shown of a measurement's conditions, and a governor that the device does not offer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main job through the real program: deploy, interrupt, resume, measure, roll back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas flash`: what would be done, what is done and said by the board afterwards, what cannot be flashed."""
 
 from __future__ import annotations

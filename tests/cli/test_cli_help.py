@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Help, version and command lines that are not understood: nothing else is imported, nothing is written."""
 
 from __future__ import annotations

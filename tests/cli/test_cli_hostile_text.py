@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text from files, boards, servers and programs through every command: a terminal obeys none of it.
 
 The real program on a terminal of its own, and with --json on pipes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas measure --layers`: the table that people read and the object that programs do."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is said of bad input: the value, the limit and the way out, in one line of under 200 characters."""
 
 from __future__ import annotations

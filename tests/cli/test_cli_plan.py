@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas plan`: what people and programs read, and what cannot be planned."""
 
 from __future__ import annotations

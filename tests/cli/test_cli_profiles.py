@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board's profile handed on: exported here, imported there, looked at; and a home that lacks nothing."""
 
 from __future__ import annotations

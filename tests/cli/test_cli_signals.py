@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIGINT, SIGTERM and SIGHUP end the program whatever it is doing; nothing that it started goes on."""
 
 from __future__ import annotations

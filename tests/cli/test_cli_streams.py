@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Started without stdin, stdout or stderr, or with a stdout that takes nothing: a sensible exit code, no traceback."""
 
 from __future__ import annotations

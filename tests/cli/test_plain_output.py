@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the program shows and keeps besides its tables: a bar, a log, warnings, a flash tool's colours, a picture."""
 
 from __future__ import annotations

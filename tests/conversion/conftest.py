@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One converter environment (the real one, built once a machine), one worker and one trained network for all tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One-operator models against the whole model, in the runtime that runs both."""
 
 from __future__ import annotations

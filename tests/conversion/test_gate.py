@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every check of the gate, failed by a real model that has the fault."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The worker process: it is a real one, killed, stopped and orphaned."""
 
 from __future__ import annotations

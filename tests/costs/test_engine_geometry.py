@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The geometry that costs and latencies are counted with, against plans that the compiler makes."""
 
 from __future__ import annotations

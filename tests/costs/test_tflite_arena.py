@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The planned arena against the one that TensorFlow Lite allocates, to the byte."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """docs/adding-a-board.md, followed step by step: its file, then its commands."""
 
 from __future__ import annotations

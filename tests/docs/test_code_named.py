@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What pages say of the code: walks name functions that are there, as many as they say; the glossary names modules."""
 
 from __future__ import annotations

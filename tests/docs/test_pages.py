@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """README and docs/: links, fences, every command known to the program, and the marked blocks executed in order."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The C modules of the core and the engine need each other in one direction only."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Power cut in every write and erase of flash, and again in every one of the recovery after it; `make
 campaign-powercut` does it with larger plans."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames and messages of the firmware core, on this computer and, where there are emulators, on emulated boards."""
 
 from __future__ import annotations

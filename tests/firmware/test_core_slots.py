@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The slots of the firmware core, in a process on this computer, under the sanitizers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runner on emulated boards: what it computes, that its counts are exact, how it fails."""
 
 from __future__ import annotations

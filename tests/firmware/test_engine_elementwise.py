@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Elementwise operators, pools and softmax give what PLAN.md says, on the quick ways and on the general ones."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine's footprint that `edgenas plan` counts with is that of the engine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A short run of every fuzzer; `make campaign-fuzz` is the long one."""
 
 from __future__ import annotations

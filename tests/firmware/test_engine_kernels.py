@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine's kernels, for this machine and for Cortex-M, against a naive reference over a grid of shapes."""
 
 from __future__ import annotations

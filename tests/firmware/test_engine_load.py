@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """en_load: whatever is wrong with a plan has its status, and what it accepts runs cleanly."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the output may overlap the input: as near as allowed gives the same values, nearer is refused."""
 
 from __future__ import annotations

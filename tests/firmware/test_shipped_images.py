@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The images that edgenas ships are whole, and are what the C sources beside them compile to."""
 
 from __future__ import annotations

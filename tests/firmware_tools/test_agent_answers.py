@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever an agent answers, a method of AgentDevice ends, in a DeviceError of one line or in what can be."""
 
 from __future__ import annotations

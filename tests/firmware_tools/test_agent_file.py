@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a board gets: the agent's parts in one file that any Python from 3.7 on runs, wherever it lies."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The agent's ONNX Runtime: models built in place, run by the real package."""
 
 from __future__ import annotations

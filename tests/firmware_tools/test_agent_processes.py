@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Agents, workers and hosts that die at the wrong moment."""
 
 from __future__ import annotations

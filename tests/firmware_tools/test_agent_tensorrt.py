@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The agent's TensorRT runtime, with a program in place of trtexec that takes its options and writes its files."""
 
 from __future__ import annotations

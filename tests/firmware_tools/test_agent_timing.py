@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the agent times, what it marks and repeats, and a governor that always comes back."""
 
 from __future__ import annotations

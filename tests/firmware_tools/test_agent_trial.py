@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From activate to confirm: kills at every step, boots in between, state files of before."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The virtual arm64 board: what `edgenas board prepare` finds there, and a model that runs on it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Child processes end with whoever started them; signals wait for what is done as a whole."""
 
 from __future__ import annotations

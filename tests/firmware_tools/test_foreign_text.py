@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What other programs say, made short: texts as they were seen."""
 
 from __future__ import annotations

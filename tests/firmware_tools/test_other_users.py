@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folders that other users may change are refused, and nothing that they plant is followed or put back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text from others: what acts on a terminal or hides is made visible, all else stays."""
 
 from __future__ import annotations

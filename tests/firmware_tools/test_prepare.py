@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas board prepare` on this computer behind its own SSH server: what goes wrong, then the real thing."""
 
 from __future__ import annotations

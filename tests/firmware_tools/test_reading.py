@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What somebody else has written: bounded before it is parsed."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which runtime is chosen for which board, and what is said where none fits."""
 
 from __future__ import annotations

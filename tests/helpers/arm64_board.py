@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A virtual arm64 board: a Debian 12 for arm64 with ai-edge-litert, run by QEMU's user mode behind its own SSH server.
 
 No kernel is emulated, so it starts at once, but programs take ten times as long as here. The root folder is built once

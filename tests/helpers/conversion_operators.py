@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A converted model's operators as the file itself says, in the words of `edgenas.spaces.layer.Layer`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A package index, as a folder, whose wheels have the names and versions that a list wants, and other contents."""
 
 from __future__ import annotations

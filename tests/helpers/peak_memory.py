@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The most memory of a program, apart from that of the tests that start it.
 
 The system begins a process's peak with what its parent has, which is a gigabyte where many tests ran before: so a small

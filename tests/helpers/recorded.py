@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks of the tiny space as they were measured on a computer, as measurements of a store."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder as a stranger's archive leaves it: whatever takes code or settings from it writes its name to PWNED."""
 
 from __future__ import annotations

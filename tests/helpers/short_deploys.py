@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What makes a deploy short whose search and figures are not what is tested: homes and a space of the tests' own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accounts of a small board behind a real server on loopback: dropbear or OpenSSH, without a service for files.
 
 The accounts are real ones, with homes, login shells and start-up files of their own, but only for the server: it runs

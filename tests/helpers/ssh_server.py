@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real OpenSSH server on loopback: unprivileged, with keys, a port, known hosts and home folders of its own."""
 
 from __future__ import annotations

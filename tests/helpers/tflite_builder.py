@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes small .tflite files for tests, and runs them in TFLite Micro's interpreter, the oracle."""
 
 from __future__ import annotations

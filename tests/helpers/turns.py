@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the processes of a test run share this computer: which tests belong together, and which run alone."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine's latency model on counts of instructions, taken on an emulated Cortex-M4."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every latency model on the same measurements: what all of them promise, and what each is for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The models on public measurements, a quick part of benchmarks/latency_models.py; skipped where the data is not."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The link against the firmware's own core in a process of this computer, through a cable that hurts."""
 
 from __future__ import annotations

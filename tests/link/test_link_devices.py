@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas devices` with real ptys and agents: what answers, what is silent, busy, gone, or nobody's board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames: the golden vectors, any payload in any noise at any split, and every byte of a frame corrupted."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever a board answers, the host's side ends, and ends in a DeviceError of one line or in an answer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real pty under pyserial: installs at the line's speed, and what is said when no board answers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requests, transfers and their ends over a pipe that hurts, against a board that speaks the bytes."""
 
 from __future__ import annotations

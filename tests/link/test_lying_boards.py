@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever firmware answers, a method of McuDevice ends, in a DeviceError of one line or in what can be."""
 
 from __future__ import annotations

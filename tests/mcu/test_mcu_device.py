@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A microcontroller as a Device: the real firmware, built for this computer, in QEMU and in Unicorn."""
 
 from __future__ import annotations

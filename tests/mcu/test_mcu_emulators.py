@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Both emulators restart a board as a real one would: watchdog, faults, reset; and what its PSRAM holds stays."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A host that is killed at any step of an installation over a serial port."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ports as a program over port.h sees them, in both emulators: watchdog, faults, reset, flash."""
 
 from __future__ import annotations

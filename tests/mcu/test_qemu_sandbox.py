@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an image in QEMU can ask of the host by Arm's semihosting: no program."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The worked port, nucleo-l4r5zi: it builds, and runs on registers that behave as the reference manual says."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An interrupt, or any error, inside a hook that the emulator calls from C ends the emulation and is raised."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas measure` of an artifact: what is recorded, and when nothing is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board with TensorRT, where a program stands in for trtexec and ONNX's own evaluator for the GPU."""
 
 from __future__ import annotations

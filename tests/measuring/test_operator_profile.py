@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators' latencies: the fit, and both ways to get them from real runtimes."""
 
 from __future__ import annotations

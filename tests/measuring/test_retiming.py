@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What timing again may cost and what counts then: on devices and a clock that are known to the second."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The dynamic programs against brute force, on a space small enough to list."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gradient search on a supernet of the built-in digits, against a synthetic board."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every strategy in the registry promises."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The distributions of this checkout, built once, and environments that hold the wheel and nothing of the checkout."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The versions that CI tests: every package that edgenas brings is among them, and for every Python."""
 
 from __future__ import annotations

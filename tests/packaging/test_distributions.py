@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the sdist and the wheel hold, and that every import is a declared dependency."""
 
 from __future__ import annotations

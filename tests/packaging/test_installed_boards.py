@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wheel brings the boards' firmware along: a model is measured on one without a compiler, nothing is written."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wheel with the search extra deploys from a folder that has nothing to do with the checkout."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pip install edgenas` without an extra: the program answers, and says in one line what a heavy command needs."""
 
 from __future__ import annotations

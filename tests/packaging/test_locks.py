@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lists of what edgenas installs by itself: versions, hashes, and a wheel for every platform that is promised."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`make setup`: which Python and which torch it takes, and one clear line where something is missing."""
 
 from __future__ import annotations

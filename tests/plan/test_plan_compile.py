@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A file's plan is compiled once and kept, up to a few plans."""
 
 from __future__ import annotations

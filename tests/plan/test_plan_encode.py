@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is in a plan: weights in the kernels' order, tables, offsets; and how far outputs may lie on inputs."""
 
 from __future__ import annotations

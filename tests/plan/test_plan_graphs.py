@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random networks: whatever their operators read on, join or leave unread, the engine gives what TFLite Micro gives."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever the bytes of a .tflite file are: a plan, or one line."""
 
 from __future__ import annotations

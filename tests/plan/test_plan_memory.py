@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Placements: legal whatever is asked for, and as low as an exhaustive search finds them where that can be run."""
 
 from __future__ import annotations

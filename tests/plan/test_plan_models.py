@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole networks: the plan, run by the engine, gives what TFLite Micro gives."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every operator, lowered and run by the engine, gives what TFLite Micro's reference kernel gives: to the bit."""
 
 from __future__ import annotations

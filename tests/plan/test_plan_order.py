@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Orders of execution: topological, and with the lowest peak that any order has."""
 
 from __future__ import annotations

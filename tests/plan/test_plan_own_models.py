@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `edgenas deploy` makes can be planned: the folder of a run is a model for a microcontroller, too."""
 
 from __future__ import annotations

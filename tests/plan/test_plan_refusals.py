@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a model is refused for: the reason that says most, and the way out, in one short line whatever it names."""
 
 from __future__ import annotations

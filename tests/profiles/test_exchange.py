@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that people hand on: what goes out comes in, and nothing else does."""
 
 from __future__ import annotations

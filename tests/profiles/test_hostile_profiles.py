@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Profiles that a stranger has edited and signed: what is taken of them, and what is refused in a line."""
 
 from __future__ import annotations

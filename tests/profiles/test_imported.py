@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Imported measurements: a layer with a scale, what disagrees, and how a file or a session is taken back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A home of the tests' own, and `digits` deployed over SSH once on each of the two runtimes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`digits` deployed over SSH on ai-edge-litert and on tflite-runtime 2.14, and one model on both."""
 
 from __future__ import annotations

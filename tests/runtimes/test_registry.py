@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runtimes as the host knows them, by the names that devices give them."""
 
 from __future__ import annotations

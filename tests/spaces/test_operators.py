@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every block operator in the registry promises: its layers and its torch module are the same network."""
 
 from __future__ import annotations

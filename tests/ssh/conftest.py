@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One SSH server for all tests, a folder on its "board" and models of a test's own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers with host keys of one type, and old servers: asked as OpenSSH's client asks, and as strictly."""
 
 from __future__ import annotations

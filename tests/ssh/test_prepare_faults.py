@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas board prepare` that is cut short: the active model stays, the next run completes."""
 
 from __future__ import annotations

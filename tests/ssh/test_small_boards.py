@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards with dropbear, or OpenSSH, and no SFTP: every login shell, start-up files that talk, homes that are none.
 
 The dry run of `edgenas board prepare` says what the run says.

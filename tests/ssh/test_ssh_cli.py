@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas --device ssh://...`: what a user sees."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board behind a real SSH server, from the first contact to a rollback, and what its folders and names may hold."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas devices` over a real SSH server: a served model, a wrong board, a busy one, and hosts that do not answer."""
 
 from __future__ import annotations

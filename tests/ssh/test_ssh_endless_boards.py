@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a board prints without end, over a real server: no memory of this computer, and no row of another device."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Connections that are cut, agents and hosts that are killed: the active model stays, the next run completes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The folder on a board that others may change: nothing that they put there is run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a board, or a host on the way to it, gets of the user: a login, and nothing else that ~/.ssh/config gives."""
 
 from __future__ import annotations

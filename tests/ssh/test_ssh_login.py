@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who the board is and who may log in: host keys, users' keys, passwords, the user's configuration."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images that stand in a set twice: counted, said, and kept in one part where edgenas splits."""
 
 from __future__ import annotations

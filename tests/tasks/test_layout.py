@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which folders are parts and which are classes: every layout is read rightly, with a note, or refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A part of the built-in digits, and networks that learn it in seconds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One profile, one search and one deploy for all tests; whoever changes something takes a copy."""
 
 from __future__ import annotations

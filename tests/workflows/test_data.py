@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The notes about the data reach the user, whichever reporter tells them."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ REPORTERS = [LiveReporter, PlainReporter, lambda stream: PlainReporter(stream, q
 def test_every_reporter_says_the_notes(make: Callable[[io.StringIO], Any]) -> None:
     stream = io.StringIO()
     with make(stream) as reporter:
-        data = load_data("digits", seed=0, size=16, reporter=reporter)
-    assert data.notes == load_data("digits", seed=0, size=16, reporter=Silent()).notes
+        data = load_data("digits", task=None, seed=0, size=16, group_by=None, reporter=reporter)
+    assert data.notes == load_data("digits", task=None, seed=0, size=16, group_by=None, reporter=Silent()).notes
     assert data.notes[0] == "images resized to 16x16 as asked (centre crop)"
     assert all(f"  {note}\n" in stream.getvalue() for note in data.notes)

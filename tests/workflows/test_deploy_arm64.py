@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas deploy` to a 64-bit Arm board over SSH: a real userland and a real runtime, under QEMU's user mode."""
 
 from __future__ import annotations

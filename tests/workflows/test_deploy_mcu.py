@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A deploy to an emulated microcontroller: real firmware, the real wire, and what is printed of it."""
 
 from __future__ import annotations

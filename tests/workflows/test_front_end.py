@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whoever follows the manifest, with Pillow and numpy alone, feeds the model exactly what edgenas does."""
 
 from __future__ import annotations

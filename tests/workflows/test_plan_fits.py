@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`edgenas.plan`: what of a board is needed, what limits, and that nothing is written that does not fit."""
 
 from __future__ import annotations

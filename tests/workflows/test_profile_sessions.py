@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Profiling sessions that last: boards that drift, and programs that are killed."""
 
 from __future__ import annotations

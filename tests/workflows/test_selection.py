@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which row of a bake-off ships."""
 
 from __future__ import annotations

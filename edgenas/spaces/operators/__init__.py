@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Block operators by name: those that a stage may take, and with stem and head those that a network consists of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a block operator declares: its convolutions in order and when its input is added to its output.
 
 Layers, torch modules and the supernet's forward pass follow from that declaration. No torch outside `module`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One convolution of a block, as its operator declares it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fused inverted bottleneck of EfficientNetV2 (Tan and Le, ICML 2021): a full convolution expands."""
 
 from __future__ import annotations

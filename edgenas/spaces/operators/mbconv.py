@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The inverted bottleneck of MobileNetV2 (Sandler et al., CVPR 2018)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The torch modules that block operators consist of.
 
 Activations are ReLU6 (fused by every TFLite engine, and bounded, which int8 likes).

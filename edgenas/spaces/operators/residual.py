@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two full convolutions and an addition: the basic block of ResNet (He et al., CVPR 2016)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A depthwise and a pointwise convolution, as in MobileNet (Howard et al., 2017)."""
 
 from __future__ import annotations

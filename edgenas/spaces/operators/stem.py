@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stem: the first convolution of every network."""
 
 from __future__ import annotations

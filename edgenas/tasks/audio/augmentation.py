@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Augmentation of log-mel features.
 
 It works on the features, not on the waveform: training processes hold features only, and to compute them again for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A recording as log-mel features: one second, 49 frames of 40 bands.
 
 Windows of 30 ms every 20 ms and 40 mel bands from 20 Hz to 4 kHz, of a recording whose peak is 1, are those of keyword

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keywords from a folder of class folders of .wav files, split by speaker."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keywords from recordings as a task."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One .wav file as samples."""
 
 from __future__ import annotations

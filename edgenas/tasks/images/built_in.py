@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sets that ship inside PyPI packages: no download, the same on every machine."""
 
 from __future__ import annotations

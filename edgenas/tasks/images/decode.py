@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Image files to one array: two passes in a thread pool, first sizes and modes, then pixels at the chosen size."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder of class folders, in one level or under train/, val/ and test/."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that may be pictures but are none that Pillow reads: their kinds, and what to do about them."""
 
 from __future__ import annotations

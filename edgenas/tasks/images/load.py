@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Image classification data from a built-in set, a folder of class folders or an .npz, split and fingerprinted."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images and labels from an .npz: never unpickled, and every fault named by file and key."""
 
 from __future__ import annotations

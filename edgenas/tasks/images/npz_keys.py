@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which arrays of an .npz are images and which are their labels, by their names."""
 
 from __future__ import annotations

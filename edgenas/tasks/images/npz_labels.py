@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The labels of an .npz: integers or names, whatever form they were saved in."""
 
 from __future__ import annotations

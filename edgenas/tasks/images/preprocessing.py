@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a picture becomes the input, as the manifest tells it, in the order of the steps:
 
 source              "files", "npz", "built-in": what the model was trained on; "unknown" if that was not told

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scale of image arrays, decided by type and range: 0..1 or 0..255; whatever fits neither is refused."""
 
 from __future__ import annotations

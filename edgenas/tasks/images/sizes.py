@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one size that all images of a set are brought to, and the resizing itself."""
 
 from __future__ import annotations

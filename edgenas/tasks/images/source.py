@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images as a source holds them, and what is known of their sizes there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The agent, which runs on the device; `PROTOCOL.md` in the folder above says what it speaks.
 
 Python 3.7 or newer and the standard library only; numpy and a runtime are imported where models run, in worker

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The processor's cores: how fast they may be and are, what slows them down, who uses them."""
 
 from __future__ import annotations

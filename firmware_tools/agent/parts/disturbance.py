@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much other programs are in a timing's way."""
 
 from __future__ import annotations

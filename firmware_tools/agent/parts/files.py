@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files of the agent's own: replaced as a whole, synced, never what another user planted."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether others may change what is in a folder.
 
 The host has a board run these functions before anything in the board's folder is: they use what is imported here and

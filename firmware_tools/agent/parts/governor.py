@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A governor that is set for a timing and always comes back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lines from a stream, and the fields of the requests in them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The agent's program: JSON lines on stdin and stdout, as PROTOCOL.md says.
 
 A host starts it with `--root DIR`. It starts itself with `--worker`, a fresh process for every timing, and with

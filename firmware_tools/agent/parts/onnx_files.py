@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models as ONNX: where a slot keeps them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that the agent starts: itself for other jobs, and programs of the board's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the agent answers instead of doing what was asked."""
 
 from __future__ import annotations

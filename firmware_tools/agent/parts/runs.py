@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runs of one timing, and which of them count."""
 
 from __future__ import annotations

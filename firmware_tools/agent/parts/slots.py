@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The device's folder: two slots, the one that is active, the trial of a model that was just activated."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Latencies of one model: slices of calls, at the quickest pace or beside a reference."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Timings: process after process, until enough of each model's runs are undisturbed."""
 
 from __future__ import annotations

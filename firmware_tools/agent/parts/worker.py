@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a worker process does: one job, then it ends."""
 
 from __future__ import annotations

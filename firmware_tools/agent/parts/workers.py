@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Worker processes, from the agent's side."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* All memory of the core that is not small, in one place. */
 #ifndef EDGENAS_BUFFERS_H
 #define EDGENAS_BUFFERS_H

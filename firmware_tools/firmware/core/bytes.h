@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers on the wire and in flash: little-endian, at any address. */
 #ifndef EDGENAS_BYTES_H
 #define EDGENAS_BYTES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The firmware's core, as a port sees it. */
 #ifndef EDGENAS_CORE_H
 #define EDGENAS_CORE_H

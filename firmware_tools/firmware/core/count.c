@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A file of its own, so that no compiler inlines or specialises it. */
 #include "count.h"
 

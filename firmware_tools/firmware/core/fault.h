@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a restart must not forget: how the last model ended. It lies in RAM that a reset leaves alone, and is gone when power is. */
 #ifndef EDGENAS_FAULT_H
 #define EDGENAS_FAULT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Frames: COBS, CRC-32, a 0 at the end. The normative text is firmware_tools/link/PROTOCOL.md. */
 #ifndef EDGENAS_FRAME_H
 #define EDGENAS_FRAME_H

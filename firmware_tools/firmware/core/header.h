@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The header page of a slot: what it says, and the marks that are added to it. */
 #ifndef EDGENAS_HEADER_H
 #define EDGENAS_HEADER_H

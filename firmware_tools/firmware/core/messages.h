@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Kinds and statuses of the wire: firmware_tools/link/PROTOCOL.md. */
 #ifndef EDGENAS_MESSAGES_H
 #define EDGENAS_MESSAGES_H

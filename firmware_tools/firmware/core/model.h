@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The messages that use a model: SELECT, INPUT, RUN, PROFILE, OUTPUT, MEMORY. */
 #ifndef EDGENAS_MODEL_H
 #define EDGENAS_MODEL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes from an interrupt to the main loop: one writes, one reads, neither waits. */
 #ifndef EDGENAS_RING_H
 #define EDGENAS_RING_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Requests and answers. */
 #ifndef EDGENAS_SESSION_H
 #define EDGENAS_SESSION_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Two places in flash for models, one of which is never touched: the active one. The normative text is PROTOCOL.md's. */
 #ifndef EDGENAS_SLOTS_H
 #define EDGENAS_SLOTS_H

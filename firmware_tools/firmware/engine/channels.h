@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Requantisation channel by channel, out of an operator's tables. */
 #ifndef EDGENAS_CHANNELS_H
 #define EDGENAS_CHANNELS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What an operator's check is told, and what it asks with. Checks go in the order of PLAN.md: shapes, values, offsets,
  * overlaps, tables. */
 #ifndef EDGENAS_CHECK_H

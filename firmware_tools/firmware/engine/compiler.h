@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the kernels tell the compiler, and words of memory. */
 #ifndef EDGENAS_COMPILER_H
 #define EDGENAS_COMPILER_H

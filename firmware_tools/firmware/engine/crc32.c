@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "crc32.h"
 
 uint32_t en_crc32(const uint8_t *bytes, uint32_t count) {

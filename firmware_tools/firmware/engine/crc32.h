@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef EDGENAS_CRC32_H
 #define EDGENAS_CRC32_H
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* edgenas' inference engine for microcontrollers: walks a plan (plan.h) over an arena that the caller owns.
  *
  * No malloc, no floating point, nothing of libc but memcpy and memset; not one byte of state outside en_model. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel sets: a folder of kernels/ each, of which a target has one. All read the same plans and give the same values.
  *
  * To add one: its number (link/PROTOCOL.md, HELLO), a branch here, and the folder with primitives.h, loops.h and the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The inner loops below the operators, which every kernel set has. */
 #ifndef EDGENAS_KERNELS_H
 #define EDGENAS_KERNELS_H

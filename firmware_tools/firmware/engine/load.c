@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* en_load: the header here, every operator in its own file. */
 #include "crc32.h"
 #include "operators.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The operators of plan.h's list: what run.c and load.c call, one file each (or for each record) in operators/. */
 #ifndef EDGENAS_OPERATORS_H
 #define EDGENAS_OPERATORS_H

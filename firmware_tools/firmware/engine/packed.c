@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "packed.h"
 
 #define EN_PRODUCT (INT64_C(1) << 14)    /* the largest product of two int8 */

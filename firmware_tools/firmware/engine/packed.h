@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the operators with packed weights check alike: their en_requant and its tables. */
 #ifndef EDGENAS_PACKED_H
 #define EDGENAS_PACKED_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The plan: an int8 network as one blob that the engine walks. The normative text is firmware_tools/plan/PLAN.md.
  *
  * Little-endian; every record and every table of words starts at a multiple of 4, and so must the blob in memory.

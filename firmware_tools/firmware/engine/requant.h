@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* From accumulators to int8: the one place for requantisation, for all kernel sets. PLAN.md has the formulas.
  *
  * Source of the arithmetic: gemmlowp's SaturatingRoundingDoublingHighMul and RoundingDivideByPOT, as TFLite's reference

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "operators.h"
 
 static void run_op(const en_model *model, const en_op *op) {

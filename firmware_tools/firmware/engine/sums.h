@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Sums over positions, for pools and the mean. Inline: a call costs as much as a sum over a small window. */
 #ifndef EDGENAS_SUMS_H
 #define EDGENAS_SUMS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "window.h"
 
 /* One way of the window: pad < kernel, and the last window begins inside. Together: every window meets the input. */

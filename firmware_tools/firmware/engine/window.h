@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the operators with a window check alike. */
 #ifndef EDGENAS_WINDOW_H
 #define EDGENAS_WINDOW_H

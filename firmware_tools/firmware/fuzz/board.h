@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A board in memory for fuzzers and power cuts: flash as arrays, a line that goes nowhere, a reset that starts the core
  * again. */
 #ifndef EDGENAS_FUZZ_BOARD_H

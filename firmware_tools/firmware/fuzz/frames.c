@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes on the line of a board; and any bytes as a frame, sent and received again. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes to en_load, as they are and with a header that gets them past the first checks. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a fuzzer cannot guess: the right magic, version, size and CRC-32. */
 #ifndef EDGENAS_FUZZ_PATCH_H
 #define EDGENAS_FUZZ_PATCH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes as plan and input: what en_load accepts must run without touching anything but the plan and the arena. */
 #include <stdlib.h>
 #include <string.h>

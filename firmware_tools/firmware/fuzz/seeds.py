@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Small valid plans, one for each kind of operator and some variants: what the fuzzers begin with.
 
 seeds.py FOLDER writes each as a file of its name.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any messages, in any order, to a board with a model: nothing faults, the active slot stays whole, and a model can
  * always be installed afterwards.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Power cuts at every operation of a board's flash (fuzz/board.h), in every way that tear.h knows.
  *
  * At each operation the process forks for each way: the child is the board that comes on again afterwards, and may be cut

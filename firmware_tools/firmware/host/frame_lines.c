@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reads lines of hexadecimal bytes as they come over a line, answers each with the frame in it, kind, sequence and payload,
  * and with what the core sends for that; "- -" where there is none. */
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A host and a board whose power goes at every flash operation, and again at every one of the recovery: the model that was
  * active answers with its outputs, and a new one installs, commits and answers.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* replay PLAN INPUTS OUTPUTS: run a plan over every input of a file, for builds under the sanitizers. The arena has
  * exactly the size that the plan asks for, and other contents before every run.
  * Exit status 3 if the plan is refused, with "status operator" on stdout. */

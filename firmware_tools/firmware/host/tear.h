@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What power leaves of a write or an erase of flash that it goes away under. */
 #ifndef EDGENAS_TEAR_H
 #define EDGENAS_TEAR_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The line of Arm's boards: a UART of the Cortex-M System Design Kit (CMSDK). It provides port.h's three functions of the
  * line. The compiler's flags or port_config.h define CMSDK_UART, where its registers are, and CMSDK_UART_IRQ, its
  * interrupt for received bytes. */

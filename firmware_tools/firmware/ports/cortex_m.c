@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Vectors, what C needs before main, the handlers, and the part of a port that is the same on every Cortex-M. */
 #include "cortex_m.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What every Cortex-M has, and what a port adds to its start-up code. */
 #ifndef EDGENAS_CORTEX_M_H
 #define EDGENAS_CORTEX_M_H

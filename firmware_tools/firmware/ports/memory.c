@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* memcpy and memset: the cross compiler comes without a libc. */
 #include <stdint.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The flash of an emulated board whose memory the emulator cannot keep in a file: the firmware reads and writes flash.bin
  * itself, by semihosting, so that what was written outlives the emulator as it would outlive a power cut. It provides
  * port.h's four functions of the flash. port_config.h defines, besides:

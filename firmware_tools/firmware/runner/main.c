@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Another program over port.h, in place of core/: loads the plan of the host's job, runs it over every input, and reports
  * by the line. firmware_tools/mcu/emulator.py writes the job and reads the report; both have to change together.
  *

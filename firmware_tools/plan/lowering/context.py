@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a graph to the operators of a plan, their arena fields still 0: `steps`.
 
 Each function of `_LOWERINGS` takes one TFLite operator and appends what it becomes to a `Lowering`. Reshapes become

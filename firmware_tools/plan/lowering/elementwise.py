@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators without weights that compute: add, multiply, pools, mean, softmax, and functions of one value."""
 
 from __future__ import annotations

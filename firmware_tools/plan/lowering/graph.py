@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lowering of a whole graph, operator by operator.
 
 Each function of a module's `LOWERINGS` takes one TFLite operator and appends what it becomes to a `Lowering`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators that only move values: concatenation, padding, and a reshape of the input into the output."""
 
 from __future__ import annotations

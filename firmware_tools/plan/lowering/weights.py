@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Convolutions and dense layers: weights packed, the input's zero point folded into the bias."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bytes of the serial bootloader in ST's chips (AN3155), at the far end of a pty; its flash is a dict of bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The real `edgenas` program in processes of its own, with a home and a working folder of its own."""
 
 from __future__ import annotations

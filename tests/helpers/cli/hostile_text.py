@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A terminal to run the program on, and strangers whose every word tries to act on it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks as torch modules, small versions of what the search space produces; random weights, settled batch norms."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages that people read: their fenced blocks, the commands in these, and their links."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands of the pages, run as a reader would run them: in a folder and a home of their own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The firmware core built for this computer, under the sanitizers, once for each test run."""
 
 from __future__ import annotations

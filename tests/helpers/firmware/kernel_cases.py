@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random operators for the engine's kernels: the record, the constants, and what a naive reference says."""
 
 from __future__ import annotations

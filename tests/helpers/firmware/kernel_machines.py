@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Machines that run one kernel of the engine: this one, and emulated Cortex-M processors."""
 
 from __future__ import annotations

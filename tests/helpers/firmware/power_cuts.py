@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Power cuts of the firmware's core: in one process that explores all of them, and in a board that is a process."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small plans whose bytes a test can reach by name, and the engine as a program that eats spoilt ones."""
 
 from __future__ import annotations

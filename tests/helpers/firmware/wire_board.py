@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The firmware as a process, spoken to with its own frame coder: nothing is shared with firmware_tools.link."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Agents that lie: one in a thread, at the other end of real pipes, and one that is a program for local: and ssh:.
 
 A lie is a true answer of a real agent's with one value replaced, left out or added, or any bytes at all.

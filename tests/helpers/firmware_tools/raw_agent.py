@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real .tflite file built in place, an agent spoken to in bytes, and eyes on what processes leave behind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stands in for NVIDIA's trtexec: takes its options, writes the files that it documents.
 
 An engine is the ONNX file with a word before it. Every call is a line in the file $TRTEXEC_LOG.

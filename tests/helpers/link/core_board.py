@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The firmware's core built for this computer, and plans of any size that it accepts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A cable that loses, doubles, swaps and corrupts bytes, by a seed, and that is pulled at a chosen message."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes tests/vectors/serial_frames.json: `python tests/helpers/link/frame_vectors.py`. No code is the link's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards and lines that lie: random changes of recorded conversations, each decided by its seed.
 
 Each of TRIES is one try: it ends, and raises AssertionError, or what the host's side must not, only for a fault there.

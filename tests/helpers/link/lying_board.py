@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Firmware that lies: the stand-in board, some of whose answers have other bytes than they should, by a seed."""
 
 from __future__ import annotations

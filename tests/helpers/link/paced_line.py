@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A serial line as a pty: bytes take 10 bits each at a baud rate, and some get lost by a seed. POSIX only."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board in Python that speaks PROTOCOL.md's bytes, for what the real core cannot be made to do. No emulation: its
 "model" answers every input with the same bytes, a run takes 100 ticks and each of its 3 operators 33."""
 

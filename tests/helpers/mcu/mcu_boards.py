@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards for tests: the firmware built for this computer, in QEMU and in Unicorn; and small models for them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An STM32L4R5 in Unicorn, as far as its port uses it: a pipe to the firmware, registers that behave as RM0432 says.
 
 Nobody has run the port on hardware. This runs all of its code, and refuses what the manual forbids: a clock that is too

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A device whose latencies are known by a formula, and training whose losses are: what a search needs, in milliseconds.
 
 The device is additive, but not in the features that the latency model has: every operator has a factor of its own, and

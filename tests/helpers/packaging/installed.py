@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The distributions of a checkout, and environments with nothing of the checkout."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine on this computer, for tests that are skipped where no C compiler builds it."""
 
 from __future__ import annotations

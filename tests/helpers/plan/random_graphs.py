@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random int8 networks out of everything that the engine runs: branches that join, chains of operators whose results
 nothing reads, an output that others read on, reshapes, and any order in which the operators can run.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models that the engine does not run: one for every refusal, and what its line says."""
 
 from __future__ import annotations

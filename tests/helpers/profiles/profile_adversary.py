@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Somebody who edits exported profiles, and signs what they did: files that pass the check of their sha256.
 
 Whatever comes of it, `edgenas` may refuse it with an error of its own, or take it; nothing else.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A deploy over SSH, on one of the two runtimes of Linux boards."""
 
 from __future__ import annotations

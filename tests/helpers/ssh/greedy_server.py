@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An SSH server of asyncssh's that takes what it can get and keeps account of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An SSH server of asyncssh's that takes a password: sshd may not check one without root's rights."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models to install, and what an application on the board finds."""
 
 from __future__ import annotations

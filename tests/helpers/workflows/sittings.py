@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One small deploy, its parts where faults are let in, and what it leaves behind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Augmentation of features, and a network that learns spoken digits."""
 
 from __future__ import annotations

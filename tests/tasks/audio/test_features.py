@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The log-mel features of tones are where the tones are."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folders of recordings: what is read, how speakers are split, what is refused."""
 
 from __future__ import annotations

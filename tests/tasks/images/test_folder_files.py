@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Links, files of other kinds, and pixels that are kept otherwise than they are read: each followed, or said."""
 
 from __future__ import annotations

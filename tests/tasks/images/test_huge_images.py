@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Huge images are reduced strip by strip: nearly the pixels that others give, in every mode and orientation."""
 
 from __future__ import annotations

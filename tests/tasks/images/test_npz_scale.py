@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scale of image arrays: every range is read rightly, with a note, or refused with the value and the way out."""
 
 from __future__ import annotations

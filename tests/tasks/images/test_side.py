@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How large images are in their source, whatever size they are brought to."""
 
 from __future__ import annotations

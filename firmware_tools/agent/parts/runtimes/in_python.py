@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runtimes that are packages of Python: models are loaded, timed and run in the worker's process."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX models on the processor, by the package onnxruntime."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kinds of runtimes, in order of preference."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the agent asks of a kind of runtime."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TensorRT: not a package but NVIDIA's program trtexec, which takes ONNX models."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TFLite models, by one of the packages that run them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Add and multiply: two kinds with one record. */
 #include "operators.h"
 #include "requant.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolution: 3 output pixels at a time, 2 channels at a time (PLAN.md, packed weights). Where fewer are left, the
  * last one is repeated.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Copy: rows from stride to stride. */
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Fully connected: the input is widened once, then 4 outputs at a time. */
 #include "kernels.h"
 #include "operators.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution: 4 channels at a time are widened into one int16 plane each, `strip` output rows at a time
  * (PLAN.md, depthwise). In a plane, a window is plain: what lies outside the input has been filled in. */
 #include "kernels.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Any function of one value, as a table. */
 #include "operators.h"
 

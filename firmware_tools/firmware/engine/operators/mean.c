@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mean over positions. */
 #include "operators.h"
 #include "requant.h"

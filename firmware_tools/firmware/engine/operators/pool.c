@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Pools: 4 channels at a time, so that a position costs one load of a word and nothing is stored on the way. */
 #include "compiler.h"
 #include "operators.h"

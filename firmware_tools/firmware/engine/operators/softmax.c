@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax as TFLite's reference kernel for int8 computes it, in gemmlowp's fixed point; PLAN.md has the formulas. */
 #include "operators.h"
 #include "requant.h"

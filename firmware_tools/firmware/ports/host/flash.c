@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Two slots of 1 MiB behind each other, each a header page and the plan's. What real flash refuses is a bug of the core
  * here: the process aborts. */
 #include "flash.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Flash in a file. */
 #ifndef EDGENAS_HOST_FLASH_H
 #define EDGENAS_HOST_FLASH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The core as a program: the line is stdin and stdout, the flash a file, a reset a jump back to the start.
  *
  * host-board FLASH [--option number]..

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef EDGENAS_PORT_CONFIG_H
 #define EDGENAS_PORT_CONFIG_H
 

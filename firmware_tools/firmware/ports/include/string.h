@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* All of libc that is used; the cross compiler comes without one. ports/memory.c has the code. */
 #ifndef EDGENAS_STRING_H
 #define EDGENAS_STRING_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Arm's MPS2 boards with the images AN385, AN386, AN500 and AN505, as QEMU emulates them. */
 #ifndef EDGENAS_PORT_CONFIG_H
 #define EDGENAS_PORT_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The timers that the port uses, of Arm's Cortex-M System Design Kit (CMSDK). They count down. */
 #ifndef EDGENAS_MPS2_REGISTERS_H
 #define EDGENAS_MPS2_REGISTERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Arm's MPS3 board with the image AN547, as QEMU emulates it. */
 #ifndef EDGENAS_PORT_CONFIG_H
 #define EDGENAS_PORT_CONFIG_H

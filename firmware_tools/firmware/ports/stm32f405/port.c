@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* QEMU's netduinoplus2, which is an STM32F405 without what nobody emulated: its clocks, pins, flash controller and
  * watchdog are not there, and so a chip would need more than this. ports/stm32l4 shows what. */
 #include "port.h"

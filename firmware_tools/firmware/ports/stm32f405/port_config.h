@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* QEMU's netduinoplus2: an STM32F405 (Cortex-M4, 1 MB of flash, 128 KB of RAM). */
 #ifndef EDGENAS_PORT_CONFIG_H
 #define EDGENAS_PORT_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The registers that the port uses, and of them the bits: ST's reference manual RM0090, as far as QEMU has them. */
 #ifndef EDGENAS_STM32F405_REGISTERS_H
 #define EDGENAS_STM32F405_REGISTERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* 120 MHz, the most that an STM32L4+ runs at. RM0432: dynamic voltage scaling, clocks, flash read access. */
 #include "registers.h"
 #include "stm32l4.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The slots: bank 2 of the flash, 256 pages of 4 KB. The firmware runs in bank 1 and goes on while bank 2 is erased or
  * written, so that nothing here has to be in RAM. That, the page size and the units of 64 bits hold with the option bit
  * DBANK as it leaves the factory; without it every erase and write fails. RM0432: embedded flash memory. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ST's NUCLEO-L4R5ZI: an STM32L4R5ZI (Cortex-M4F, 120 MHz, 2 MB of flash, 640 KB of RAM). Not run on hardware yet. */
 #ifndef EDGENAS_PORT_CONFIG_H
 #define EDGENAS_PORT_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The registers that the port uses, and of them the bits. Those of the chip are in ST's reference manual
  * RM0432 (STM32L4+), the processor's own in Arm's Armv7-M Architecture Reference Manual. */
 #ifndef EDGENAS_STM32L4_REGISTERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #ifndef EDGENAS_STM32L4_H
 #define EDGENAS_STM32L4_H
 

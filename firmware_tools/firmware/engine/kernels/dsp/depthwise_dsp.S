@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution with the DSP extension (Cortex-M4, M7, M33): gathering 4 channels, and 3x3 with requantisation.
  * depthwise_dsp.c has the rest; dot_dsp.S explains the instructions. */
 #include "kernel_set.h"

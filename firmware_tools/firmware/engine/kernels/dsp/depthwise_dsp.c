@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution with the DSP extension: two taps in one multiply-accumulate. */
 #include "kernels.h"
 

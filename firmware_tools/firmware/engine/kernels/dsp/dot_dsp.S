@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The inner products with the DSP extension (Cortex-M4, M7, M33).
  *
  * Why by hand: the accumulators, weights, inputs and pointers take all 14 registers, and a compiler that spills one of

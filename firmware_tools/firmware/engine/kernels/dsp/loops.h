@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the DSP set has beyond the loops of every set. */
 #ifndef EDGENAS_DSP_LOOPS_H
 #define EDGENAS_DSP_LOOPS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The instructions of the DSP extension (Cortex-M4, M7, M33) that the kernels use. "Halves" are two int16 in one word, the
  * lower first. */
 #ifndef EDGENAS_DSP_PRIMITIVES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution in C: rows of outputs out of the planes. */
 #include "kernels.h"
 

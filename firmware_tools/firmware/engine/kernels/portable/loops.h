@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The portable set has no loops beyond those that every set has. */
 #ifndef EDGENAS_PORTABLE_LOOPS_H
 #define EDGENAS_PORTABLE_LOOPS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the kernels are made of, in C. */
 #ifndef EDGENAS_PORTABLE_PRIMITIVES_H
 #define EDGENAS_PORTABLE_PRIMITIVES_H
