@@ -92,6 +92,7 @@ class Connection:
             opened, device = Board.load(prior.counted_on), device or "unicorn:"
         self.precision: Precision = precision_of(precision or board.precision, board)
         self.statistic = statistic_of(statistic or board.statistic)
+        self._before_opening()
         with ExitStack() as stack:
             self.device: Device = stack.enter_context(connect(opened.url(device), runtime=runtime, access=access))
             self.info: DeviceInfo = self.device.info()
@@ -102,6 +103,9 @@ class Connection:
             self.precision = self.runtime.precision(asked, self.precision, runtime_of(self.info).version)
             self.key = self._key(opened)
             self._stack = stack.pop_all()
+
+    def _before_opening(self) -> None:
+        """Raise what is to be said before the device is opened, and after all choices were understood."""
 
     def __enter__(self: Self) -> Self:
         return self

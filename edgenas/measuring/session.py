@@ -36,14 +36,9 @@ Networks = Sequence[Architecture]
 
 
 class Session(Connection):
-    """A connection on which networks with random weights are made and timed; raises what `Connection` does.
-
-    Without torch it raises EdgenasError before anything is opened.
-    """
+    """A connection that times networks with random weights. Raises as `Connection`, and EdgenasError without torch."""
 
     def __init__(self, board: Board, reporter: Reporter, **choices: Unpack[Choices]) -> None:
-        writable_home()  # measurements and profiles are kept there
-        require_package("torch")
         super().__init__(board, **choices)
         self.reporter = reporter
         self.id = uuid.uuid4().hex[:12]
@@ -56,11 +51,14 @@ class Session(Connection):
         self._referenced: ReferencedDevice | None = None
         self._reference: Architecture | None = None
 
-    def referenced(self, space: SearchSpace, first_ms: float | None = None) -> ReferencedDevice | None:
-        """The device that times untrained models in turn with a reference; None where instructions are counted.
+    def _before_opening(self) -> None:
+        writable_home()  # measurements and profiles are kept there
+        require_package("torch")
 
-        The session has one, with a reference of the first space. first_ms: what that took when an earlier session began
-        that goes on.
+    def referenced(self, space: SearchSpace, first_ms: float | None = None) -> ReferencedDevice | None:
+        """The device that times untrained models in turn with a reference of the first space; None where it counts.
+
+        first_ms: what the reference took when an earlier session began that goes on.
         """
         if self.counts:
             return None
