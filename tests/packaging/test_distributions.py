@@ -137,13 +137,22 @@ def _firmware() -> set[str]:
 def _third_party() -> Iterator[tuple[Path, str]]:
     for name in PACKAGES:
         for path in sorted((ROOT / name).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in _run(ast.parse(path.read_text(encoding="utf-8"))):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     names = [node.module]
                 for module in {name.partition(".")[0] for name in names} - ELSEWHERE - {*PACKAGES}:
                     if module not in sys.stdlib_module_names and module != "tomli":
                         yield path, module
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those below `if TYPE_CHECKING`, which only mypy reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _run(node)
 
 
 def _name(requirement: str) -> str:
