@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from edgenas.nas import STRATEGIES
-from edgenas.tasks import ImageData
+from edgenas.tasks.dataset import Dataset
 
-NO_DATA = cast(ImageData, None)
+NO_DATA = cast(Dataset, None)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
