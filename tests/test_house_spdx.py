@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every tracked source says its licence in one of its first three lines."""
 
 from __future__ import annotations
